@@ -1,0 +1,9 @@
+#include "cli/inference/commands.h"
+
+namespace cloister::cli {
+
+std::vector<Command> InferenceCommands() {
+  return {GenerateCommand(), ScoreCommand(), PerplexityCommand(), BenchCommand()};
+}
+
+}  // namespace cloister::cli

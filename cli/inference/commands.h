@@ -1,0 +1,17 @@
+#pragma once
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace cloister::cli {
+
+// The commands of this folder, one file each.
+std::vector<Command> InferenceCommands();
+
+Command GenerateCommand();
+Command ScoreCommand();
+Command PerplexityCommand();
+Command BenchCommand();
+
+}  // namespace cloister::cli

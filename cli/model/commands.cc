@@ -1,0 +1,9 @@
+#include "cli/model/commands.h"
+
+namespace cloister::cli {
+
+std::vector<Command> ModelCommands() {
+  return {InspectCommand(), ConvertCommand(), MergeCommand(), QuantizeCommand(), TokenizeCommand()};
+}
+
+}  // namespace cloister::cli

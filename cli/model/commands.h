@@ -1,0 +1,18 @@
+#pragma once
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace cloister::cli {
+
+// The commands of this folder, one file each.
+std::vector<Command> ModelCommands();
+
+Command InspectCommand();
+Command ConvertCommand();
+Command MergeCommand();
+Command QuantizeCommand();
+Command TokenizeCommand();
+
+}  // namespace cloister::cli

@@ -1,0 +1,39 @@
+#include "cli/model/commands.h"
+#include "cli/model/write_flags.h"
+#include "model/convert.h"
+
+namespace cloister::cli {
+namespace po = boost::program_options;
+
+namespace {
+
+base::Status Run(std::span<const std::string> arguments) {
+  Flags flags;
+  flags.usage = "cloister model convert --input P --output P [--type f32|f16|bf16] [--json]";
+  flags.about =
+      "Writes a model in another format: an output ending in .gguf is a GGUF file (replaced if it\n"
+      "is there), any other a new Hugging Face folder. Tokenizer and chat template go along.\n"
+      "Without --type each tensor keeps its type where the format can hold it: quantized blocks\n"
+      "become f32 in a folder, norms are f32 in GGUF. --type f32 dequantizes everything.\n\n"
+      "  cloister model convert --input SmolLM2.Q4_1.gguf --output smollm2 --type f16\n"
+      "  cloister model convert --input smollm2 --output smollm2.gguf";
+  flags.options.add_options()("input", po::value<std::string>()->required(),
+                              "Model folder or .gguf file to read")(
+      "output", po::value<std::string>()->required(), "Folder or .gguf file to write")(
+      "type", po::value<std::string>(), "f32, f16 or bf16 for every weight")(
+      "json", "Print the result as JSON");
+  CLOISTER_ASSIGN_OR_RETURN(const auto parsed, Parse(flags, arguments));
+  if (!parsed) return {};
+  CLOISTER_ASSIGN_OR_RETURN(const auto type, TypeFlag(*parsed));
+  const std::string output = (*parsed)["output"].as<std::string>();
+  CLOISTER_ASSIGN_OR_RETURN(const model::WrittenModel written,
+                            model::Convert((*parsed)["input"].as<std::string>(), output, type));
+  PrintResult(Summary(output, written), parsed->contains("json"));
+  return {};
+}
+
+}  // namespace
+
+Command ConvertCommand() { return {"model convert", "Write a model in another format", Run}; }
+
+}  // namespace cloister::cli

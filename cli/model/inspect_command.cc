@@ -1,0 +1,132 @@
+#include <map>
+
+#include "cli/model/commands.h"
+#include "model/chat_template.h"
+#include "model/model_files.h"
+#include "model/tokenizer.h"
+
+namespace cloister::cli {
+namespace po = boost::program_options;
+
+namespace {
+
+using base::Code;
+using nlohmann::ordered_json;
+
+const char* RopeName(model::Rope::Type type) {
+  switch (type) {
+    case model::Rope::Type::kDefault:
+      return "default";
+    case model::Rope::Type::kLlama3:
+      return "llama3";
+    case model::Rope::Type::kDivisors:
+      return "divisors";
+  }
+  return "unknown";
+}
+
+void AddArchitecture(const model::Architecture& a, ordered_json& summary) {
+  summary["vocab_size"] = a.vocab_size;
+  summary["hidden_size"] = a.hidden_size;
+  summary["intermediate_size"] = a.intermediate_size;
+  summary["layers"] = a.num_layers;
+  summary["heads"] = a.num_heads;
+  summary["kv_heads"] = a.num_kv_heads;
+  summary["head_dim"] = a.head_dim;
+  summary["max_positions"] = a.max_positions;
+  summary["rms_norm_eps"] = a.rms_norm_eps;
+  summary["rope"] = RopeName(a.rope.type);
+  summary["rope_theta"] = a.rope.theta;
+  summary["tied_embeddings"] = a.tie_word_embeddings;
+  summary["bos_token_id"] = nullptr;
+  if (a.bos_token_id >= 0) summary["bos_token_id"] = a.bos_token_id;
+  summary["eos_token_ids"] = a.eos_token_ids;
+}
+
+base::Status AddTensors(const model::ModelFiles& files, ordered_json& summary) {
+  std::map<std::string, std::int64_t> types;
+  std::int64_t parameters = 0;
+  std::size_t bytes = 0;
+  const std::vector<std::string> names = files.TensorNames();
+  for (const std::string& name : names) {
+    CLOISTER_ASSIGN_OR_RETURN(const model::TensorView tensor, files.Tensor(name));
+    ++types[std::string(model::DataTypeName(tensor.type))];
+    parameters += tensor.elements();
+    bytes += tensor.data.size();
+  }
+  summary["tensors"] = names.size();
+  summary["parameters"] = parameters;
+  summary["types"] = types;
+  summary["tensor_bytes"] = bytes;
+  summary["bits_per_weight"] = nullptr;
+  if (parameters > 0) {
+    summary["bits_per_weight"] = 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters);
+  }
+  return {};
+}
+
+// What is absent or not supported yet is a part of the summary; what is damaged is an error.
+bool IsDamage(const base::Error& error) {
+  return error.code != Code::kUnimplemented && error.code != Code::kNotFound;
+}
+
+base::Status AddTokenizer(const model::ModelFiles& files, ordered_json& summary) {
+  auto tokenizer = files.LoadTokenizer();
+  if (tokenizer) {
+    summary["tokenizer"] = "byte-level BPE, " + std::to_string((*tokenizer)->vocab_size()) +
+                           " tokens" + ((*tokenizer)->adds_bos() ? ", adds BOS" : "");
+    summary["end_token_ids"] = (*tokenizer)->end_of_generation();
+  } else if (IsDamage(tokenizer.error())) {
+    return base::Forward(std::move(tokenizer));
+  } else {
+    summary["tokenizer"] = nullptr;
+    summary["tokenizer_note"] = tokenizer.error().message;
+  }
+  auto chat = files.LoadChatTemplate();
+  if (!chat && IsDamage(chat.error())) return base::Forward(std::move(chat));
+  const bool unsupported = !chat && chat.error().code == Code::kUnimplemented;
+  summary["chat_template"] = chat ? "supported" : unsupported ? "not supported yet" : "none";
+  return {};
+}
+
+base::Status Run(std::span<const std::string> arguments) {
+  Flags flags;
+  flags.usage = "cloister model inspect PATH [--json]";
+  flags.about =
+      "Prints what a model is: format, network, weights and their types, tokenizer. PATH is a\n"
+      "Hugging Face folder (config.json, safetensors) or a .gguf file; every size and offset in "
+      "it\n"
+      "is checked.\n\n"
+      "  cloister model inspect models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  flags.options.add_options()("path", po::value<std::string>()->required(),
+                              "Model folder or .gguf file (the flag's name may be left out)")(
+      "json", "Print the summary as JSON");
+  flags.positional.add("path", 1);
+  CLOISTER_ASSIGN_OR_RETURN(const auto parsed, Parse(flags, arguments));
+  if (!parsed) return {};
+  const std::string path = (*parsed)["path"].as<std::string>();
+  CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(path));
+  ordered_json summary = {{"path", path}, {"format", files->format()}, {"supported", true}};
+  auto architecture = files->architecture();
+  if (architecture) {
+    AddArchitecture(*architecture, summary);
+    if (!files->TensorNames().empty()) {
+      CLOISTER_RETURN_IF_ERROR(model::CheckTensors(*files, *architecture));
+    }
+  } else if (IsDamage(architecture.error()) && !files->TensorNames().empty()) {
+    return base::Forward(std::move(architecture));
+  } else {
+    summary["supported"] = false;
+    summary["note"] = architecture.error().message;
+  }
+  CLOISTER_RETURN_IF_ERROR(AddTensors(*files, summary));
+  CLOISTER_RETURN_IF_ERROR(AddTokenizer(*files, summary));
+  PrintResult(summary, parsed->contains("json"));
+  return {};
+}
+
+}  // namespace
+
+Command InspectCommand() { return {"model inspect", "Print what a model is", Run}; }
+
+}  // namespace cloister::cli

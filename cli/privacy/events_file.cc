@@ -1,0 +1,96 @@
+#include "cli/privacy/events_file.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "base/file.h"
+
+namespace cloister::cli {
+namespace {
+
+constexpr std::size_t kLargestFile = std::size_t{1} << 20;
+constexpr std::size_t kMostRows = 10'000;
+
+tl::unexpected<base::Error> Bad(const std::string& what, const std::string& mend) {
+  return base::Fail(base::Code::kDataLoss, what + ": " + mend);
+}
+
+base::Status CheckKeys(const nlohmann::json& row, const std::string& where) {
+  for (const auto& item : row.items()) {
+    const std::string& key = item.key();
+    if (key != "mechanism" && key != "noise_multiplier" && key != "sensitivity" &&
+        key != "sampling_rate" && key != "steps") {
+      return Bad("unknown key '" + key.substr(0, 40) + "', " + where,
+                 "a gaussian row has mechanism, noise_multiplier, sampling_rate and steps");
+    }
+  }
+  return {};
+}
+
+base::Result<double> Number(const nlohmann::json& row, const char* key, const std::string& where) {
+  const auto found = row.find(key);
+  if (found == row.end() || !found->is_number()) {
+    return Bad(std::string(key) + " is missing or no number, " + where, "give a number");
+  }
+  return found->get<double>();
+}
+
+base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighbours,
+                                const std::string& where) {
+  if (!row.is_object()) return Bad("no JSON object, " + where, "give {\"mechanism\": …}");
+  const auto mechanism = row.find("mechanism");
+  if (mechanism == row.end() || !mechanism->is_string()) {
+    return Bad("mechanism is missing, " + where, "give \"mechanism\": \"gaussian\"");
+  }
+  const std::string name = mechanism->get<std::string>();
+  if (name == "laplace" || name == "discrete_gaussian") {
+    return base::Fail(base::Code::kUnimplemented, "mechanism " + name + ", " + where +
+                                                      ": it is not built yet; only gaussian is");
+  }
+  if (name != "gaussian") {
+    return Bad("unknown mechanism '" + name.substr(0, 40) + "', " + where, "use gaussian");
+  }
+  CLOISTER_RETURN_IF_ERROR(CheckKeys(row, where));
+  dp::Event event;
+  event.neighbours = neighbours;
+  CLOISTER_ASSIGN_OR_RETURN(event.noise_multiplier, Number(row, "noise_multiplier", where));
+  CLOISTER_ASSIGN_OR_RETURN(event.sampling_rate, Number(row, "sampling_rate", where));
+  if (row.contains("sensitivity")) {
+    CLOISTER_ASSIGN_OR_RETURN(const double sensitivity, Number(row, "sensitivity", where));
+    if (sensitivity != 1) {
+      return Bad("sensitivity is not 1, " + where,
+                 "divide the noise by it: noise_multiplier is noise over sensitivity");
+    }
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const double steps, Number(row, "steps", where));
+  if (!(steps >= 1 && steps <= 1e12) || steps != static_cast<double>(std::int64_t(steps))) {
+    return Bad("steps is no whole number from 1 to 1e12, " + where,
+               "give how often it is released");
+  }
+  event.steps = static_cast<std::int64_t>(steps);
+  if (const base::Status valid = dp::Validate(event); !valid) {
+    return Bad(valid.error().message, where);
+  }
+  return event;
+}
+
+}  // namespace
+
+base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
+                                                dp::Neighbours neighbours) {
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kLargestFile));
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_array() || json.empty() || json.size() > kMostRows) {
+    return Bad("no JSON list of 1 to 10000 events, " + path.string(),
+               "give [{\"mechanism\": \"gaussian\", …}, …]");
+  }
+  std::vector<dp::Event> events;
+  for (std::size_t i = 0; i < json.size(); ++i) {
+    const std::string where = path.string() + ", event " + std::to_string(i + 1);
+    CLOISTER_ASSIGN_OR_RETURN(dp::Event event, ReadRow(json[i], neighbours, where));
+    events.push_back(event);
+  }
+  return events;
+}
+
+}  // namespace cloister::cli

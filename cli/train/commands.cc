@@ -1,0 +1,10 @@
+#include "cli/train/commands.h"
+
+#include "cli/train/train_command.h"
+#include "cli/train/worker_command.h"
+
+namespace cloister::cli {
+
+std::vector<Command> TrainCommands() { return {TrainByRecipe(), FederationWorker()}; }
+
+}  // namespace cloister::cli

@@ -1,0 +1,248 @@
+#include "cli/train/site_worker.h"
+
+#include <cmath>
+#include <cstring>
+#include <exception>
+
+#include "model/model_files.h"
+#include "security/primitives.h"
+#include "trainer/data/sampling.h"
+
+namespace cloister::cli {
+namespace {
+
+namespace worker = federation::worker;
+using base::Code;
+
+base::Status CheckModel(const worker::Open& job) {
+  CLOISTER_ASSIGN_OR_RETURN(const security::Sha256Digest digest,
+                            security::HashFile(job.model.string()));
+  if (security::Hex(digest) != job.model_sha256) {
+    return base::Fail(Code::kPermissionDenied, "model " + job.model.string() + " has SHA-256 " +
+                                                   security::Hex(digest) + " and the job names " +
+                                                   job.model_sha256 + ": fetch the job's model");
+  }
+  return {};
+}
+
+// Also a hostile daemon cannot ask for sizes that make no sense.
+base::Status CheckNumbers(const worker::Open& job) {
+  const auto require = [](bool holds, const char* what) -> base::Status {
+    if (holds) return {};
+    return base::Fail(Code::kInvalidArgument, std::string("open: ") + what);
+  };
+  CLOISTER_RETURN_IF_ERROR(require(job.max_tokens >= 2 && job.max_tokens <= (1 << 20),
+                                   "max_tokens must be from 2 to 1048576"));
+  CLOISTER_RETURN_IF_ERROR(
+      require(job.micro_batch_tokens >= 1, "micro_batch_tokens must be positive"));
+  CLOISTER_RETURN_IF_ERROR(
+      require(job.evaluation_rows >= 0, "evaluation_rows must not be negative"));
+  CLOISTER_RETURN_IF_ERROR(
+      require(job.threads >= 1 && job.threads <= 1024, "threads must be from 1 to 1024"));
+  CLOISTER_RETURN_IF_ERROR(
+      require(job.rounds >= 1 && job.rounds <= 1'000'000, "rounds must be from 1 to 1000000"));
+  return require(job.job_delta > 0 && job.job_delta < 1, "job_delta must be between 0 and 1");
+}
+
+base::Result<model::LoraConfig> LoraFromJson(const nlohmann::json& json) {
+  try {
+    model::LoraConfig config;
+    config.rank = json.at("rank").get<std::int64_t>();
+    config.alpha = json.at("alpha").get<double>();
+    config.targets = json.at("targets").get<std::vector<std::string>>();
+    config.first_layer = json.value("first_layer", std::int64_t{0});
+    return config;
+  } catch (const nlohmann::json::exception& error) {
+    return base::Fail(Code::kInvalidArgument, std::string("open: lora: ") + error.what() +
+                                                  ": give rank, alpha, targets and first_layer");
+  }
+}
+
+base::Result<std::vector<float>> Floats(std::span<const std::byte> payload, std::int64_t count) {
+  if (payload.size() != static_cast<std::size_t>(count) * sizeof(float)) {
+    return base::Fail(Code::kInvalidArgument, "payload of " + std::to_string(payload.size()) +
+                                                  " bytes: send " + std::to_string(count) +
+                                                  " adapter parameters as f32");
+  }
+  std::vector<float> values(static_cast<std::size_t>(count));
+  std::memcpy(values.data(), payload.data(), payload.size());
+  return values;
+}
+
+dp::Event Times(dp::Event event, std::int64_t steps) {
+  event.steps = steps;
+  event.delta_slack *= static_cast<double>(steps);
+  return event;
+}
+
+}  // namespace
+
+SiteWorker::Answer SiteWorker::Handle(const base::Frame& request) {
+  try {
+    base::Result<Answer> answer = Dispatch(request);
+    if (answer) return std::move(*answer);
+    return {worker::ErrorToJson(answer.error()), {}};
+  } catch (const std::exception& error) {
+    return {worker::ErrorToJson({Code::kInternal, error.what()}), {}};
+  }
+}
+
+base::Result<SiteWorker::Answer> SiteWorker::Dispatch(const base::Frame& request) {
+  const auto type = request.header.find("type");
+  if (type == request.header.end() || !type->is_string()) {
+    return base::Fail(Code::kInvalidArgument,
+                      "request without 'type': send open, train or evaluate");
+  }
+  if (*type == "open") return Open(request.header);
+  if (*type != "train" && *type != "evaluate") {
+    return base::Fail(
+        Code::kInvalidArgument,
+        "request of unknown type '" + type->get<std::string>() + "': send open, train or evaluate");
+  }
+  if (!site_) {
+    return base::Fail(Code::kFailedPrecondition, "no job is open: send open first");
+  }
+  return *type == "train" ? Train(request) : Evaluate(request);
+}
+
+base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) {
+  if (site_) return base::Fail(Code::kFailedPrecondition, "a job is open: start another worker");
+  CLOISTER_ASSIGN_OR_RETURN(worker::Open job, worker::OpenFromJson(header));
+  CLOISTER_RETURN_IF_ERROR(CheckNumbers(job));
+  CLOISTER_ASSIGN_OR_RETURN(const model::LoraConfig lora, LoraFromJson(job.lora));
+  CLOISTER_ASSIGN_OR_RETURN(const dp::PrivacyUnit unit, dp::ParseUnit(job.unit));
+  CLOISTER_ASSIGN_OR_RETURN(const dp::Neighbours neighbours, dp::ParseNeighbours(job.neighbours));
+  if (unit != dp::PrivacyUnit::kRecord || neighbours != dp::Neighbours::kAddOrRemoveOne) {
+    return base::Fail(
+        Code::kUnimplemented,
+        "open: only unit record and neighbours add-or-remove-one are built: change the "
+        "job");
+  }
+  if (!sandboxed_) CLOISTER_RETURN_IF_ERROR(sandbox_());
+  sandboxed_ = true;
+
+  CLOISTER_RETURN_IF_ERROR(CheckModel(job));
+  CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(job.model));
+  CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files->architecture());
+  CLOISTER_RETURN_IF_ERROR(model::Validate(lora, architecture));
+  if (job.max_tokens > architecture.max_positions) {
+    return base::Fail(Code::kInvalidArgument,
+                      "open: max_tokens is more than the model's positions");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, files->LoadTokenizer());
+  CLOISTER_ASSIGN_OR_RETURN(const auto chat_template, files->LoadChatTemplate());
+  const trainer::ChatEncoder encoder(tokenizer, chat_template, job.max_tokens);
+  const std::int64_t parameters = model::AdapterSize(model::AdapterLayout(lora, architecture));
+  CLOISTER_ASSIGN_OR_RETURN(auto mechanism,
+                            dp::GaussianMechanism::Create({.noise_multiplier = job.noise_multiplier,
+                                                           .clip_norm = job.clip_norm,
+                                                           .sampling_rate = job.sampling_rate,
+                                                           .dimension = parameters,
+                                                           .spacing = job.spacing,
+                                                           .neighbours = neighbours,
+                                                           .noise_shares = job.noise_shares,
+                                                           .summed_shares = job.sites},
+                                                          security::AesCtrStream::FromSystem()));
+
+  CLOISTER_ASSIGN_OR_RETURN(trainer::ChatFile train_file,
+                            trainer::ChatFile::Open(job.data / "train.jsonl"));
+  if (train_file.size() > job.units_cap) {
+    return base::Fail(Code::kPermissionDenied, (job.data / "train.jsonl").string() +
+                                                   " holds more records than the job's cap of " +
+                                                   std::to_string(job.units_cap) +
+                                                   " units a site: the job must raise it");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(trainer::ChatFile eval_file,
+                            trainer::ChatFile::Open(job.data / "eval.jsonl"));
+  trainer::ChatData train(std::move(train_file), encoder);
+  CLOISTER_ASSIGN_OR_RETURN(
+      auto rows, trainer::ChatData(std::move(eval_file), encoder).LoadFirst(job.evaluation_rows));
+
+  CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(job.ledger));
+  CLOISTER_ASSIGN_OR_RETURN(
+      const std::string data_set,
+      ledger->RegisterDataSet((job.data / "train.jsonl").string(), train.file().unit_hashes(), unit,
+                              neighbours, {job.budget_epsilon, job.budget_delta}));
+  CLOISTER_RETURN_IF_ERROR(ledger->CheckAffordable(data_set, Times(mechanism.event(), job.rounds)));
+
+  trainer::SetThreads(job.threads);
+  CLOISTER_ASSIGN_OR_RETURN(auto model, trainer::LoraModel::Load(*files, lora));
+  site_.emplace(Site{std::move(job), std::move(train), std::move(rows), std::move(ledger), data_set,
+                     std::move(mechanism), security::AesCtrStream::FromSystem(), std::move(model)});
+  return Answer{worker::ToJson(worker::Opened{.parameters = parameters}), {}};
+}
+
+base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
+  Site& site = *site_;
+  CLOISTER_ASSIGN_OR_RETURN(const worker::Train train, worker::TrainFromJson(request.header));
+  if (train.round < 0 || train.round > site.job.rounds) {
+    return base::Fail(Code::kInvalidArgument, "train: round " + std::to_string(train.round) +
+                                                  " is not one of the job's " +
+                                                  std::to_string(site.job.rounds));
+  }
+  const std::pair<std::int64_t, std::int64_t> key(train.round, train.attempt);
+  if (answered_.contains(key)) {
+    return base::Fail(Code::kAlreadyExists, "round " + std::to_string(train.round) + ", attempt " +
+                                                std::to_string(train.attempt) +
+                                                " has its answer: it is given once");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<float> parameters,
+                            Floats(request.payload, site.model->parameters()));
+  CLOISTER_RETURN_IF_ERROR(site.model->SetParameters(parameters));
+
+  const std::vector<std::int64_t> drawn =
+      trainer::PoissonDraw(site.train.size(), site.job.sampling_rate, site.sampling);
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<trainer::Example> examples, site.train.Load(drawn));
+  CLOISTER_ASSIGN_OR_RETURN(
+      trainer::LoraModel::Clipped clipped,
+      site.model->ClippedGradient(examples,
+                                  {.clip_norm = site.job.clip_norm,
+                                   .unit = dp::PrivacyUnit::kRecord,
+                                   .neighbours = dp::Neighbours::kAddOrRemoveOne,
+                                   .micro_batch_tokens = site.job.micro_batch_tokens},
+                                  {}));
+  answered_.insert(key);  // from here the spend may be durable: never again, whatever happens
+  CLOISTER_ASSIGN_OR_RETURN(
+      const dp::NoisedSum noised,
+      site.mechanism.Release(
+          std::move(clipped.sum), *site.ledger, site.data_set,
+          {.job = site.job.job, .round = train.round, .attempt = train.attempt}));
+  CLOISTER_ASSIGN_OR_RETURN(
+      const dp::Ledger::Total spent,
+      site.ledger->SpentByJob(site.data_set, site.job.job, site.job.job_delta));
+  const auto bytes = std::as_bytes(std::span(noised.lattice()));
+  return Answer{worker::ToJson(worker::Update{.epsilon = spent.epsilon,
+                                              .epsilon_own_noise = spent.epsilon_own_noise}),
+                {bytes.begin(), bytes.end()}};
+}
+
+base::Result<SiteWorker::Answer> SiteWorker::Evaluate(const base::Frame& request) {
+  Site& site = *site_;
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<float> parameters,
+                            Floats(request.payload, site.model->parameters()));
+  CLOISTER_RETURN_IF_ERROR(site.model->SetParameters(parameters));
+  CLOISTER_ASSIGN_OR_RETURN(const double loss,
+                            site.model->Loss(site.held_out, site.job.micro_batch_tokens, {}));
+  if (!std::isfinite(loss)) {
+    return base::Fail(
+        Code::kFailedPrecondition,
+        (site.job.data / "eval.jsonl").string() +
+            ": the held-out loss is not finite: give rows with an answer, or lower the "
+            "job's learning rate");
+  }
+  return Answer{worker::ToJson(worker::Evaluated{
+                    .loss = loss, .rows = static_cast<std::int64_t>(site.held_out.size())}),
+                {}};
+}
+
+base::Status ServeWorker(base::FrameChannel& channel, SiteWorker& worker) {
+  while (true) {
+    base::Result<base::Frame> request = channel.Receive();
+    if (!request && request.error().code == Code::kUnavailable) return {};
+    if (!request) return base::Forward(std::move(request));
+    const SiteWorker::Answer answer = worker.Handle(*request);
+    CLOISTER_RETURN_IF_ERROR(channel.Send(answer.header, answer.payload));
+  }
+}
+
+}  // namespace cloister::cli

@@ -1,0 +1,49 @@
+#include "cli/train/train_command.h"
+
+#include <iostream>
+
+#include "trainer/recipe/recipe.h"
+#include "trainer/run/training_run.h"
+
+namespace cloister::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+base::Status Run(std::span<const std::string> arguments) {
+  Flags flags;
+  flags.usage = "cloister train --config RECIPE.yaml [--set section.key=value]... [--json]";
+  flags.about =
+      "Fine-tunes a LoRA adapter on a JSONL file of conversations. The recipe says everything; \n"
+      "configs/dp-lora.yaml and configs/lora.yaml explain each key. With a `privacy` section the "
+      "run "
+      "is\ndifferentially private: each step's spend is in the ledger before its noise is used, "
+      "and "
+      "a run\nthat would pass the data set's budget is refused (exit code 3). The output folder "
+      "appears when\nall is done: adapter_model.safetensors and adapter_config.json (PEFT's form), "
+      "recipe.yaml, events.jsonl.";
+  flags.options.add_options()("config", po::value<std::string>()->required(), "The recipe (YAML)")(
+      "set", po::value<std::vector<std::string>>()->composing(),
+      "Lay section.key=value over the recipe; may be repeated; null removes a key or a section")(
+      "json", po::bool_switch(), "One JSON object an event on stdout");
+  CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
+  if (!values) return {};
+  std::vector<std::string> overrides;
+  if (values->contains("set")) overrides = (*values)["set"].as<std::vector<std::string>>();
+  CLOISTER_ASSIGN_OR_RETURN(const trainer::Recipe recipe,
+                            trainer::LoadRecipe((*values)["config"].as<std::string>(), overrides));
+  const bool json = (*values)["json"].as<bool>();
+  return trainer::RunTraining(recipe, [json](const nlohmann::ordered_json& event) {
+    if (json) {
+      std::cout << event.dump() << std::endl;
+    } else if (event["event"] != "step") {  // steps are in the progress bar
+      PrintResult(event, false);
+    }
+  });
+}
+
+}  // namespace
+
+Command TrainByRecipe() { return {"train", "Fine-tune a model, with or without DP", Run}; }
+
+}  // namespace cloister::cli

@@ -1,0 +1,22 @@
+# cloister_test(name SOURCES a.cc … [DEPENDS target …] [LABELS unit …] [TIMEOUT seconds])
+# One GoogleTest executable, one CTest entry.
+include(GoogleTest)
+function(cloister_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE
+    CLOISTER_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data"
+    CLOISTER_BIN_DIR="${CMAKE_BINARY_DIR}/bin")
+  cloister_warnings(${name})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(NOT ARG_LABELS)
+    set(ARG_LABELS unit)
+  endif()
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT})
+endfunction()

@@ -1,0 +1,53 @@
+#include "dp/clipping/lora_path.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+namespace cloister::dp::clipping {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+at::Tensor Flat(const at::Tensor& tensor) { return tensor.reshape({-1, tensor.size(-1)}); }
+
+struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
+  // The observer travels as an integer: autograd's context stores no plain pointers.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
+                            const at::Tensor& b, double scale, std::int64_t observer,
+                            std::int64_t path) {
+    const at::Tensor h = at::matmul(x, a.t());
+    context->save_for_backward({x, a, b, h});
+    context->saved_data["scale"] = scale;
+    context->saved_data["observer"] = observer;
+    context->saved_data["path"] = path;
+    return at::matmul(h, b.t()).mul_(scale);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &x = saved[0], &a = saved[1], &b = saved[2], &h = saved[3];
+    const at::Tensor g = gradients[0] * context->saved_data["scale"].toDouble();
+    const at::Tensor u = at::matmul(g, b);
+    at::Tensor gradient_x, gradient_a, gradient_b;
+    if (context->needs_input_grad(0)) gradient_x = at::matmul(u, a);
+    const std::int64_t observer = context->saved_data["observer"].toInt();
+    if (observer != 0) {
+      reinterpret_cast<PathObserver*>(observer)->Observe(context->saved_data["path"].toInt(),
+                                                         PathTensors{x, h, g, u});
+    } else {
+      gradient_a = at::matmul(Flat(u).t(), Flat(x));
+      gradient_b = at::matmul(Flat(g).t(), Flat(h));
+    }
+    return {gradient_x, gradient_a, gradient_b, at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor LoraPath(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b, double scale,
+                    PathObserver* observer, std::int64_t path) {
+  return LoraPathFunction::apply(x, a, b, scale, reinterpret_cast<std::int64_t>(observer), path);
+}
+
+}  // namespace cloister::dp::clipping

@@ -1,0 +1,242 @@
+#include "dp/ledger/ledger.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/rdp_conversion.h"
+#include "dp/ledger/ledger_files.h"
+#include "dp/ledger/ledger_store.h"
+#include "dp/ledger/rdp_filter.h"
+#include "security/primitives.h"
+
+namespace cloister::dp {
+namespace {
+
+constexpr std::size_t kLongestText = 1024;
+
+tl::unexpected<base::Error> Wrong(const std::string& what) {
+  return base::Fail(base::Code::kInvalidArgument, what);
+}
+
+base::Status ValidateRegistration(const std::string& name, std::span<const std::string> units,
+                                  Neighbours neighbours, PrivacyBudget budget) {
+  if (name.empty() || name.size() > kLongestText) {
+    return Wrong("name of the data set, privacy ledger: give 1 to 1024 bytes");
+  }
+  if (units.empty()) {
+    return Wrong("data set '" + name + "' has no privacy units: nothing can be learned from it");
+  }
+  if (!(budget.epsilon > 0 && budget.epsilon <= 1e6)) {
+    return Wrong("budget of data set '" + name + "', epsilon: give a number above 0");
+  }
+  if (!(budget.delta > 0 && budget.delta < 1)) {
+    return Wrong("budget of data set '" + name + "', delta: give a number between 0 and 1");
+  }
+  return CheckRdpCovers(neighbours);
+}
+
+base::Status ValidateSpend(const Spend& spend, const DataSetRow& data_set) {
+  if (spend.key.job.empty() || spend.key.job.size() > kLongestText || spend.key.round < 0 ||
+      spend.key.attempt < 0) {
+    return Wrong(
+        "spend key, privacy ledger: give a job of 1 to 1024 bytes and a round and attempt "
+        "that are not negative");
+  }
+  for (const Event* event :
+       {&spend.event, spend.own_noise_only ? &*spend.own_noise_only : nullptr}) {
+    if (event == nullptr) continue;
+    CLOISTER_RETURN_IF_ERROR(Validate(*event));
+    if (event->neighbours != data_set.neighbours) {
+      return Wrong("event under " + std::string(NeighboursName(event->neighbours)) +
+                   ", data set registered under " +
+                   std::string(NeighboursName(data_set.neighbours)) +
+                   ": neighbour relations never mix");
+    }
+  }
+  return {};
+}
+
+// Whether a set with `asked` may stand beside, or again as, the earlier set `row`.
+base::Status CheckAgrees(const DataSetRow& row, const DataSetRow& asked, const std::string& name) {
+  if (row.unit != asked.unit || row.neighbours != asked.neighbours) {
+    return Wrong("data set '" + name + "' shares units with one registered as " +
+                 std::string(UnitName(row.unit)) + ", " +
+                 std::string(NeighboursName(row.neighbours)) +
+                 ": name the same privacy unit and neighbour relation");
+  }
+  if (asked.budget.epsilon > row.budget.epsilon || asked.budget.delta > row.budget.delta) {
+    return base::Fail(base::Code::kPermissionDenied,
+                      "data set '" + name + "' asks for a budget above the epsilon " +
+                          std::to_string(row.budget.epsilon) +
+                          " that its units were first registered with: a budget cannot be raised");
+  }
+  return {};
+}
+
+class SqliteLedger final : public Ledger {
+ public:
+  // `lock` and `key` are absent for looking.
+  SqliteLedger(Database database, std::optional<FileLock> lock, security::SecretBytes key)
+      : lock_(std::move(lock)), key_(std::move(key)), database_(std::move(database)) {}
+
+  base::Result<std::string> RegisterDataSet(const std::string& name,
+                                            std::span<const std::string> units, PrivacyUnit unit,
+                                            Neighbours neighbours, PrivacyBudget budget) override {
+    CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    CLOISTER_RETURN_IF_ERROR(ValidateRegistration(name, units, neighbours, budget));
+    const std::vector<security::Sha256Digest> hashes = HashUnits(units);
+    const DataSetRow asked{IdOf(hashes), unit, neighbours, budget};
+    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::string> holders, HoldersOf(database_, hashes));
+    bool known = false;
+    for (const std::string& holder : holders) {
+      CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(holder));
+      CLOISTER_RETURN_IF_ERROR(CheckAgrees(row, asked, name));
+      known = known || holder == asked.id;
+    }
+    if (!known) {
+      CLOISTER_RETURN_IF_ERROR(InsertDataSet(database_, asked, name, hashes, holders));
+    }
+    CLOISTER_RETURN_IF_ERROR(transaction.Commit());
+    asked_[asked.id] = budget;
+    return asked.id;
+  }
+
+  base::Status CheckAffordable(const std::string& data_set, const Event& planned) override {
+    CLOISTER_RETURN_IF_ERROR(CheckSpend(data_set, Spend{{"plan", 0, 0}, planned, std::nullopt}));
+    return {};
+  }
+
+  base::Status Debit(const std::string& data_set, const Spend& spend) override {
+    CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    CLOISTER_ASSIGN_OR_RETURN(const bool spent, HasSpend(database_, data_set, spend.key));
+    if (spent) {
+      return base::Fail(base::Code::kAlreadyExists,
+                        "round " + std::to_string(spend.key.round) + ", attempt " +
+                            std::to_string(spend.key.attempt) + " of job " + spend.key.job +
+                            " is spent already, privacy ledger " + database_.where() +
+                            ": one draw is released once");
+    }
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, CheckSpend(data_set, spend));
+    CLOISTER_RETURN_IF_ERROR(RecordOrders(database_, data_set, orders));
+    CLOISTER_RETURN_IF_ERROR(InsertSpend(database_, data_set, spend));
+    return transaction.Commit();
+  }
+
+  base::Result<std::vector<Row>> Rows() const override { return AllSpends(database_); }
+
+  base::Result<Total> Spent(const std::string& data_set) const override {
+    CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
+                              EventsTouching(database_, data_set, WhichEvent::kCounted));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> own,
+                              EventsTouching(database_, data_set, WhichEvent::kOwnNoiseOnly));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, FilterOrders(database_, data_set));
+    Total total;
+    total.delta = row.budget.delta;
+    total.epsilon = FilterEpsilon(counted, orders, total.delta);
+    CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, total.delta));
+    // A part of the noise is never the better bound, whatever orders the two figures come from.
+    total.epsilon_own_noise = std::max(total.epsilon_own_noise, total.epsilon);
+    return total;
+  }
+
+  base::Result<Total> SpentByJob(const std::string& data_set, const std::string& job,
+                                 double delta) const override {
+    CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
+                              EventsOfJob(database_, row.id, job, WhichEvent::kCounted));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> own,
+                              EventsOfJob(database_, row.id, job, WhichEvent::kOwnNoiseOnly));
+    Total total;
+    total.delta = delta;
+    CLOISTER_ASSIGN_OR_RETURN(total.epsilon, EpsilonOrZero(counted, delta));
+    CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, delta));
+    return total;
+  }
+
+ private:
+  static base::Result<double> EpsilonOrZero(std::span<const Event> events, double delta) {
+    if (events.empty()) return 0.0;
+    return RdpEpsilon(events, delta);
+  }
+
+  base::Status CheckWritable() const {
+    if (lock_) return {};
+    return base::Fail(
+        base::Code::kFailedPrecondition,
+        "privacy ledger was opened for looking, " + database_.where() + ": open it for writing");
+  }
+
+  base::Result<DataSetRow> Find(const std::string& id) const {
+    CLOISTER_ASSIGN_OR_RETURN(std::optional<DataSetRow> row, FindDataSet(database_, id));
+    if (row) return *std::move(row);
+    return base::Fail(base::Code::kNotFound, "no data set " + id.substr(0, 64) +
+                                                 ", privacy ledger " + database_.where() +
+                                                 ": register it first");
+  }
+
+  // Keyed, so that whoever reads the ledger cannot test whether a record is in it; sorted, so that
+  // the order of a file does not matter.
+  std::vector<security::Sha256Digest> HashUnits(std::span<const std::string> units) const {
+    std::vector<security::Sha256Digest> hashes;
+    hashes.reserve(units.size());
+    for (const std::string& unit : units) {
+      hashes.push_back(security::HmacSha256(
+          key_.bytes(), {reinterpret_cast<const std::uint8_t*>(unit.data()), unit.size()}));
+    }
+    std::sort(hashes.begin(), hashes.end());
+    hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
+    return hashes;
+  }
+
+  static std::string IdOf(std::span<const security::Sha256Digest> hashes) {
+    security::Sha256 hash;
+    for (const security::Sha256Digest& unit : hashes) hash.Update(unit);
+    return security::Hex(hash.Finish());
+  }
+
+  // The orders under which `spend` beside all that touches the data set stays in budget.
+  base::Result<std::vector<double>> CheckSpend(const std::string& data_set,
+                                               const Spend& spend) const {
+    CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
+    CLOISTER_RETURN_IF_ERROR(ValidateSpend(spend, row));
+    // What was asked when this process registered the set may be less than the first
+    // registration's.
+    const auto asked = asked_.find(data_set);
+    const PrivacyBudget budget = asked == asked_.end() ? row.budget : asked->second;
+    CLOISTER_ASSIGN_OR_RETURN(std::vector<Event> events,
+                              EventsTouching(database_, data_set, WhichEvent::kCounted));
+    events.push_back(spend.event);
+    CLOISTER_ASSIGN_OR_RETURN(std::vector<double> orders, FilterOrders(database_, data_set));
+    if (orders.empty()) orders.push_back(FilterOrder(spend.event, budget));
+    CLOISTER_RETURN_IF_ERROR(CheckWithinBudget(events, orders, budget));
+    return orders;
+  }
+
+  std::optional<FileLock> lock_;  // released last
+  security::SecretBytes key_;
+  Database database_;
+  std::map<std::string, PrivacyBudget> asked_;
+};
+
+}  // namespace
+
+base::Result<std::unique_ptr<Ledger>> Ledger::Open(const std::filesystem::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(path.string() + ".lock"));
+  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadOrMakeKey(path));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForWriting(path, key));
+  return std::unique_ptr<Ledger>(
+      std::make_unique<SqliteLedger>(std::move(database), std::move(lock), std::move(key)));
+}
+
+base::Result<std::unique_ptr<Ledger>> Ledger::OpenReadOnly(const std::filesystem::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForReading(path));
+  return std::unique_ptr<Ledger>(
+      std::make_unique<SqliteLedger>(std::move(database), std::nullopt, security::SecretBytes()));
+}
+
+}  // namespace cloister::dp

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "dp/mechanism/event.h"
+#include "dp/mechanism/privacy_types.h"
+
+namespace cloister::dp {
+
+// What one data set may spend in all, over every job there will ever be.
+struct PrivacyBudget {
+  double epsilon = 0;
+  double delta = 0;
+};
+
+// Where a spend belongs. One draw of units is one spend: the same key twice is refused.
+struct SpendKey {
+  std::string job;  // hash of the signed job, or a run's id
+  std::int64_t round = 0;
+  std::int64_t attempt = 0;
+};
+
+struct Spend {
+  SpendKey key;
+  Event event;                          // what counts against the budget
+  std::optional<Event> own_noise_only;  // with this holder's noise alone (secure aggregation)
+};
+
+// Durable record of what was spent on the units of a data holder (SQLite, write-ahead log,
+// synchronous FULL, mode 0600). A data set is the set of keyed hashes (HMAC-SHA-256 under a key
+// beside the ledger file) of its units: one that shares a unit with an earlier one inherits its
+// spends, so a renamed, extended or trimmed file buys no fresh budget. Spends compose by an RDP
+// filter, which stays valid when jobs are chosen after seeing earlier outputs (the argument and its
+// sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded.
+// Beside LEDGER stand LEDGER.key (32 random bytes, mode 0600, made with the ledger: to lose it is
+// to lose the ledger) and LEDGER.lock. One process at a time writes: the lock is held while a
+// Ledger is open, and the second is told kUnavailable. A file that is no sound ledger is kDataLoss.
+// Not thread-safe; not to be used on both sides of a fork.
+class Ledger {
+ public:
+  static base::Result<std::unique_ptr<Ledger>> Open(const std::filesystem::path& path);
+  // For looking: no lock, no writes. kNotFound when absent.
+  static base::Result<std::unique_ptr<Ledger>> OpenReadOnly(const std::filesystem::path& path);
+  virtual ~Ledger() = default;
+
+  // Registers or finds the data set of these units; returns its id (hex, stable for the same set).
+  // The budget is fixed by the first registration of any of its units; kPermissionDenied when a
+  // later one asks for a larger one. A smaller one binds the debits of this object. Repeated units
+  // count once. kInvalidArgument where units are shared with a set of another privacy unit or
+  // neighbour relation.
+  virtual base::Result<std::string> RegisterDataSet(const std::string& name,
+                                                    std::span<const std::string> units,
+                                                    PrivacyUnit unit, Neighbours neighbours,
+                                                    PrivacyBudget budget) = 0;
+
+  // Whether `planned` more would stay in the data set's budget: asked before a record is read.
+  virtual base::Status CheckAffordable(const std::string& data_set, const Event& planned) = 0;
+
+  // Makes the spend durable. On return of success the release may happen; never before.
+  // kResourceExhausted when it would pass the budget, kAlreadyExists for a key spent before; then
+  // nothing was written.
+  virtual base::Status Debit(const std::string& data_set, const Spend& spend) = 0;
+
+  struct Row {
+    std::string data_set;
+    std::string name;
+    Spend spend;
+    std::string time;  // ISO 8601, UTC
+  };
+  virtual base::Result<std::vector<Row>> Rows() const = 0;
+
+  struct Total {
+    // Spent: of every spend on the data set and on those it overlaps, as the filter counts them, at
+    // the budget's delta. SpentByJob: of the job's spends as one plan, at the delta that is given.
+    double epsilon = 0;
+    double epsilon_own_noise = 0;  // the same with own_noise_only where given
+    double delta = 0;
+  };
+  virtual base::Result<Total> Spent(const std::string& data_set) const = 0;
+  virtual base::Result<Total> SpentByJob(const std::string& data_set, const std::string& job,
+                                         double delta) const = 0;
+};
+
+}  // namespace cloister::dp

@@ -1,0 +1,218 @@
+#include "dp/ledger/ledger_files.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <string>
+
+#include "base/file.h"
+#include "security/primitives.h"
+#include "security/random.h"
+
+namespace cloister::dp {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kKeySize = 32;
+constexpr std::int64_t kApplication = 0x434c4c47;  // "CLLG"
+constexpr std::int64_t kVersion = 1;
+
+// data_sets   one row a registered set of units, with the budget it was first given
+// units       keyed hash of a unit -> the data sets that hold it
+// overlaps    both directions of every pair of data sets that share a unit
+// orders      the Rényi orders that a data set's filter looks at, fixed at its first spend
+// spends      one row a debit
+constexpr char kSchema[] = R"sql(
+CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE data_sets(id TEXT PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
+  neighbours TEXT NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL,
+  registered TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE units(hash BLOB NOT NULL, data_set TEXT NOT NULL REFERENCES data_sets(id),
+  PRIMARY KEY(hash, data_set)) WITHOUT ROWID;
+CREATE TABLE overlaps(data_set TEXT NOT NULL REFERENCES data_sets(id),
+  other TEXT NOT NULL REFERENCES data_sets(id), PRIMARY KEY(data_set, other)) WITHOUT ROWID;
+CREATE TABLE orders(data_set TEXT NOT NULL REFERENCES data_sets(id), alpha REAL NOT NULL,
+  PRIMARY KEY(data_set, alpha)) WITHOUT ROWID;
+CREATE TABLE spends(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
+  job TEXT NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL, event TEXT NOT NULL,
+  own_event TEXT, time TEXT NOT NULL, UNIQUE(data_set, job, round, attempt));
+)sql";
+
+fs::path Beside(const fs::path& path, const char* suffix) { return path.string() + suffix; }
+
+std::string System() { return std::strerror(errno); }
+
+tl::unexpected<base::Error> NoLedger(const std::string& what, const fs::path& path) {
+  return base::Fail(base::Code::kDataLoss, what + ", " + path.string() +
+                                               ": restore the file from a backup, or name the "
+                                               "ledger of this data");
+}
+
+// Binds the database to its key without telling the key.
+std::string KeyCheck(const security::SecretBytes& key) {
+  const std::string label = "cloister ledger key check";
+  return security::Hex(security::HmacSha256(
+      key.bytes(), {reinterpret_cast<const std::uint8_t*>(label.data()), label.size()}));
+}
+
+base::Result<std::int64_t> ReadPragma(const Database& database, const std::string& name) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement, database.Prepare("PRAGMA " + name));
+  CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  return row ? statement.Integer(0) : 0;
+}
+
+base::Status CheckIsLedger(const Database& database, const fs::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t application, ReadPragma(database, "application_id"));
+  if (application != kApplication) return NoLedger("not a privacy ledger", path);
+  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t version, ReadPragma(database, "user_version"));
+  if (version != kVersion) {
+    return NoLedger("privacy ledger of version " + std::to_string(version) +
+                        ", where this program knows version " + std::to_string(kVersion),
+                    path);
+  }
+  CLOISTER_ASSIGN_OR_RETURN(Statement check, database.Prepare("PRAGMA quick_check(1)"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool row, check.Step());
+  if (!row || check.Text(0) != "ok") return NoLedger("damaged privacy ledger", path);
+  // What a ledger has no use for, and a hostile file might.
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement foreign,
+      database.Prepare("SELECT count(*) FROM sqlite_master WHERE type NOT IN ('table', 'index')"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool counted, foreign.Step());
+  if (!counted || foreign.Integer(0) != 0) return NoLedger("not a privacy ledger", path);
+  return {};
+}
+
+base::Status CheckFile(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) != 0) {
+    return base::Fail(base::Code::kNotFound, "no privacy ledger (" + System() + "), " +
+                                                 path.string() + ": check the path");
+  }
+  if (!S_ISREG(status.st_mode)) return NoLedger("privacy ledger is no regular file", path);
+  // SQLite would take an empty file for a new database: a fresh budget.
+  if (status.st_size == 0) return NoLedger("privacy ledger is empty", path);
+  return {};
+}
+
+base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
+  CLOISTER_ASSIGN_OR_RETURN(const Database database,
+                            Database::Open(path, Database::Access::kReadWrite));
+  CLOISTER_RETURN_IF_ERROR(database.Execute(
+      "PRAGMA synchronous=FULL; PRAGMA application_id=" + std::to_string(kApplication) +
+      "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema));
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement insert, database.Prepare("INSERT INTO meta(name, value) VALUES('key check', ?)"));
+  CLOISTER_RETURN_IF_ERROR(insert.Bind(KeyCheck(key)).Run());
+  return database.Execute("PRAGMA journal_mode=WAL");
+}
+
+// Whole or not at all: a killed creation leaves nothing under the ledger's own name.
+base::Status Create(const fs::path& path, const security::SecretBytes& key) {
+  const fs::path fresh = Beside(path, (".new." + std::to_string(::getpid())).c_str());
+  std::error_code ignored;
+  fs::remove(fresh, ignored);
+  const int fd = ::open(fresh.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) {
+    return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger (" + System() +
+                                                    "), " + path.string() +
+                                                    ": its folder must exist and be writable");
+  }
+  ::close(fd);
+  if (base::Status filled = Fill(fresh, key); !filled) {
+    fs::remove(fresh, ignored);
+    return filled;
+  }
+  if (::rename(fresh.c_str(), path.c_str()) != 0) {
+    fs::remove(fresh, ignored);
+    return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger (" + System() +
+                                                    "), " + path.string() +
+                                                    ": check the folder and the disk");
+  }
+  const fs::path folder = fs::absolute(path).parent_path();
+  const int folder_fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = folder_fd >= 0 && ::fsync(folder_fd) == 0;
+  if (folder_fd >= 0) ::close(folder_fd);
+  if (synced) return {};
+  return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger durable (" +
+                                                  System() + "), " + path.string() +
+                                                  ": check the disk");
+}
+
+}  // namespace
+
+base::Result<FileLock> FileLock::Take(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) {
+    return base::Fail(base::Code::kUnavailable, "cannot open the lock (" + System() + "), " +
+                                                    path.string() +
+                                                    ": its folder must exist and be writable");
+  }
+  FileLock lock(fd);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    return base::Fail(base::Code::kUnavailable, "another process has the privacy ledger open, " +
+                                                    path.string() + ": wait for it to end");
+  }
+  return lock;
+}
+
+FileLock::~FileLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+base::Result<security::SecretBytes> ReadOrMakeKey(const fs::path& ledger) {
+  const fs::path path = Beside(ledger, ".key");
+  std::error_code ignored;
+  const bool ledger_there = fs::exists(fs::symlink_status(ledger, ignored));
+  const bool key_there = fs::exists(fs::symlink_status(path, ignored));
+  if (!key_there && ledger_there) {
+    return base::Fail(base::Code::kDataLoss,
+                      "the privacy ledger's key is missing, " + path.string() +
+                          ": restore it from a backup; without it no unit is recognised");
+  }
+  if (!key_there) {
+    security::SecretBytes key = security::RandomSecret(kKeySize);
+    const std::string_view bytes(reinterpret_cast<const char*>(key.bytes().data()), key.size());
+    CLOISTER_RETURN_IF_ERROR(base::WriteFile(path, bytes, base::AtomicFile::kPrivateMode));
+    return key;
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kKeySize + 1));
+  if (text.size() != kKeySize) {
+    return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is damaged, " +
+                                                 path.string() + ": restore it from a backup");
+  }
+  return security::SecretBytes(
+      std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
+}
+
+base::Result<Database> OpenForWriting(const fs::path& path, const security::SecretBytes& key) {
+  std::error_code ignored;
+  if (!fs::exists(fs::symlink_status(path, ignored))) {
+    CLOISTER_RETURN_IF_ERROR(Create(path, key));
+  }
+  CLOISTER_RETURN_IF_ERROR(CheckFile(path));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(path, Database::Access::kReadWrite));
+  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, path));
+  CLOISTER_RETURN_IF_ERROR(
+      database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT value FROM meta WHERE name = 'key check'"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  if (!row || statement.Text(0) != KeyCheck(key)) {
+    return NoLedger("the key beside the privacy ledger is another ledger's", path);
+  }
+  return database;
+}
+
+base::Result<Database> OpenForReading(const fs::path& path) {
+  CLOISTER_RETURN_IF_ERROR(CheckFile(path));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(path, Database::Access::kReadOnly));
+  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, path));
+  return database;
+}
+
+}  // namespace cloister::dp

@@ -1,0 +1,209 @@
+#include "dp/ledger/ledger_store.h"
+
+#include <ctime>
+#include <set>
+
+namespace cloister::dp {
+namespace {
+
+std::string NowUtc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  ::gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+tl::unexpected<base::Error> Damaged(const Database& database, const std::string& detail) {
+  return base::Fail(base::Code::kDataLoss, "privacy ledger has a row that cannot be read (" +
+                                               detail + "), " + database.where() +
+                                               ": restore the file from a backup");
+}
+
+base::Result<Event> ParseEvent(const Database& database, const std::string& text) {
+  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  auto event = EventFromJson(json);
+  if (!event) return Damaged(database, event.error().message);
+  return event;
+}
+
+// Rows of (event text, count).
+base::Result<std::vector<Event>> ReadEvents(const Database& database, Statement& statement) {
+  std::vector<Event> events;
+  for (;;) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return events;
+    CLOISTER_ASSIGN_OR_RETURN(Event event, ParseEvent(database, statement.Text(0)));
+    const std::int64_t count = statement.Integer(1);
+    if (__builtin_mul_overflow(event.steps, count, &event.steps)) {
+      return Damaged(database, "more steps than can be counted");
+    }
+    event.delta_slack *= static_cast<double>(count);
+    events.push_back(event);
+  }
+}
+
+const char* Column(WhichEvent which) {
+  return which == WhichEvent::kCounted ? "event" : "coalesce(own_event, event)";
+}
+
+}  // namespace
+
+base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
+                                                    const std::string& id) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT unit, neighbours, epsilon, delta FROM data_sets WHERE id = ?"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Bind(id).Step());
+  if (!found) return std::optional<DataSetRow>();
+  const auto unit = ParseUnit(statement.Text(0));
+  const auto neighbours = ParseNeighbours(statement.Text(1));
+  const PrivacyBudget budget{statement.Real(2), statement.Real(3)};
+  const bool budget_sound = budget.epsilon > 0 && budget.delta > 0 && budget.delta < 1;
+  if (!unit || !neighbours || !budget_sound) return Damaged(database, "data set " + id);
+  return std::optional(DataSetRow{id, *unit, *neighbours, budget});
+}
+
+base::Result<std::vector<std::string>> HoldersOf(const Database& database,
+                                                 std::span<const security::Sha256Digest> hashes) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT data_set FROM units WHERE hash = ?"));
+  std::set<std::string> holders;
+  for (const security::Sha256Digest& hash : hashes) {
+    statement.Reset();
+    statement.Bind(hash);
+    for (;;) {
+      CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+      if (!row) break;
+      holders.insert(statement.Text(0));
+    }
+  }
+  return std::vector<std::string>(holders.begin(), holders.end());
+}
+
+base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
+                           std::span<const security::Sha256Digest> hashes,
+                           std::span<const std::string> overlapping) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement insert,
+                            database.Prepare("INSERT INTO data_sets VALUES(?, ?, ?, ?, ?, ?, ?)"));
+  insert.Bind(row.id).Bind(name).Bind(std::string(UnitName(row.unit)));
+  insert.Bind(std::string(NeighboursName(row.neighbours)));
+  insert.Bind(row.budget.epsilon).Bind(row.budget.delta).Bind(NowUtc());
+  CLOISTER_RETURN_IF_ERROR(insert.Run());
+
+  CLOISTER_ASSIGN_OR_RETURN(Statement unit, database.Prepare("INSERT INTO units VALUES(?, ?)"));
+  for (const security::Sha256Digest& hash : hashes) {
+    unit.Reset();
+    CLOISTER_RETURN_IF_ERROR(unit.Bind(hash).Bind(row.id).Run());
+  }
+  CLOISTER_ASSIGN_OR_RETURN(Statement pair,
+                            database.Prepare("INSERT INTO overlaps VALUES(?1, ?2), (?2, ?1)"));
+  for (const std::string& other : overlapping) {
+    pair.Reset();
+    CLOISTER_RETURN_IF_ERROR(pair.Bind(row.id).Bind(other).Run());
+  }
+  return {};
+}
+
+base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
+                                                WhichEvent which) {
+  const std::string event = Column(which);
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT " + event +
+                       " AS e, count(*) FROM spends WHERE data_set = ?1 OR data_set IN "
+                       "(SELECT other FROM overlaps WHERE data_set = ?1) GROUP BY e"));
+  statement.Bind(id);
+  return ReadEvents(database, statement);
+}
+
+base::Result<std::vector<Event>> EventsOfJob(const Database& database, const std::string& id,
+                                             const std::string& job, WhichEvent which) {
+  const std::string event = Column(which);
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT " + event +
+                       " AS e, count(*) FROM spends WHERE data_set = ? AND job = ? GROUP BY e"));
+  statement.Bind(id).Bind(job);
+  return ReadEvents(database, statement);
+}
+
+base::Result<std::vector<double>> FilterOrders(const Database& database, const std::string& id) {
+  std::vector<double> orders;
+  for (const char* const sql : {"SELECT alpha FROM orders WHERE data_set = ?",
+                                "SELECT DISTINCT alpha FROM orders WHERE data_set IN "
+                                "(SELECT other FROM overlaps WHERE data_set = ?)"}) {
+    CLOISTER_ASSIGN_OR_RETURN(Statement statement, database.Prepare(sql));
+    statement.Bind(id);
+    for (;;) {
+      CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+      if (!row) break;
+      const double order = statement.Real(0);
+      if (!(order > 1 && order <= 1e6)) return Damaged(database, "filter order");
+      orders.push_back(order);
+    }
+    if (!orders.empty()) break;
+  }
+  return orders;
+}
+
+base::Status RecordOrders(const Database& database, const std::string& id,
+                          std::span<const double> orders) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("INSERT OR IGNORE INTO orders VALUES(?, ?)"));
+  for (const double order : orders) {
+    statement.Reset();
+    CLOISTER_RETURN_IF_ERROR(statement.Bind(id).Bind(order).Run());
+  }
+  return {};
+}
+
+base::Result<bool> HasSpend(const Database& database, const std::string& id, const SpendKey& key) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT 1 FROM spends WHERE data_set = ? AND job = ? "
+                                             "AND round = ? AND attempt = ?"));
+  statement.Bind(id).Bind(key.job).Bind(key.round).Bind(key.attempt);
+  return statement.Step();
+}
+
+base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("INSERT INTO spends(data_set, job, round, attempt, event, own_event, time) "
+                       "VALUES(?, ?, ?, ?, ?, ?, ?)"));
+  statement.Bind(id).Bind(spend.key.job).Bind(spend.key.round).Bind(spend.key.attempt);
+  statement.Bind(ToJson(spend.event).dump());
+  if (spend.own_noise_only) {
+    statement.Bind(ToJson(*spend.own_noise_only).dump());
+  } else {
+    statement.BindNull();
+  }
+  return statement.Bind(NowUtc()).Run();
+}
+
+base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT s.data_set, d.name, s.job, s.round, s.attempt, s.event, "
+                       "s.own_event, s.time FROM spends s JOIN data_sets d ON d.id = s.data_set "
+                       "ORDER BY s.id"));
+  std::vector<Ledger::Row> rows;
+  for (;;) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Step());
+    if (!found) return rows;
+    Ledger::Row row;
+    row.data_set = statement.Text(0);
+    row.name = statement.Text(1);
+    row.spend.key = {statement.Text(2), statement.Integer(3), statement.Integer(4)};
+    CLOISTER_ASSIGN_OR_RETURN(row.spend.event, ParseEvent(database, statement.Text(5)));
+    if (!statement.IsNull(6)) {
+      CLOISTER_ASSIGN_OR_RETURN(Event own, ParseEvent(database, statement.Text(6)));
+      row.spend.own_noise_only = own;
+    }
+    row.time = statement.Text(7);
+    rows.push_back(std::move(row));
+  }
+}
+
+}  // namespace cloister::dp

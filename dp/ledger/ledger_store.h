@@ -1,0 +1,52 @@
+#pragma once
+
+// Inside dp/ledger/ only: what is asked of the tables. Rules are in ledger.cc.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dp/ledger/ledger.h"
+#include "dp/ledger/sqlite.h"
+#include "security/primitives.h"
+
+namespace cloister::dp {
+
+struct DataSetRow {
+  std::string id;
+  PrivacyUnit unit{};
+  Neighbours neighbours{};
+  PrivacyBudget budget;
+};
+
+enum class WhichEvent {
+  kCounted,       // what counts against the budget
+  kOwnNoiseOnly,  // with the holder's own noise where that is told, else the counted one
+};
+
+base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
+                                                    const std::string& id);
+// Ids of the data sets that hold any of these hashes, without repeats.
+base::Result<std::vector<std::string>> HoldersOf(const Database& database,
+                                                 std::span<const security::Sha256Digest> hashes);
+base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
+                           std::span<const security::Sha256Digest> hashes,
+                           std::span<const std::string> overlapping);
+
+// Events of the data set and of those that it shares a unit with; equal events are joined to one.
+base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
+                                                WhichEvent which);
+base::Result<std::vector<Event>> EventsOfJob(const Database& database, const std::string& id,
+                                             const std::string& job, WhichEvent which);
+
+// The filter's orders recorded for the data set; where none are, those of the data sets that it
+// shares a unit with.
+base::Result<std::vector<double>> FilterOrders(const Database& database, const std::string& id);
+base::Status RecordOrders(const Database& database, const std::string& id,
+                          std::span<const double> orders);
+
+base::Result<bool> HasSpend(const Database& database, const std::string& id, const SpendKey& key);
+base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend);
+base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database);
+
+}  // namespace cloister::dp

@@ -1,0 +1,88 @@
+#include "dp/ledger/rdp_filter.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <string>
+
+#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/rdp_conversion.h"
+
+namespace cloister::dp {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kSlackShare = 1e-6;  // of δ
+
+double TotalSlack(std::span<const Event> events) {
+  double slack = 0;
+  for (const Event& event : events) slack += event.delta_slack;
+  return slack;
+}
+
+// B(α): the largest divergence whose ε at δ is within the budget; negative where even 0 is not.
+double OrderBudget(double order, const PrivacyBudget& budget) {
+  const double delta = budget.delta * (1 - kSlackShare);
+  return budget.epsilon - std::log1p(-1 / order) +
+         (std::log(delta) + std::log(order)) / (order - 1);
+}
+
+std::string Rounded(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", value);
+  return text;
+}
+
+}  // namespace
+
+double FilterOrder(const Event& event, const PrivacyBudget& budget) {
+  double best_order = RdpOrders().front();
+  double best_repeats = -kInfinity;
+  for (const double order : RdpOrders()) {
+    const double allowed = OrderBudget(order, budget);
+    if (allowed <= 0) continue;
+    const double repeats =
+        allowed / RdpOfSampledGaussian(event.noise_multiplier, event.sampling_rate, order);
+    if (repeats > best_repeats) {
+      best_repeats = repeats;
+      best_order = order;
+    }
+  }
+  return best_order;
+}
+
+base::Status CheckWithinBudget(std::span<const Event> events, std::span<const double> orders,
+                               const PrivacyBudget& budget) {
+  if (events.empty()) return {};
+  const std::string limit = "the data set's budget of epsilon " + Rounded(budget.epsilon) +
+                            " at delta " + Rounded(budget.delta);
+  const std::string mend = ": take fewer steps or more noise, or other data";
+  if ((1 + std::exp(budget.epsilon)) * TotalSlack(events) > kSlackShare * budget.delta) {
+    return base::Fail(base::Code::kResourceExhausted,
+                      "the sampler's error bound would pass its share of delta, " + limit + mend);
+  }
+  const std::vector<double> rdp = ComposedRdp(events, orders);
+  for (std::size_t i = 0; i < orders.size(); ++i) {
+    if (rdp[i] <= OrderBudget(orders[i], budget)) continue;
+    const double epsilon = EpsilonOfRdp(orders[i], rdp[i], budget.delta);
+    return base::Fail(
+        base::Code::kResourceExhausted,
+        "the spends would come to epsilon " + Rounded(epsilon) + ", past " + limit + mend);
+  }
+  return {};
+}
+
+double FilterEpsilon(std::span<const Event> events, std::span<const double> orders, double delta) {
+  if (events.empty()) return 0;
+  const std::vector<double> rdp = ComposedRdp(events, orders);
+  double epsilon = 0;
+  for (std::size_t i = 0; i < orders.size(); ++i) {
+    // The bound of the filter itself, whose share for slack is set aside.
+    epsilon = std::max(epsilon, EpsilonOfRdp(orders[i], rdp[i], delta * (1 - kSlackShare)));
+  }
+  const bool slack_fits = (1 + std::exp(epsilon)) * TotalSlack(events) <= kSlackShare * delta;
+  return slack_fits ? epsilon : kInfinity;
+}
+
+}  // namespace cloister::dp

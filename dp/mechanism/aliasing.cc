@@ -1,0 +1,23 @@
+#include "dp/mechanism/aliasing.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "base/check.h"
+
+namespace cloister::dp {
+
+double AliasingBound(double sigma, std::int64_t shares) {
+  CLOISTER_CHECK(sigma >= 16 && shares >= 1 && shares <= 1024);
+  if (shares == 1) return 0;  // one rounded Gaussian is a rounded Gaussian
+  const auto m = static_cast<double>(shares);
+  const double exponent = -std::numbers::pi * std::numbers::pi * sigma * sigma;
+  const double reach = std::numbers::pi * m * sigma * sigma + m;
+  // (reach + 1) * 2.1 (m 3.1^(m-1) + 1) e^exponent + 4 e^exponent, its terms joined upwards.
+  const double log_bound =
+      exponent + std::log(reach + 1) + std::log(2.1 * (m + 1) + 4) + (m - 1) * std::log(3.1);
+  // Not 0, which would claim more than was proved, where exp underflows.
+  return std::fmax(std::exp(log_bound), 1e-300);
+}
+
+}  // namespace cloister::dp

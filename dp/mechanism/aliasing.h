@@ -1,0 +1,13 @@
+#pragma once
+
+#include <cstdint>
+
+namespace cloister::dp {
+
+// Total variation between the sum of `shares` independent rounded Gaussians, each of standard
+// deviation `sigma` in lattice units, and a randomized rounding of one Gaussian of the summed
+// variance, at most; for every number of shares from 1 to `shares`. `sigma` at least 16, `shares`
+// at most 1024. The proof is in docs/design, lattice noise, section 4.
+double AliasingBound(double sigma, std::int64_t shares);
+
+}  // namespace cloister::dp

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "dp/ledger/ledger.h"
+#include "dp/mechanism/clipped_sum.h"
+#include "dp/mechanism/lattice_sampler.h"
+#include "security/random.h"
+
+namespace cloister::dp {
+
+// A noised sum in lattice units: value = lattice[i] * spacing. What it is worth in privacy is in
+// the ledger already. Only GaussianMechanism makes one.
+class NoisedSum {
+ public:
+  const std::vector<std::int64_t>& lattice() const { return lattice_; }
+  double spacing() const { return spacing_; }
+
+ private:
+  friend class GaussianMechanism;
+  NoisedSum(std::vector<std::int64_t> lattice, double spacing)
+      : lattice_(std::move(lattice)), spacing_(spacing) {}
+  std::vector<std::int64_t> lattice_;
+  double spacing_;
+};
+
+// Rounds a clipped sum to a lattice and adds rounded-Gaussian noise (docs/design, lattice
+// mechanism). Sensitivity: clip_norm + spacing * sqrt(dimension) + 2 * summation_error, at most (1
+// + margin) * clip_norm. The bound, which is public, is divided out of the noise multiplier that is
+// accounted; a sum that passes it is refused. Not thread-safe.
+class GaussianMechanism {
+ public:
+  static constexpr double kLargestMargin = 0.01;
+  struct Parameters {
+    double noise_multiplier = 0;  // standard deviation of the whole noise over clip_norm
+    double clip_norm = 0;
+    double sampling_rate = 0;
+    std::int64_t dimension = 0;
+    double spacing = 0;  // g; at most noise_multiplier * clip_norm / 64
+    Neighbours neighbours{};
+    // Secure aggregation, `distributed` mode: this holder adds noise of standard deviation
+    // noise_multiplier * clip_norm / sqrt(noise_shares); any `noise_shares` honest survivors
+    // together reach the whole. 1: this holder's noise is the whole (local mode, one machine).
+    std::int64_t noise_shares = 1;
+    // Honest holders' shares that may be summed at most (for the aliasing bound): n.
+    std::int64_t summed_shares = 1;
+    // What rounding and summation may add to the sensitivity, over clip_norm.
+    double margin = kLargestMargin;
+  };
+  // kInvalidArgument naming the parameter that breaks a rule above.
+  static base::Result<GaussianMechanism> Create(const Parameters& parameters,
+                                                security::AesCtrStream random);
+
+  // The event one release costs, with its delta_slack; the effective noise multiplier is below
+  // Parameters::noise_multiplier by the lattice's share of the sensitivity.
+  Event event() const;
+  // The same with this holder's own noise alone (noise_shares = 1 gives event()).
+  Event own_noise_event() const;
+
+  // Debits the ledger durably, then returns sum + noise. After an error nothing was released; the
+  // spend may be durable all the same (it is never refunded). kInvalidArgument for a sum of another
+  // clip norm, dimension or neighbour relation, with a value that is not finite or is too large for
+  // the lattice, or with a summation error past the margin (then nothing was debited either); the
+  // ledger's error otherwise.
+  base::Result<NoisedSum> Release(ClippedSum sum, Ledger& ledger, const std::string& data_set,
+                                  const SpendKey& key);
+
+ private:
+  GaussianMechanism(const Parameters& parameters, LatticeSampler sampler);
+  Parameters parameters_;
+  LatticeSampler sampler_;
+};
+
+}  // namespace cloister::dp

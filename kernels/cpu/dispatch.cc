@@ -1,0 +1,79 @@
+#include <string>
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/tables.h"
+#include "kernels/cpu/tier.h"
+
+namespace cloister::kernels::cpu {
+namespace {
+
+constexpr Tier kTiers[] = {Tier::kScalar, Tier::kAvx2};
+
+}  // namespace
+
+std::string_view TierName(Tier tier) {
+  switch (tier) {
+    case Tier::kScalar:
+      return "scalar";
+    case Tier::kAvx2:
+      return "avx2";
+  }
+  return "unknown";
+}
+
+base::Result<Tier> ParseTier(std::string_view name) {
+  std::string known;
+  for (const Tier tier : kTiers) {
+    if (TierName(tier) == name) return tier;
+    known += (known.empty() ? "" : ", ") + std::string(TierName(tier));
+  }
+  return base::Fail(base::Code::kInvalidArgument,
+                    "no kernels are named '" + std::string(name) + "': choose one of " + known);
+}
+
+bool Supported(Tier tier) {
+  switch (tier) {
+    case Tier::kScalar:
+      return true;
+    case Tier::kAvx2:
+      // The compiler's run-time test includes the operating system's (XGETBV).
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+             __builtin_cpu_supports("f16c");
+  }
+  return false;
+}
+
+std::vector<Tier> SupportedTiers() {
+  std::vector<Tier> supported;
+  for (const Tier tier : kTiers) {
+    if (Supported(tier)) supported.push_back(tier);
+  }
+  return supported;
+}
+
+Tier BestTier() { return SupportedTiers().back(); }
+
+bool UsesQuantizedActivations(model::DataType type) {
+  switch (type) {
+    case model::DataType::kF32:
+    case model::DataType::kF16:
+    case model::DataType::kBF16:
+      return false;
+    case model::DataType::kQ8_0:
+    case model::DataType::kQ4_0:
+    case model::DataType::kQ4_1:
+      return true;
+  }
+  return false;
+}
+
+base::Result<const Kernels*> Select(Tier tier) {
+  if (!Supported(tier)) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "this processor cannot run the " + std::string(TierName(tier)) +
+                          " kernels: choose --kernels " + std::string(TierName(BestTier())));
+  }
+  return tier == Tier::kAvx2 ? &Avx2Kernels() : &ScalarKernels();
+}
+
+}  // namespace cloister::kernels::cpu

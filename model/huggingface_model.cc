@@ -1,0 +1,207 @@
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "base/file.h"
+#include "model/json_reader.h"
+#include "model/safetensors_file.h"
+#include "model/source_model.h"
+#include "model/tokenizer_json.h"
+
+namespace cloister::model {
+namespace {
+
+using base::Code;
+using nlohmann::json;
+
+constexpr char kSingle[] = "model.safetensors";
+constexpr char kIndex[] = "model.safetensors.index.json";
+constexpr std::size_t kMaxShards = 4096;
+
+bool Exists(const std::filesystem::path& path) {
+  std::error_code ignored;
+  return std::filesystem::exists(path, ignored);
+}
+
+// The shards of a folder and which of them holds each tensor.
+struct Weights {
+  std::map<std::string, SafetensorsFile> shards;  // by file name
+  std::map<std::string, std::string> shard_of;    // by tensor name
+};
+
+base::Result<Weights> OpenSingle(const std::filesystem::path& folder) {
+  Weights weights;
+  CLOISTER_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::Open(folder / kSingle));
+  for (const auto& [name, entry] : file.entries()) weights.shard_of[name] = kSingle;
+  weights.shards.emplace(kSingle, std::move(file));
+  return weights;
+}
+
+// A shard's name comes from a file: it must stay within the folder.
+bool IsPlainFileName(const std::string& name) {
+  return !name.empty() && name.find('/') == std::string::npos && name.ends_with(".safetensors") &&
+         name[0] != '.' && name.find('\0') == std::string::npos;
+}
+
+base::Result<Weights> OpenSharded(const std::filesystem::path& folder) {
+  const std::filesystem::path index_path = folder / kIndex;
+  CLOISTER_ASSIGN_OR_RETURN(const json index, ReadJsonObject(index_path));
+  if (!index.contains("weight_map") || !index["weight_map"].is_object()) {
+    return base::Fail(Code::kDataLoss, index_path.string() + " has no weight_map: fetch it again");
+  }
+  Weights weights;
+  for (const auto& [name, file] : index["weight_map"].items()) {
+    if (!file.is_string() || !IsPlainFileName(file.get<std::string>())) {
+      return base::Fail(Code::kDataLoss, index_path.string() + ": tensor " + name +
+                                             " does not name a .safetensors file of this folder");
+    }
+    const std::string shard = file.get<std::string>();
+    if (!weights.shards.contains(shard)) {
+      if (weights.shards.size() >= kMaxShards) {
+        return base::Fail(Code::kDataLoss, index_path.string() + " names too many files");
+      }
+      CLOISTER_ASSIGN_OR_RETURN(SafetensorsFile opened, SafetensorsFile::Open(folder / shard));
+      weights.shards.emplace(shard, std::move(opened));
+    }
+    if (!weights.shards.at(shard).entries().contains(name)) {
+      return base::Fail(Code::kDataLoss, (folder / shard).string() + " has no tensor " + name +
+                                             ", which the index promises: fetch it again");
+    }
+    weights.shard_of[name] = shard;
+  }
+  return weights;
+}
+
+// Buffers that old checkpoints carry and that the architecture implies.
+bool IsImplied(const std::string& name, bool tied) {
+  return name.ends_with(".rotary_emb.inv_freq") || (tied && name == "lm_head.weight");
+}
+
+class HuggingFaceModel final : public SourceModel {
+ public:
+  HuggingFaceModel(std::filesystem::path folder, json config, std::optional<json> generation,
+                   Weights weights)
+      : folder_(std::move(folder)),
+        config_(std::move(config)),
+        architecture_(ReadArchitecture(generation)),
+        weights_(std::move(weights)) {
+    const bool tied = architecture_ && architecture_->tie_word_embeddings;
+    std::erase_if(weights_.shard_of, [&](const auto& item) { return IsImplied(item.first, tied); });
+  }
+
+  base::Result<Architecture> architecture() const override { return architecture_; }
+
+  std::vector<std::string> TensorNames() const override {
+    std::vector<std::string> names;
+    for (const auto& [name, shard] : weights_.shard_of) names.push_back(name);
+    return names;
+  }
+
+  base::Result<TensorView> Tensor(const std::string& name) const override {
+    const auto found = weights_.shard_of.find(name);
+    if (found != weights_.shard_of.end()) return weights_.shards.at(found->second).Tensor(name);
+    if (weights_.shards.empty()) {
+      return base::Fail(Code::kNotFound, (folder_ / kSingle).string() +
+                                             " does not exist: put the model's weights there");
+    }
+    return base::Fail(Code::kDataLoss,
+                      folder_.string() + " has no tensor " + name + ": the model is incomplete");
+  }
+
+  base::Result<TokenizerData> LoadTokenizerData() const override {
+    CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, TokenizerDataFromFolder(folder_));
+    if (architecture_ && !architecture_->eos_token_ids.empty()) {
+      data.end_ids.assign(architecture_->eos_token_ids.begin(), architecture_->eos_token_ids.end());
+    } else if (data.eos) {
+      data.end_ids = {*data.eos};
+    }
+    const base::Result<std::string> text = ChatTemplateText();
+    if (text) {
+      for (const TokenId id : TurnEnds(data, *text)) data.end_ids.push_back(id);
+    }
+    return data;
+  }
+
+  base::Result<std::string> ChatTemplateText() const override {
+    return ChatTemplateTextFromFolder(folder_);
+  }
+
+  base::Result<nlohmann::ordered_json> Config() const override {
+    return nlohmann::ordered_json(config_);
+  }
+
+  std::vector<std::filesystem::path> CompanionFiles() const override {
+    static constexpr std::array<const char*, 9> kNames = {"generation_config.json",
+                                                          "tokenizer.json",
+                                                          "tokenizer_config.json",
+                                                          "special_tokens_map.json",
+                                                          "added_tokens.json",
+                                                          "vocab.json",
+                                                          "merges.txt",
+                                                          "tokenizer.model",
+                                                          "chat_template.jinja"};
+    std::vector<std::filesystem::path> files;
+    for (const char* name : kNames) {
+      if (Exists(folder_ / name)) files.push_back(folder_ / name);
+    }
+    return files;
+  }
+
+  std::vector<std::pair<std::string, std::string>> Descriptions() const override { return {}; }
+  std::string format() const override { return "huggingface"; }
+  std::filesystem::path path() const override { return folder_; }
+
+ private:
+  base::Result<Architecture> ReadArchitecture(const std::optional<json>& generation) const {
+    base::Result<Architecture> architecture = ArchitectureFromConfig(config_);
+    if (!architecture) {
+      return base::Annotate(std::move(architecture), (folder_ / "config.json").string());
+    }
+    if (!generation) return architecture;
+    base::Result<std::vector<std::int64_t>> ids = EosTokenIds(*generation);
+    base::Status status = ids ? base::Status() : base::Status(base::Forward(std::move(ids)));
+    if (status && !ids->empty()) {
+      architecture->eos_token_ids = *ids;
+      status = Validate(*architecture);
+    }
+    if (!status) {
+      return base::Annotate(std::move(status), (folder_ / "generation_config.json").string());
+    }
+    return architecture;
+  }
+
+  std::filesystem::path folder_;
+  json config_;
+  base::Result<Architecture> architecture_;
+  Weights weights_;
+};
+
+}  // namespace
+
+base::Result<std::shared_ptr<const SourceModel>> OpenHuggingFace(
+    const std::filesystem::path& folder) {
+  const std::filesystem::path config_path = folder / "config.json";
+  if (!Exists(config_path)) {
+    return base::Fail(
+        Code::kNotFound,
+        config_path.string() + " does not exist: give a model's folder or a .gguf file");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(json config, ReadJsonObject(config_path));
+  std::optional<json> generation;
+  if (Exists(folder / "generation_config.json")) {
+    CLOISTER_ASSIGN_OR_RETURN(generation, ReadJsonObject(folder / "generation_config.json"));
+  }
+  Weights weights;
+  if (Exists(folder / kSingle)) {
+    CLOISTER_ASSIGN_OR_RETURN(weights, OpenSingle(folder));
+  } else if (Exists(folder / kIndex)) {
+    CLOISTER_ASSIGN_OR_RETURN(weights, OpenSharded(folder));
+  }
+  return std::shared_ptr<const SourceModel>(std::make_shared<HuggingFaceModel>(
+      folder, std::move(config), std::move(generation), std::move(weights)));
+}
+
+}  // namespace cloister::model

@@ -1,0 +1,104 @@
+#include "model/model_files.h"
+
+#include <set>
+
+#include "model/chat_template.h"
+#include "model/source_model.h"
+
+namespace cloister::model {
+namespace {
+
+using base::Code;
+
+std::string ShapeText(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t size : shape) {
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  }
+  return text + "]";
+}
+
+}  // namespace
+
+base::Result<std::shared_ptr<const SourceModel>> SourceModel::Open(
+    const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) {
+    return base::Fail(Code::kNotFound, path.string() +
+                                           " does not exist: give a folder with config.json or a "
+                                           ".gguf file");
+  }
+  if (std::filesystem::is_directory(path, ignored)) return OpenHuggingFace(path);
+  return OpenGguf(path);
+}
+
+base::Result<std::shared_ptr<const Tokenizer>> SourceModel::LoadTokenizer() const {
+  CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, LoadTokenizerData());
+  base::Result<std::shared_ptr<const Tokenizer>> tokenizer = MakeTokenizer(std::move(data));
+  if (!tokenizer) return base::Annotate(std::move(tokenizer), path().string());
+  return tokenizer;
+}
+
+base::Result<std::shared_ptr<const ChatTemplate>> SourceModel::LoadChatTemplate() const {
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, ChatTemplateText());
+  base::Result<std::shared_ptr<const ChatTemplate>> made = MakeChatTemplate(text);
+  if (!made) return base::Annotate(std::move(made), path().string());
+  return made;
+}
+
+base::Result<std::shared_ptr<const ModelFiles>> ModelFiles::Open(
+    const std::filesystem::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(std::shared_ptr<const SourceModel> model, SourceModel::Open(path));
+  return std::shared_ptr<const ModelFiles>(std::move(model));
+}
+
+std::vector<NamedShape> ExpectedTensors(const Architecture& a) {
+  std::vector<NamedShape> expected = {{"model.embed_tokens.weight", {a.vocab_size, a.hidden_size}}};
+  for (std::int64_t layer = 0; layer < a.num_layers; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
+    const auto add = [&](const char* name, std::vector<std::int64_t> shape) {
+      expected.push_back({prefix + name, std::move(shape)});
+    };
+    add("input_layernorm.weight", {a.hidden_size});
+    add("self_attn.q_proj.weight", {a.query_size(), a.hidden_size});
+    add("self_attn.k_proj.weight", {a.kv_size(), a.hidden_size});
+    add("self_attn.v_proj.weight", {a.kv_size(), a.hidden_size});
+    add("self_attn.o_proj.weight", {a.hidden_size, a.query_size()});
+    add("post_attention_layernorm.weight", {a.hidden_size});
+    add("mlp.gate_proj.weight", {a.intermediate_size, a.hidden_size});
+    add("mlp.up_proj.weight", {a.intermediate_size, a.hidden_size});
+    add("mlp.down_proj.weight", {a.hidden_size, a.intermediate_size});
+  }
+  expected.push_back({"model.norm.weight", {a.hidden_size}});
+  if (!a.tie_word_embeddings) {
+    expected.push_back({"lm_head.weight", {a.vocab_size, a.hidden_size}});
+  }
+  return expected;
+}
+
+base::Status CheckTensors(const ModelFiles& files, const Architecture& architecture) {
+  std::set<std::string> known;
+  for (const NamedShape& expected : ExpectedTensors(architecture)) {
+    CLOISTER_ASSIGN_OR_RETURN(const TensorView tensor, files.Tensor(expected.name));
+    if (tensor.shape != expected.shape) {
+      return base::Fail(Code::kDataLoss, files.path().string() + ": tensor " + expected.name +
+                                             " is " + ShapeText(tensor.shape) +
+                                             ", but the config "
+                                             "asks for " +
+                                             ShapeText(expected.shape) +
+                                             ": weights and config do not belong together");
+    }
+    known.insert(expected.name);
+  }
+  for (const std::string& name : files.TensorNames()) {
+    if (!known.contains(name)) {
+      return base::Fail(Code::kUnimplemented,
+                        files.path().string() + ": tensor " + name +
+                            " is no part of the network that the config describes: use a model "
+                            "of the supported family without biases and adapters");
+    }
+  }
+  return {};
+}
+
+}  // namespace cloister::model

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "model/architecture.h"
+#include "model/tensor.h"
+
+namespace cloister::model {
+
+class Tokenizer;
+class ChatTemplate;
+
+// A model on disk, opened from a Hugging Face folder or a GGUF file. Tensors keep the names and
+// shapes of Hugging Face whatever the file's format:
+//   model.embed_tokens.weight [vocab, hidden]           model.norm.weight [hidden]
+//   model.layers.N.{input_layernorm,post_attention_layernorm}.weight [hidden]
+//   model.layers.N.self_attn.{q,k,v,o}_proj.weight      [out, in], q and k in the half layout of
+//                                                       rotary pairs (GGUF's permutation undone)
+//   model.layers.N.mlp.{gate,up,down}_proj.weight       lm_head.weight (absent when tied)
+// Tensors are views into the mapped files, except q and k of a GGUF file, whose rows are put back
+// into Hugging Face's order in memory of this object (rows move as whole, still quantized).
+// Immutable and thread-safe after Open. Every offset, size and count in the file is checked.
+class ModelFiles {
+ public:
+  // `path`: a folder with config.json, or a *.gguf file. A GGUF file without tensors (a bare
+  // vocabulary) opens too; then `architecture()` may be absent.
+  static base::Result<std::shared_ptr<const ModelFiles>> Open(const std::filesystem::path& path);
+  virtual ~ModelFiles() = default;
+
+  // Fails, naming the missing field or the family, when the file describes no supported network.
+  virtual base::Result<Architecture> architecture() const = 0;
+  virtual std::vector<std::string> TensorNames() const = 0;
+  // kDataLoss naming the file and the tensor when it is absent.
+  virtual base::Result<TensorView> Tensor(const std::string& name) const = 0;
+  bool HasTensor(const std::string& name) const { return Tensor(name).has_value(); }
+
+  // kNotFound, naming the file that is missing (tokenizer.json), when the model has none.
+  virtual base::Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const = 0;
+  virtual base::Result<std::shared_ptr<const ChatTemplate>> LoadChatTemplate() const = 0;
+
+  virtual std::string format() const = 0;  // "gguf" or "huggingface"
+  virtual std::filesystem::path path() const = 0;
+};
+
+struct NamedShape {
+  std::string name;
+  std::vector<std::int64_t> shape;
+};
+
+// Every tensor that the architecture has, in the order of the network: embedding, layers, norm,
+// head.
+std::vector<NamedShape> ExpectedTensors(const Architecture& architecture);
+
+// Checks that every tensor the architecture needs is there with its shape, and none besides (once,
+// when loading).
+base::Status CheckTensors(const ModelFiles& files, const Architecture& architecture);
+
+}  // namespace cloister::model

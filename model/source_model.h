@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model/model_files.h"
+#include "model/tokenizer_data.h"
+
+namespace cloister::model {
+
+// What the writers of this folder need of an opened model beyond ModelFiles.
+class SourceModel : public ModelFiles {
+ public:
+  // ModelFiles::Open with this type.
+  static base::Result<std::shared_ptr<const SourceModel>> Open(const std::filesystem::path& path);
+
+  // kNotFound when the model has none.
+  virtual base::Result<TokenizerData> LoadTokenizerData() const = 0;
+  virtual base::Result<std::string> ChatTemplateText() const = 0;
+  // The config.json of a folder that holds the same network.
+  virtual base::Result<nlohmann::ordered_json> Config() const = 0;
+  // Files that go into such a folder as they are (tokenizer.json, generation_config.json, …).
+  virtual std::vector<std::filesystem::path> CompanionFiles() const = 0;
+  // What GGUF says of the model's origin: general.name, general.license, … with their texts.
+  virtual std::vector<std::pair<std::string, std::string>> Descriptions() const = 0;
+
+  base::Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const override;
+  base::Result<std::shared_ptr<const ChatTemplate>> LoadChatTemplate() const override;
+};
+
+base::Result<std::shared_ptr<const SourceModel>> OpenGguf(const std::filesystem::path& path);
+base::Result<std::shared_ptr<const SourceModel>> OpenHuggingFace(const std::filesystem::path& path);
+
+}  // namespace cloister::model

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "model/source_model.h"
+
+namespace cloister::model {
+
+// What to do with the tensors of a model that is written to another place.
+struct WritePlan {
+  std::string title;  // of the progress bar
+  // The type that a matrix should have. Types that the output cannot hold are replaced: blocks by
+  // F32 in a folder; in GGUF, vectors (norms) are F32, as llama.cpp wants them, and rows that are
+  // no whole blocks are F16.
+  std::function<DataType(const std::string& name, const TensorView& tensor)> type;
+  // Whether and how values change: W + scale B A.
+  std::function<bool(const std::string& name)> changes;
+  std::function<void(const std::string& name, std::int64_t row, std::span<float> values)> change;
+};
+
+struct WrittenModel {
+  std::string format;              // "gguf" or "huggingface"
+  std::int64_t tensors = 0;        // in the file
+  std::uint64_t bytes = 0;         // of the file, or of all files of the folder
+  std::uint64_t weights = 0;       // numbers in the network's tensors
+  std::uint64_t weight_bytes = 0;  // bytes of the tensors
+};
+
+// Writes `source` with its tokenizer and chat template to `output`: GGUF where it ends in .gguf, a
+// Hugging Face folder otherwise. A few rows are in memory at a time. The output appears whole or
+// not at all; an existing GGUF file is replaced, an existing folder is refused (kAlreadyExists)
+// unless it is empty, since it may hold other things.
+base::Result<WrittenModel> WriteModel(const SourceModel& source,
+                                      const std::filesystem::path& output, const WritePlan& plan);
+
+}  // namespace cloister::model

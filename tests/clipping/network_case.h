@@ -1,0 +1,109 @@
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "dp/clipping/book_keeping.h"
+#include "model/model_files.h"
+#include "trainer/networks/adapter_view.h"
+#include "trainer/networks/batch.h"
+
+namespace cloister::dp::clipping {
+
+// A tiny network with an adapter on all seven linear layers, B not zero, and some examples of
+// different lengths: what the clipping engine is compared on.
+class NetworkCase {
+ public:
+  NetworkCase(const std::string& fixture, std::int64_t rank, std::int64_t first_layer) {
+    at::set_num_threads(1);  // too small to share
+    const auto files =
+        model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/" + fixture).value();
+    architecture_ = files->architecture().value();
+    config_ = {
+        .rank = rank,
+        .alpha = 2.0 * static_cast<double>(rank),
+        .targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
+        .first_layer = first_layer};
+    weights_ = trainer::LoadWeights(*files, architecture_).value();
+    network_ = std::make_unique<trainer::Network>(architecture_, weights_);
+    at::manual_seed(7);
+    flat_ = at::randn({model::AdapterSize(model::AdapterLayout(config_, architecture_))}) * 0.1;
+    view_ = trainer::MakeAdapterView(config_, architecture_, flat_);
+    for (std::int64_t length : {9, 21, 14, 30, 5, 17}) examples_.push_back(RandomExample(length));
+  }
+
+  std::int64_t parameters() const { return flat_.numel(); }
+  const std::vector<PathShape>& shapes() const { return view_.shapes; }
+  std::size_t examples() const { return examples_.size(); }
+
+  // One forward and one backward pass over the chosen examples under `observer`.
+  void Run(std::span<const std::size_t> chosen, PathObserver& observer) const {
+    trainer::NetworkAdapter adapter = view_.network;
+    adapter.observer = &observer;
+    const at::Tensor losses =
+        trainer::BatchLoss(*network_, &adapter, trainer::MakeBatch(examples_, chosen));
+    torch::autograd::backward({losses.sum()}, {});
+  }
+
+  // The gradient of one example alone, fp64 [parameters], by ordinary differentiation of the
+  // network whose weights are W + scale B A: nothing of the clipping engine takes part.
+  at::Tensor Gradient(std::size_t example) const {
+    const trainer::Network merged(architecture_, MergedWeights());
+    const std::vector<std::size_t> chosen = {example};
+    const at::Tensor loss =
+        trainer::BatchLoss(merged, nullptr, trainer::MakeBatch(examples_, chosen)).sum();
+    std::vector<at::Tensor> flat;
+    for (const at::Tensor& one : torch::autograd::grad({loss}, view_.leaves)) {
+      flat.push_back(one.flatten().to(at::kDouble));
+    }
+    return at::cat(flat);
+  }
+
+ private:
+  trainer::Example RandomExample(std::int64_t length) const {
+    trainer::Example example;
+    const at::Tensor ids = at::randint(architecture_.vocab_size, {length}, at::kLong);
+    for (std::int64_t t = 0; t < length; ++t) {
+      example.ids.push_back(static_cast<model::TokenId>(ids[t].item<std::int64_t>()));
+      example.answer.push_back(t >= length / 3 ? 1 : 0);
+    }
+    return example;
+  }
+
+  at::Tensor Delta(std::size_t layer, trainer::Target target) const {
+    const auto& path = *view_.network.layers[layer][static_cast<std::size_t>(target)];
+    return at::mm(path.b, path.a) * config_.scale();
+  }
+
+  trainer::NetworkWeights MergedWeights() const {
+    using trainer::Target;
+    trainer::NetworkWeights merged = weights_;
+    for (auto layer = static_cast<std::size_t>(config_.first_layer); layer < merged.layers.size();
+         ++layer) {
+      trainer::LayerWeights& w = merged.layers[layer];
+      w.qkv = w.qkv + at::cat({Delta(layer, Target::kQ), Delta(layer, Target::kK),
+                               Delta(layer, Target::kV)});
+      w.output = w.output + Delta(layer, Target::kO);
+      w.gate_up = w.gate_up + at::cat({Delta(layer, Target::kGate), Delta(layer, Target::kUp)});
+      w.down = w.down + Delta(layer, Target::kDown);
+    }
+    return merged;
+  }
+
+  model::Architecture architecture_;
+  model::LoraConfig config_;
+  trainer::NetworkWeights weights_;
+  std::unique_ptr<trainer::Network> network_;
+  at::Tensor flat_;
+  trainer::AdapterView view_;
+  std::vector<trainer::Example> examples_;
+};
+
+}  // namespace cloister::dp::clipping

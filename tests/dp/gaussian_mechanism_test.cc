@@ -1,0 +1,254 @@
+#include "dp/mechanism/gaussian_mechanism.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "dp/accounting/rdp_accountant.h"
+#include "tests/dp/rounded_gaussian.h"
+
+namespace cloister::dp {
+
+namespace clipping {
+// Stands in for the clipping engine, which is not linked here.
+class ClippedSumFactory {
+ public:
+  static ClippedSum Make(std::vector<double> values, double clip_norm, double summation_error,
+                         Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
+    return ClippedSum(std::move(values), clip_norm, summation_error, PrivacyUnit::kRecord,
+                      neighbours);
+  }
+};
+}  // namespace clipping
+
+namespace {
+
+using clipping::ClippedSumFactory;
+
+// Records what it is asked; fails while `failing`.
+class FakeLedger final : public Ledger {
+ public:
+  base::Result<std::string> RegisterDataSet(const std::string&, std::span<const std::string>,
+                                            PrivacyUnit, Neighbours, PrivacyBudget) override {
+    return std::string("set");
+  }
+  base::Status CheckAffordable(const std::string&, const Event&) override { return {}; }
+  base::Status Debit(const std::string& data_set, const Spend& spend) override {
+    EXPECT_EQ(data_set, "set");
+    spends.push_back(spend);
+    if (failing) return base::Fail(base::Code::kResourceExhausted, "budget");
+    return {};
+  }
+  base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
+  base::Result<Total> Spent(const std::string&) const override { return Total(); }
+  base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
+    return Total();
+  }
+
+  bool failing = false;
+  std::vector<Spend> spends;
+};
+
+constexpr std::int64_t kDimension = 23'040;
+
+GaussianMechanism::Parameters Good() {
+  GaussianMechanism::Parameters p;
+  p.noise_multiplier = 0.6;
+  p.clip_norm = 0.1;
+  p.sampling_rate = 0.04;
+  p.dimension = kDimension;
+  p.spacing = 0x1p-24;
+  p.neighbours = Neighbours::kAddOrRemoveOne;
+  return p;
+}
+
+GaussianMechanism Make(const GaussianMechanism::Parameters& p, std::uint8_t seed = 1) {
+  auto mechanism = GaussianMechanism::Create(p, StreamOfSeed(seed));
+  EXPECT_TRUE(mechanism) << (mechanism ? "" : mechanism.error().message);
+  return std::move(mechanism).value();
+}
+
+ClippedSum Sum(double value = 0, double error = 0) {
+  return ClippedSumFactory::Make(std::vector<double>(kDimension, value), 0.1, error);
+}
+
+TEST(GaussianMechanism, AddsTheWholeNoiseToTheLattice) {
+  FakeLedger ledger;
+  GaussianMechanism mechanism = Make(Good());
+  const double sigma = 0.6 * 0.1 / 0x1p-24;
+  const auto noised = mechanism.Release(Sum(0.003), ledger, "set", {"job", 1, 0});
+  ASSERT_TRUE(noised) << noised.error().message;
+  EXPECT_EQ(noised->spacing(), 0x1p-24);
+  std::vector<std::int64_t> noise = noised->lattice();
+  for (std::int64_t& value : noise) value -= std::llround(0.003 / 0x1p-24);
+  EXPECT_EQ(FindDeviation(noise, sigma), "");
+  // The broken variant: the same test on a sum without noise.
+  EXPECT_NE(FindDeviation(std::vector<std::int64_t>(kDimension, 0), sigma), "");
+}
+
+TEST(GaussianMechanism, AShareIsTheWholeOverTheRootOfTheShares) {
+  FakeLedger ledger;
+  GaussianMechanism::Parameters p = Good();
+  p.noise_shares = 2;
+  p.summed_shares = 4;
+  GaussianMechanism mechanism = Make(p);
+  const auto noised = mechanism.Release(Sum(), ledger, "set", {"job", 1, 0});
+  ASSERT_TRUE(noised);
+  const double whole = 0.6 * 0.1 / 0x1p-24;
+  EXPECT_EQ(FindDeviation(noised->lattice(), whole / std::sqrt(2.0)), "");
+  EXPECT_NE(FindDeviation(noised->lattice(), whole), "");
+  // Any two shares together carry the whole.
+  const auto other = Make(p, 2).Release(Sum(), ledger, "set", {"job", 2, 0});
+  std::vector<std::int64_t> both = noised->lattice();
+  for (std::size_t i = 0; i < both.size(); ++i) both[i] += other->lattice()[i];
+  EXPECT_EQ(FindDeviation(both, whole), "");
+}
+
+TEST(GaussianMechanism, AccountsForTheSensitivityOfTheLattice) {
+  GaussianMechanism::Parameters p = Good();
+  const Event event = Make(p).event();
+  // sigma C over C + g sqrt(d) + 2 err, at the largest that Release lets pass.
+  EXPECT_DOUBLE_EQ(event.noise_multiplier, 0.6 / 1.01);
+  EXPECT_EQ(event.sampling_rate, 0.04);
+  EXPECT_EQ(event.steps, 1);
+  EXPECT_EQ(event.neighbours, Neighbours::kAddOrRemoveOne);
+  EXPECT_GT(event.delta_slack, 0);
+  EXPECT_LT(event.delta_slack, 1e-25);
+  EXPECT_EQ(Make(p).own_noise_event(), event);
+
+  p.noise_shares = 2;
+  p.summed_shares = 4;
+  EXPECT_DOUBLE_EQ(Make(p).event().noise_multiplier, 0.6 / 1.01);
+  EXPECT_DOUBLE_EQ(Make(p).own_noise_event().noise_multiplier, 0.6 / 1.01 / std::sqrt(2.0));
+  EXPECT_LT(Make(p).event().delta_slack, 1e-25);
+
+  p.margin = 0.001;
+  EXPECT_DOUBLE_EQ(Make(p).event().noise_multiplier, 0.6 / 1.001);
+}
+
+TEST(GaussianMechanism, DebitsWhatTheReleaseCosts) {
+  FakeLedger ledger;
+  GaussianMechanism::Parameters p = Good();
+  p.noise_shares = 2;
+  p.summed_shares = 4;
+  GaussianMechanism mechanism = Make(p);
+  ASSERT_TRUE(mechanism.Release(Sum(), ledger, "set", {"job", 7, 1}));
+  ASSERT_EQ(ledger.spends.size(), 1u);
+  EXPECT_EQ(ledger.spends[0].key.job, "job");
+  EXPECT_EQ(ledger.spends[0].key.round, 7);
+  EXPECT_EQ(ledger.spends[0].key.attempt, 1);
+  EXPECT_EQ(ledger.spends[0].event, mechanism.event());
+  EXPECT_EQ(ledger.spends[0].own_noise_only, mechanism.own_noise_event());
+}
+
+// Not one bit of noise is drawn before the ledger has said yes.
+TEST(GaussianMechanism, DebitsBeforeItDrawsAndReleasesNothingOtherwise) {
+  FakeLedger ledger;
+  ledger.failing = true;
+  GaussianMechanism mechanism = Make(Good(), 9);
+  const auto refused = mechanism.Release(Sum(), ledger, "set", {"job", 1, 0});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted);
+  EXPECT_EQ(ledger.spends.size(), 1u);
+
+  ledger.failing = false;
+  const auto released = mechanism.Release(Sum(), ledger, "set", {"job", 2, 0});
+  FakeLedger fresh_ledger;
+  const auto fresh = Make(Good(), 9).Release(Sum(), fresh_ledger, "set", {"job", 2, 0});
+  EXPECT_EQ(released->lattice(), fresh->lattice());
+  // And what is drawn is drawn once.
+  const auto next = mechanism.Release(Sum(), ledger, "set", {"job", 3, 0});
+  EXPECT_NE(next->lattice(), released->lattice());
+}
+
+TEST(GaussianMechanism, RefusesSumsThatItsBoundDoesNotCover) {
+  FakeLedger ledger;
+  GaussianMechanism mechanism = Make(Good());
+  const auto release = [&](ClippedSum sum) {
+    return mechanism.Release(std::move(sum), ledger, "set", {"job", 1, 0}).has_value();
+  };
+  const double nan = std::nan("");
+  const double infinity = std::numeric_limits<double>::infinity();
+  const std::vector<double> zeros(kDimension);
+  EXPECT_FALSE(release(ClippedSumFactory::Make(zeros, 0.2, 0)));
+  EXPECT_FALSE(release(ClippedSumFactory::Make(zeros, 0.1, 0, Neighbours::kZeroOut)));
+  EXPECT_FALSE(release(ClippedSumFactory::Make({1, 2, 3}, 0.1, 0)));
+  EXPECT_FALSE(release(Sum(nan)));
+  EXPECT_FALSE(release(Sum(infinity)));
+  EXPECT_FALSE(release(Sum(1e9)));
+  EXPECT_FALSE(release(Sum(0, nan)));
+  EXPECT_FALSE(release(Sum(0, -1)));
+  // 2 * error + g sqrt(d) against 1 % of C: g sqrt(d) is 9e-6 here.
+  EXPECT_FALSE(release(Sum(0, 0.0005)));
+  EXPECT_TRUE(ledger.spends.empty()) << "a refused sum is not charged";
+  EXPECT_TRUE(release(Sum(0, 0.00049)));
+}
+
+TEST(GaussianMechanism, RefusesParametersOutsideItsProof) {
+  using P = GaussianMechanism::Parameters;
+  const auto refused = [](void (*change)(P&)) {
+    P p = Good();
+    change(p);
+    const auto mechanism = GaussianMechanism::Create(p, StreamOfSeed(1));
+    return !mechanism && mechanism.error().code == base::Code::kInvalidArgument;
+  };
+  EXPECT_TRUE(refused([](P& p) { p.noise_multiplier = 0; }));
+  EXPECT_TRUE(refused([](P& p) { p.noise_multiplier = std::nan(""); }));
+  EXPECT_TRUE(refused([](P& p) { p.clip_norm = -1; }));
+  EXPECT_TRUE(refused([](P& p) { p.sampling_rate = 0; }));
+  EXPECT_TRUE(refused([](P& p) { p.sampling_rate = 1.5; }));
+  EXPECT_TRUE(refused([](P& p) { p.dimension = 0; }));
+  EXPECT_TRUE(refused([](P& p) { p.spacing = 0; }));
+  EXPECT_TRUE(refused([](P& p) { p.spacing = 0.6 * 0.1 / 63; }));  // noise under 64 spacings
+  EXPECT_TRUE(refused([](P& p) { p.spacing = 0x1p-16; }));         // g sqrt(d) over 1 % of C
+  EXPECT_TRUE(refused([](P& p) { p.spacing = 1e-20; }));           // past int64's safe range
+  EXPECT_TRUE(refused([](P& p) { p.noise_shares = 0; }));
+  EXPECT_TRUE(refused([](P& p) {
+    p.noise_shares = 3;
+    p.summed_shares = 2;
+  }));
+  EXPECT_TRUE(refused([](P& p) { p.margin = 0.02; }));
+  EXPECT_TRUE(refused([](P& p) { p.margin = 0; }));
+  EXPECT_TRUE(refused([](P& p) {  // a share of 64 / sqrt(32) spacings
+    p.dimension = 1;
+    p.spacing = 0.6 * 0.1 / 64.5;
+    p.noise_shares = p.summed_shares = 32;
+  }));
+}
+
+TEST(Event, JsonRoundTripsAndIsChecked) {
+  const Event event{0.6, 0.04, 3, Neighbours::kZeroOut, 1e-30};
+  const auto read = EventFromJson(ToJson(event));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(*read, event);
+  const auto refused = [&](const char* field, const nlohmann::json& value) {
+    nlohmann::json json = ToJson(event);
+    json[field] = value;
+    return !EventFromJson(json).has_value();
+  };
+  EXPECT_TRUE(refused("mechanism", "laplace"));
+  EXPECT_TRUE(refused("noise_multiplier", "0.6"));
+  EXPECT_TRUE(refused("noise_multiplier", -1));
+  EXPECT_TRUE(refused("steps", 1.5));
+  EXPECT_TRUE(refused("steps", 18446744073709551615ULL));
+  EXPECT_TRUE(refused("neighbours", "any"));
+  EXPECT_TRUE(refused("delta_slack", nullptr));
+  EXPECT_TRUE(refused("extra", 1));
+  EXPECT_FALSE(EventFromJson(nlohmann::json::array()));
+  EXPECT_FALSE(EventFromJson(nlohmann::json()));
+}
+
+TEST(PrivacyTypes, NamesRoundTrip) {
+  for (const auto relation : {Neighbours::kAddOrRemoveOne, Neighbours::kAdd, Neighbours::kRemove,
+                              Neighbours::kReplaceOne, Neighbours::kZeroOut}) {
+    EXPECT_EQ(*ParseNeighbours(NeighboursName(relation)), relation);
+  }
+  EXPECT_EQ(*ParseUnit("user"), PrivacyUnit::kUser);
+  EXPECT_EQ(UnitName(PrivacyUnit::kRecord), "record");
+  EXPECT_FALSE(ParseUnit("household"));
+  EXPECT_FALSE(ParseNeighbours(""));
+}
+
+}  // namespace
+}  // namespace cloister::dp

@@ -1,0 +1,127 @@
+#include <signal.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "base/file.h"
+#include "tests/dp/ledger_fixture.h"
+
+namespace cloister::dp {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A process that is killed right after Debit returned has spent.
+TEST_F(LedgerTest, ADebitOutlivesKill9) {
+  int pipe[2];
+  ASSERT_EQ(::pipe(pipe), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto ledger = Ledger::Open(path_);
+    if (!ledger) ::_exit(1);
+    const auto id = TryRegister(**ledger, Units(0, 50));
+    if (!id || !(*ledger)->Debit(*id, SpendOf(3))) ::_exit(2);
+    if (::write(pipe[1], "d", 1) != 1) ::_exit(3);
+    ::pause();
+  }
+  ::close(pipe[1]);
+  char byte = 0;
+  ASSERT_EQ(::read(pipe[0], &byte, 1), 1);
+  ::close(pipe[0]);
+  ASSERT_EQ(::kill(child, SIGKILL), 0);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  {
+    const auto reader = Ledger::OpenReadOnly(path_);  // before anybody recovered it
+    ASSERT_TRUE(reader) << reader.error().message;
+    EXPECT_EQ((*reader)->Rows()->size(), 1u);
+  }
+  const auto ledger = Open();
+  ASSERT_EQ(ledger->Rows()->size(), 1u);
+  EXPECT_EQ(ledger->Rows()->front().spend.key.round, 3);
+  EXPECT_EQ(ledger->Debit(Register(*ledger, Units(0, 50)), SpendOf(3)).error().code,
+            base::Code::kAlreadyExists);
+}
+
+TEST_F(LedgerTest, AHostileFileIsOneClearError) {
+  { Register(*Open(), Units(0, 500)); }
+  const std::string good = *base::ReadFile(path_);
+  const auto with = [&](const std::string& bytes) {
+    std::ofstream(path_, std::ios::binary | std::ios::trunc) << bytes;
+    return OpenError();
+  };
+  constexpr auto kLost = base::Code::kDataLoss;
+  EXPECT_EQ(with(good), base::Code::kOk);
+  EXPECT_EQ(with(""), kLost) << "an empty file would be a fresh budget";
+  EXPECT_EQ(with("not a database at all, but long enough to look like something"), kLost);
+  EXPECT_EQ(with(good.substr(0, 50)), kLost);
+  EXPECT_EQ(with(good.substr(0, 4096)), kLost);
+  EXPECT_EQ(with(good.substr(0, good.size() - 8192)), kLost);
+  std::string scrambled = good;
+  for (std::size_t i = 4096; i < scrambled.size(); i += 3) scrambled[i] ^= 0x55;
+  EXPECT_EQ(with(scrambled), kLost);
+}
+
+TEST_F(LedgerTest, OtherDatabasesAreRefused) {
+  { Register(*Open(), Units(0, 5)); }
+  const std::string good = *base::ReadFile(path_);
+  const auto after = [&](const char* sql) {
+    std::ofstream(path_, std::ios::binary | std::ios::trunc) << good;
+    sqlite3* database = nullptr;
+    EXPECT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sql;
+    sqlite3_close(database);
+    return OpenError();
+  };
+  constexpr auto kLost = base::Code::kDataLoss;
+  EXPECT_EQ(after("SELECT 1"), base::Code::kOk);
+  EXPECT_EQ(after("PRAGMA user_version=2"), kLost);
+  EXPECT_EQ(after("PRAGMA application_id=7"), kLost);
+  EXPECT_EQ(after("CREATE TRIGGER t AFTER INSERT ON spends BEGIN DELETE FROM spends; END"), kLost);
+  EXPECT_EQ(after("DROP TABLE meta"), kLost);
+  EXPECT_EQ(after("UPDATE meta SET value = 'x'"), kLost) << "another ledger's key";
+}
+
+TEST_F(LedgerTest, WithoutItsKeyALedgerIsNotOpened) {
+  { Register(*Open(), Units(0, 5)); }
+  const std::string key_path = path_.string() + ".key";
+  const std::string key = *base::ReadFile(key_path);
+  fs::remove(key_path);
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss) << "a new key would be a fresh budget";
+  ASSERT_TRUE(base::WriteFile(key_path, "short"));
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss);
+  ASSERT_TRUE(base::WriteFile(key_path, std::string(32, 'k')));
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss);
+  ASSERT_TRUE(base::WriteFile(key_path, key));
+  EXPECT_EQ(OpenError(), base::Code::kOk);
+}
+
+TEST_F(LedgerTest, AHostileRowIsAnError) {
+  { Register(*Open(), Units(0, 5)); }
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database,
+                         "INSERT INTO spends SELECT 1, id, 'j', 0, 0, '{\"noise\":1}', NULL, 'now' "
+                         "FROM data_sets",
+                         nullptr, nullptr, nullptr),
+            SQLITE_OK);
+  sqlite3_close(database);
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 5));
+  EXPECT_EQ(ledger->Rows().error().code, base::Code::kDataLoss);
+  EXPECT_EQ(ledger->Spent(id).error().code, base::Code::kDataLoss);
+  EXPECT_EQ(ledger->Debit(id, SpendOf(1)).error().code, base::Code::kDataLoss);
+}
+
+TEST_F(LedgerTest, LookingAtNothingMakesNothing) {
+  EXPECT_EQ(Ledger::OpenReadOnly(path_).error().code, base::Code::kNotFound);
+  EXPECT_TRUE(fs::is_empty(folder_));
+  path_ = folder_ / "no" / "such" / "folder";
+  EXPECT_EQ(OpenError(), base::Code::kUnavailable);
+}
+
+}  // namespace
+}  // namespace cloister::dp

@@ -1,0 +1,242 @@
+#include "dp/ledger/ledger.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "dp/accounting/rdp_accountant.h"
+#include "tests/dp/ledger_fixture.h"
+
+namespace cloister::dp {
+namespace {
+
+namespace fs = std::filesystem;
+
+double EpsilonOf(const Event& event, double delta) {
+  return *RdpEpsilon(std::span(&event, 1), delta);
+}
+
+TEST_F(LedgerTest, KeepsSpendsOverReopening) {
+  std::string id;
+  {
+    const auto ledger = Open();
+    id = Register(*ledger, Units(0, 50));
+    Spend spend = SpendOf(1);
+    spend.own_noise_only = spend.event;
+    spend.own_noise_only->noise_multiplier = 0.7;
+    ASSERT_TRUE(ledger->Debit(id, spend));
+    ASSERT_TRUE(ledger->Debit(id, SpendOf(2)));
+  }
+  const auto ledger = Open();
+  EXPECT_EQ(Register(*ledger, Units(0, 50)), id);
+  const auto rows = ledger->Rows();
+  ASSERT_TRUE(rows) << rows.error().message;
+  ASSERT_EQ(rows->size(), 2u);
+  EXPECT_EQ((*rows)[0].data_set, id);
+  EXPECT_EQ((*rows)[0].name, "patients");
+  EXPECT_EQ((*rows)[0].spend.key.job, "job");
+  EXPECT_EQ((*rows)[1].spend.key.round, 2);
+  EXPECT_EQ((*rows)[0].spend.event, SpendOf(1).event);
+  EXPECT_EQ((*rows)[0].spend.own_noise_only->noise_multiplier, 0.7);
+  EXPECT_FALSE((*rows)[1].spend.own_noise_only);
+  EXPECT_EQ((*rows)[0].time.size(), 20u);
+
+  const auto reader = Ledger::OpenReadOnly(path_);  // beside the writer
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_EQ((*reader)->Rows()->size(), 2u);
+  EXPECT_EQ((*reader)->Debit(id, SpendOf(3)).error().code, base::Code::kFailedPrecondition);
+}
+
+TEST_F(LedgerTest, FilesAreTheOwnersAlone) {
+  const auto ledger = Open();
+  Register(*ledger, Units(0, 5));
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    struct stat status {};
+    ASSERT_EQ(::stat(entry.path().c_str(), &status), 0);
+    EXPECT_EQ(status.st_mode & 077, 0u) << entry.path();
+    ++files;
+  }
+  EXPECT_GE(files, 3);  // ledger, key, lock
+  EXPECT_EQ(fs::file_size(path_.string() + ".key"), 32u);
+}
+
+TEST_F(LedgerTest, TotalsComposeTheSpends) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 50));
+  EXPECT_EQ(ledger->Spent(id)->epsilon, 0);
+  for (int round = 0; round < 10; ++round) {
+    Spend spend = SpendOf(round);
+    spend.own_noise_only = spend.event;
+    spend.own_noise_only->noise_multiplier = 0.7;
+    ASSERT_TRUE(ledger->Debit(id, spend));
+  }
+  const Event all{1, 0.05, 10, Neighbours::kAddOrRemoveOne};
+  const Event own{0.7, 0.05, 10, Neighbours::kAddOrRemoveOne};
+  // A job's figure is the accountant's, at the delta that is asked.
+  const auto by_job = ledger->SpentByJob(id, "job", 1e-6);
+  EXPECT_NEAR(by_job->epsilon, EpsilonOf(all, 1e-6), 1e-9);
+  EXPECT_NEAR(by_job->epsilon_own_noise, EpsilonOf(own, 1e-6), 1e-9);
+  EXPECT_EQ(by_job->delta, 1e-6);
+  EXPECT_EQ(ledger->SpentByJob(id, "another", 1e-6)->epsilon, 0);
+  // The data set's is the filter's, whose order was fixed for the whole budget: never below.
+  const auto total = ledger->Spent(id);
+  EXPECT_GE(total->epsilon, EpsilonOf(all, 1e-5));
+  EXPECT_LE(total->epsilon, kBudget.epsilon);
+  EXPECT_GE(total->epsilon_own_noise, EpsilonOf(own, 1e-5));
+  EXPECT_EQ(total->delta, 1e-5);
+}
+
+TEST_F(LedgerTest, SpendsTheBudgetToItsEndAndNoFurther) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 50));
+  const std::int64_t affordable = *AffordableSteps(8, 1e-5, 0.8, 0.2);
+  ASSERT_GT(affordable, 5);
+  // The filter loses nothing against the accountant for a run of one kind.
+  EXPECT_TRUE(ledger->CheckAffordable(id, SpendOf(0, 0.8, affordable, 0.2).event));
+  EXPECT_EQ(ledger->CheckAffordable(id, SpendOf(0, 0.8, affordable + 1, 0.2).event).error().code,
+            base::Code::kResourceExhausted);
+  for (std::int64_t round = 0; round < affordable; ++round) {
+    const auto debit = ledger->Debit(id, SpendOf(round, 0.8, 1, 0.2));
+    ASSERT_TRUE(debit) << round << " of " << affordable << ": " << debit.error().message;
+  }
+  EXPECT_LE(ledger->Spent(id)->epsilon, 8);
+  const auto beyond = ledger->Debit(id, SpendOf(affordable, 0.8, 1, 0.2));
+  ASSERT_FALSE(beyond);
+  EXPECT_EQ(beyond.error().code, base::Code::kResourceExhausted);
+  EXPECT_EQ(ledger->Rows()->size(), static_cast<std::size_t>(affordable));
+  EXPECT_FALSE(ledger->CheckAffordable(id, SpendOf(0, 0.8, 1, 0.2).event));
+}
+
+// Orders may not be chosen after outputs were seen: a spend whose own best order is another one is
+// measured at the order that the first spend fixed.
+TEST_F(LedgerTest, FilterOrderStaysAsTheFirstSpendFixedIt) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 50));
+  // Much noise and no sampling: a high order. Then little noise at a tiny rate, whose divergence is
+  // negligible at low orders and large at high ones.
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(1, 30, 1, 1)));
+  const Spend sampled = SpendOf(2, 0.28, 1, 1e-4);
+  const auto alone = Register(*ledger, Units(100, 150));
+  EXPECT_TRUE(ledger->CheckAffordable(alone, sampled.event));
+  const std::vector<Event> both = {SpendOf(1, 30, 1, 1).event, sampled.event};
+  ASSERT_LT(*RdpEpsilon(both, 1e-5), 8) << "the best order afterwards would let it pass";
+  EXPECT_FALSE(ledger->CheckAffordable(id, sampled.event));
+  EXPECT_FALSE(ledger->Debit(id, sampled));
+}
+
+TEST_F(LedgerTest, OneDrawIsSpentOnce) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 50));
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(1)));
+  const auto again = ledger->Debit(id, SpendOf(1, 20));
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, base::Code::kAlreadyExists);
+  EXPECT_EQ(ledger->Rows()->size(), 1u);
+  Spend attempt = SpendOf(1);
+  attempt.key.attempt = 1;
+  EXPECT_TRUE(ledger->Debit(id, attempt));
+  Spend job = SpendOf(1);
+  job.key.job = "other";
+  EXPECT_TRUE(ledger->Debit(id, job));
+}
+
+TEST_F(LedgerTest, RenamedExtendedOrTrimmedDataInheritsItsSpends) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 50));
+  const std::int64_t affordable = *AffordableSteps(8, 1e-5, 0.8, 0.2);
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(1, 0.8, affordable, 0.2)));
+
+  const auto reversed = [&] {
+    std::vector<std::string> units = Units(0, 50);
+    std::reverse(units.begin(), units.end());
+    units.push_back(units.front());
+    return units;
+  }();
+  EXPECT_EQ(*ledger->RegisterDataSet("another name", reversed, PrivacyUnit::kRecord,
+                                     Neighbours::kAddOrRemoveOne, kBudget),
+            id);
+  for (const auto& units : {Units(0, 49), Units(0, 60), Units(49, 90)}) {
+    const std::string other = Register(*ledger, units);
+    EXPECT_NE(other, id);
+    EXPECT_GT(ledger->Spent(other)->epsilon, 7.9);
+    EXPECT_EQ(ledger->Debit(other, SpendOf(1, 0.8, 1, 0.2)).error().code,
+              base::Code::kResourceExhausted);
+  }
+  // The broken variant: without a shared unit the budget is fresh.
+  const std::string fresh = Register(*ledger, Units(90, 140));
+  EXPECT_EQ(ledger->Spent(fresh)->epsilon, 0);
+  EXPECT_TRUE(ledger->Debit(fresh, SpendOf(1, 0.8, 1, 0.2)));
+}
+
+TEST_F(LedgerTest, ASpendOnAnOverlappingSetCountsBackToo) {
+  const auto ledger = Open();
+  const std::string first = Register(*ledger, Units(0, 50));
+  const std::string second = Register(*ledger, Units(25, 75));
+  ASSERT_TRUE(ledger->Debit(second, SpendOf(1, 2, 20, 0.2)));
+  EXPECT_GT(ledger->Spent(first)->epsilon, 1);
+  EXPECT_NEAR(ledger->Spent(first)->epsilon, ledger->Spent(second)->epsilon, 1e-12);
+}
+
+TEST_F(LedgerTest, ABudgetCannotBeRaisedByAnyOfItsUnits) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 50));
+  for (const PrivacyBudget budget : {PrivacyBudget{9, 1e-5}, PrivacyBudget{8, 2e-5}}) {
+    for (const auto& units : {Units(0, 50), Units(49, 60)}) {
+      const auto raised = TryRegister(*ledger, units, budget);
+      ASSERT_FALSE(raised);
+      EXPECT_EQ(raised.error().code, base::Code::kPermissionDenied);
+    }
+  }
+  EXPECT_TRUE(TryRegister(*ledger, Units(50, 60), {9, 1e-5}));
+  // A lower one binds the process that asks for it.
+  EXPECT_TRUE(ledger->CheckAffordable(id, SpendOf(0, 1, 100).event));
+  ASSERT_TRUE(TryRegister(*ledger, Units(0, 50), {0.5, 1e-5}));
+  EXPECT_FALSE(ledger->CheckAffordable(id, SpendOf(0, 1, 100).event));
+}
+
+TEST_F(LedgerTest, RefusesWhatItCannotAccountFor) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 5));
+  const auto code = [](const auto& result) {
+    return result ? base::Code::kOk : result.error().code;
+  };
+  const auto try_register = [&](std::vector<std::string> units, PrivacyUnit unit,
+                                Neighbours relation, PrivacyBudget budget) {
+    return code(ledger->RegisterDataSet("d", units, unit, relation, budget));
+  };
+  using N = Neighbours;
+  constexpr auto kBad = base::Code::kInvalidArgument;
+  EXPECT_EQ(try_register({}, PrivacyUnit::kRecord, N::kAddOrRemoveOne, kBudget), kBad);
+  EXPECT_EQ(try_register({"x"}, PrivacyUnit::kRecord, N::kAddOrRemoveOne, {0, 1e-5}), kBad);
+  EXPECT_EQ(try_register({"x"}, PrivacyUnit::kRecord, N::kAddOrRemoveOne, {8, 1}), kBad);
+  EXPECT_EQ(try_register({"x"}, PrivacyUnit::kRecord, N::kReplaceOne, kBudget),
+            base::Code::kUnimplemented);
+  EXPECT_EQ(try_register(Units(4, 9), PrivacyUnit::kUser, N::kAddOrRemoveOne, kBudget), kBad);
+  EXPECT_EQ(try_register(Units(4, 9), PrivacyUnit::kRecord, N::kZeroOut, kBudget), kBad);
+
+  Spend spend = SpendOf(1);
+  spend.event.neighbours = N::kZeroOut;
+  EXPECT_EQ(code(ledger->Debit(id, spend)), kBad);
+  spend = SpendOf(1, -1);
+  EXPECT_EQ(code(ledger->Debit(id, spend)), kBad);
+  spend = SpendOf(-1);
+  EXPECT_EQ(code(ledger->Debit(id, spend)), kBad);
+  spend = SpendOf(1);
+  spend.key.job.clear();
+  EXPECT_EQ(code(ledger->Debit(id, spend)), kBad);
+  spend = SpendOf(1);
+  spend.event.delta_slack = 1e-6;  // a sampler this bad would eat delta
+  EXPECT_EQ(code(ledger->Debit(id, spend)), base::Code::kResourceExhausted);
+  EXPECT_EQ(code(ledger->Debit("no such set", SpendOf(1))), base::Code::kNotFound);
+  EXPECT_EQ(code(ledger->Spent("no such set")), base::Code::kNotFound);
+  EXPECT_TRUE(ledger->Rows()->empty());
+}
+
+TEST_F(LedgerTest, OneWriterAtATime) {
+  const auto ledger = Open();
+  EXPECT_EQ(OpenError(), base::Code::kUnavailable);
+}
+
+}  // namespace
+}  // namespace cloister::dp

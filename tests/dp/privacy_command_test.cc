@@ -1,0 +1,247 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "cli/privacy/commands.h"
+#include "dp/ledger/ledger.h"
+
+namespace cloister::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+struct Outcome {
+  int status = 0;
+  std::string out;
+  std::string error;
+};
+
+// Runs `cloister ARGUMENTS…` with this folder's commands alone.
+Outcome RunCloister(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), "cloister");
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  const std::vector<Command> commands = PrivacyCommands();
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Outcome outcome;
+  outcome.status = Main(commands, "cloister", static_cast<int>(argv.size()), argv.data());
+  outcome.out = ::testing::internal::GetCapturedStdout();
+  outcome.error = ::testing::internal::GetCapturedStderr();
+  return outcome;
+}
+
+// The JSON object that a successful run prints.
+json Print(std::vector<std::string> arguments) {
+  arguments.push_back("--json");
+  const Outcome outcome = RunCloister(std::move(arguments));
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1);
+  return json::parse(outcome.out, nullptr, false);
+}
+
+std::vector<std::string> Epsilon(std::vector<std::string> more) {
+  std::vector<std::string> arguments = {
+      "privacy", "epsilon", "--noise-multiplier", "1.1", "--sampling-rate", "0.01",
+      "--steps", "1000"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+void ExpectRefused(const std::vector<std::string>& arguments, int status, const std::string& text) {
+  const Outcome outcome = RunCloister(arguments);
+  EXPECT_EQ(outcome.status, status) << outcome.error;
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1) << outcome.error;
+  EXPECT_EQ(outcome.error.rfind("error: ", 0), 0u) << outcome.error;
+  EXPECT_NE(outcome.error.find(text), std::string::npos) << outcome.error;
+}
+
+class PrivacyFiles : public ::testing::Test {
+ protected:
+  PrivacyFiles() {
+    std::string name = (fs::temp_directory_path() / "cloister-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~PrivacyFiles() override { fs::remove_all(folder_); }
+
+  std::string Write(const std::string& text) const {
+    const fs::path path = folder_ / "events.json";
+    EXPECT_TRUE(base::WriteFile(path, text));
+    return path.string();
+  }
+  fs::path folder_;
+};
+
+TEST(PrivacyEpsilon, PrintsTheContractsKeys) {
+  const json printed = Print(Epsilon({"--delta", "1e-5", "--accountant", "rdp"}));
+  ASSERT_EQ(printed.size(), 4u);
+  EXPECT_NEAR(printed.at("epsilon").get<double>(), 1.7117701662429012, 0.005 * 1.71);
+  EXPECT_EQ(printed.at("delta"), 1e-5);
+  EXPECT_EQ(printed.at("accountant"), "rdp");
+  EXPECT_EQ(printed.at("neighbours"), "add-or-remove-one");
+
+  const std::string epsilon = std::to_string(printed.at("epsilon").get<double>());
+  const json back = Print(Epsilon({"--at-epsilon", epsilon, "--accountant", "rdp"}));
+  EXPECT_NEAR(back.at("delta").get<double>(), 1e-5, 1e-7);
+}
+
+TEST(PrivacyEpsilon, AgreesWithEveryReferenceRow) {
+  std::ifstream file(std::string(CLOISTER_TEST_DATA) + "/accounting/accounting.json");
+  const json figures = json::parse(file);
+  int rows = 0;
+  for (const auto& row : figures.at("rows")) {
+    const json printed =
+        Print({"privacy", "epsilon", "--noise-multiplier", row.at("noise_multiplier").dump(),
+               "--sampling-rate", row.at("sampling_rate").dump(), "--steps", row.at("steps").dump(),
+               "--delta", row.at("delta").dump(), "--accountant", "rdp"});
+    const double epsilon = printed.at("epsilon");
+    const double reference = row.at("epsilon_rdp");
+    EXPECT_NEAR(epsilon, reference, 0.005 * reference) << row;
+    EXPECT_GE(epsilon, row.at("epsilon_pld").get<double>()) << row;
+    ++rows;
+  }
+  EXPECT_EQ(rows, 10);
+}
+
+TEST(PrivacyEpsilon, SaysWhatIsNotBuiltAndWhatIsMissing) {
+  const std::string pld = "the PLD accountant is not built yet: add --accountant rdp";
+  ExpectRefused(Epsilon({"--delta", "1e-5"}), 2, pld);
+  ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "pld"}), 2, pld);
+  ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "clt"}), 2, "clt");
+  ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "rdp", "--neighbours", "replace-one"}),
+                2, "replace-one");
+  ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "rdp", "--neighbours", "some"}), 2,
+                "some");
+  ExpectRefused(Epsilon({"--accountant", "rdp"}), 2, "--at-epsilon");
+  ExpectRefused(Epsilon({"--accountant", "rdp", "--delta", "1e-5", "--at-epsilon", "1"}), 2,
+                "either");
+  ExpectRefused(Epsilon({"--accountant", "rdp", "--delta", "0"}), 2, "delta");
+  ExpectRefused(Epsilon({"--accountant", "rdp", "--delta", "nan"}), 2, "delta");
+  ExpectRefused({"privacy", "epsilon", "--steps", "3", "--delta", "1e-5", "--accountant", "rdp"}, 2,
+                "--noise-multiplier");
+  ExpectRefused({"privacy", "epsilon", "--steps", "0", "--noise-multiplier", "1", "--sampling-rate",
+                 "0.1", "--delta", "1e-5", "--accountant", "rdp"},
+                2, "steps");
+  EXPECT_EQ(Print(Epsilon({"--delta", "1e-5", "--accountant", "rdp", "--neighbours", "zero-out"}))
+                .at("neighbours"),
+            "zero-out");
+}
+
+TEST_F(PrivacyFiles, EventsAreComposed) {
+  const std::string path = Write(
+      R"([{"mechanism":"gaussian","noise_multiplier":1.2,"sampling_rate":0.02,"steps":500},
+          {"mechanism":"gaussian","noise_multiplier":4.0,"sensitivity":1,"sampling_rate":1,"steps":20}])");
+  const json both =
+      Print({"privacy", "epsilon", "--events", path, "--delta", "1e-5", "--accountant", "rdp"});
+  // dp-accounting's PLD gives 7.33 for this composition; RDP may only be above.
+  std::ifstream file(std::string(CLOISTER_TEST_DATA) + "/accounting/accounting-more.json");
+  const json figures = json::parse(file);
+  bool found = false;
+  for (const auto& row : figures.at("profiles")) {
+    if (row.at("mechanism") != "gaussian 1.2 q .02 x500 then gaussian 4.0 x20") continue;
+    found = true;
+    const double tight = row.at("epsilon_at_delta_1e-05");
+    EXPECT_GE(both.at("epsilon").get<double>(), tight);
+    EXPECT_LE(both.at("epsilon").get<double>(), 1.2 * tight);
+  }
+  EXPECT_TRUE(found);
+}
+
+TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
+  const auto refused = [&](const std::string& text, int status, const std::string& named) {
+    const std::string path = Write(text);
+    ExpectRefused(
+        {"privacy", "epsilon", "--events", path, "--delta", "1e-5", "--accountant", "rdp"}, status,
+        named);
+  };
+  const auto row = [](const std::string& fields) {
+    return R"([{"mechanism":"gaussian","noise_multiplier":1,"sampling_rate":0.1,"steps":1},{)" +
+           fields + "}]";
+  };
+  refused("", 1, "events.json");
+  refused("{}", 1, "list");
+  refused("[]", 1, "list");
+  refused("[1", 1, "list");
+  refused(std::string(300'000, '['), 1, "list");
+  refused("[1]", 1, "event 1");
+  refused(row(R"("mechanism":"laplace","scale":1,"steps":1)"), 2, "laplace");
+  refused(row(R"("mechanism":"discrete_gaussian","sigma":1,"steps":1)"), 2, "discrete_gaussian");
+  refused(row(R"("mechanism":"cauchy")"), 1, "cauchy");
+  const std::string good = R"("mechanism":"gaussian","noise_multiplier":1,"sampling_rate":0.1)";
+  refused(row(good), 1, "event 2");
+  refused(row(good + R"(,"steps":1.5)"), 1, "steps");
+  refused(row(good + R"(,"steps":1e300)"), 1, "steps");
+  refused(row(good + R"(,"steps":-1)"), 1, "steps");
+  refused(row(good + R"(,"steps":"1")"), 1, "steps");
+  refused(row(good + R"(,"steps":1,"sensitivity":2)"), 1, "sensitivity");
+  refused(row(good + R"(,"steps":1,"noise":2)"), 1, "noise");
+  refused(row(R"("mechanism":"gaussian","noise_multiplier":0,"sampling_rate":0.1,"steps":1)"), 1,
+          "noise_multiplier");
+  ExpectRefused(
+      {"privacy", "epsilon", "--events", "/nowhere.json", "--delta", "1e-5", "--accountant", "rdp"},
+      1, "/nowhere.json");
+  ExpectRefused({"privacy", "epsilon", "--events", "x", "--steps", "1", "--delta", "1e-5",
+                 "--accountant", "rdp"},
+                2, "--events");
+}
+
+TEST(PrivacyNoise, IsUndoneByEpsilonAndSteps) {
+  const json noise = Print({"privacy", "noise", "--epsilon", "3", "--delta", "1e-5",
+                            "--sampling-rate", "0.02", "--steps", "200"});
+  ASSERT_EQ(noise.size(), 1u);
+  const std::string multiplier = noise.at("noise_multiplier").dump();
+  const json epsilon =
+      Print({"privacy", "epsilon", "--noise-multiplier", multiplier, "--sampling-rate", "0.02",
+             "--steps", "200", "--delta", "1e-5", "--accountant", "rdp"});
+  EXPECT_LE(epsilon.at("epsilon").get<double>(), 3);
+  EXPECT_GT(epsilon.at("epsilon").get<double>(), 2.99);
+  const json steps = Print({"privacy", "steps", "--epsilon", "3", "--delta", "1e-5",
+                            "--noise-multiplier", multiplier, "--sampling-rate", "0.02"});
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps.at("steps"), 200);
+  ExpectRefused({"privacy", "noise", "--epsilon", "3"}, 2, "required");
+  ExpectRefused({"privacy", "steps", "--epsilon", "x"}, 2, "epsilon");
+}
+
+TEST_F(PrivacyFiles, LedgerPrintsARowASpend) {
+  const std::string path = (folder_ / "ledger").string();
+  ExpectRefused({"privacy", "ledger", "--ledger", path}, 1, path);
+  {
+    const auto ledger = dp::Ledger::Open(path);
+    ASSERT_TRUE(ledger) << ledger.error().message;
+    const std::vector<std::string> units = {"a", "b"};
+    const auto id = (*ledger)->RegisterDataSet("ninds", units, dp::PrivacyUnit::kRecord,
+                                               dp::Neighbours::kAddOrRemoveOne, {8, 1e-5});
+    ASSERT_TRUE(id);
+    const dp::Event event{1.5, 0.1, 1, dp::Neighbours::kAddOrRemoveOne};
+    const dp::Event own{1.1, 0.1, 1, dp::Neighbours::kAddOrRemoveOne};
+    ASSERT_TRUE((*ledger)->Debit(*id, {{"job", 4, 1}, event, own}));
+  }
+  const json row = Print({"privacy", "ledger", "--ledger", path});
+  EXPECT_EQ(row.at("name"), "ninds");
+  EXPECT_EQ(row.at("round"), 4);
+  EXPECT_EQ(row.at("attempt"), 1);
+  EXPECT_EQ(row.at("noise_multiplier"), 1.5);
+  EXPECT_EQ(row.at("own_noise_multiplier"), 1.1);
+  const Outcome text = RunCloister({"privacy", "ledger", "--ledger", path});
+  EXPECT_EQ(text.status, 0) << text.error;
+  EXPECT_NE(text.out.find("round 4.1"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("epsilon"), std::string::npos) << text.out;
+}
+
+TEST(PrivacyHelp, EveryCommandHasOne) {
+  for (const Command& command : PrivacyCommands()) {
+    const Outcome outcome = RunCloister({"privacy", command.name.substr(8), "--help"});
+    EXPECT_EQ(outcome.status, 0) << outcome.error;
+    EXPECT_NE(outcome.out.find("usage: cloister " + command.name), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace cloister::cli

@@ -1,0 +1,183 @@
+#include "cli/model/commands.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "model/gguf_writer.h"
+#include "model/model_files.h"
+#include "tests/base/temporary_folder.h"
+#include "tests/model/test_models.h"
+
+namespace cloister::cli {
+namespace {
+
+using nlohmann::json;
+using testing::TemporaryFolder;
+
+struct Outcome {
+  int status = 0;
+  std::string out;
+  std::string error;
+};
+
+Outcome Cli(std::vector<std::string> words) {
+  words.insert(words.begin(), "cloister");
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const std::vector<Command> commands = ModelCommands();
+  ::testing::internal::CaptureStdout();
+  ::testing::internal::CaptureStderr();
+  Outcome outcome;
+  outcome.status = Main(commands, "cloister", static_cast<int>(words.size()), argv.data());
+  outcome.out = ::testing::internal::GetCapturedStdout();
+  outcome.error = ::testing::internal::GetCapturedStderr();
+  return outcome;
+}
+
+json CliJson(std::vector<std::string> words) {
+  words.push_back("--json");
+  const Outcome outcome = Cli(std::move(words));
+  EXPECT_EQ(outcome.status, 0) << outcome.error;
+  return json::parse(outcome.out, nullptr, false);
+}
+
+// A GGUF file with the tiny vocabulary and no tensors.
+std::string Vocabulary(const TemporaryFolder& folder) {
+  const model::TokenizerData data = testing::TinyTokenizer();
+  model::GgufMetadata metadata;
+  metadata.AddString("general.architecture", "llama");
+  metadata.AddString("tokenizer.ggml.model", "gpt2");
+  metadata.AddString("tokenizer.ggml.pre", "smollm");
+  metadata.AddStrings("tokenizer.ggml.tokens", data.pieces);
+  std::vector<std::int32_t> types(data.pieces.size(), 1);
+  types[259] = types[260] = 3;
+  types[261] = 4;
+  metadata.AddInt32s("tokenizer.ggml.token_type", types);
+  metadata.AddStrings("tokenizer.ggml.merges", data.merges);
+  metadata.AddUint32("tokenizer.ggml.bos_token_id", 259);
+  EXPECT_TRUE((*model::NewGguf(folder / "v.gguf", metadata, {}))->Commit());
+  return folder / "v.gguf";
+}
+
+TEST(TokenizeCommand, PrintsIdsAndText) {
+  TemporaryFolder folder;
+  const std::string model = Vocabulary(folder);
+  const auto ids = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), {"tokenize", "--model", model});
+    return CliJson(more)["ids"];
+  };
+  EXPECT_EQ(ids({"--text", "abc<s>"}), json({257, '<', 's', '>'}));
+  EXPECT_EQ(ids({"--text", "abc<s>", "--special", "--bos"}), json({259, 257, 259}));
+  EXPECT_EQ(ids({"--text", ""}), json::array());
+  EXPECT_EQ(ids({"--text="}), json::array());
+  EXPECT_EQ(ids({"--text=-a"}), json({'-', 'a'}));
+  testing::WriteBytes(folder / "bytes", std::string("\0\xff\n", 3));
+  EXPECT_EQ(ids({"--file", folder / "bytes"}), json({0, 255, '\n'}));
+  EXPECT_EQ(CliJson({"tokenize", "--model", model, "--decode", "257,259, 97"})["text"], "abc<s>a");
+  EXPECT_EQ(CliJson({"tokenize", "--model", model, "--decode="})["text"], "");
+  EXPECT_EQ(Cli({"tokenize", "--model", model, "--text", "abc"}).out, "257\n");
+}
+
+TEST(TokenizeCommand, RefusesWrongUse) {
+  TemporaryFolder folder;
+  const std::string model = Vocabulary(folder);
+  const std::vector<std::vector<std::string>> wrong = {
+      {},
+      {"--text", "a", "--file", "b"},
+      {"--decode", "1,x"},
+      {"--decode", "1,,2"},
+      {"--decode", "1,"},
+      {"--decode", "262"},
+      {"--decode=-1"},
+      {"--decode", "99999999999"},
+      {"--decode", "1", "--bos"},
+      {"--text", "a", "--nonsense"},
+  };
+  for (std::vector<std::string> words : wrong) {
+    words.insert(words.begin(), {"tokenize", "--model", model});
+    const Outcome outcome = Cli(words);
+    EXPECT_EQ(outcome.status, 2) << outcome.error;
+    EXPECT_EQ(outcome.out, "");
+    EXPECT_EQ(outcome.error.rfind("error: ", 0), 0u) << outcome.error;
+    EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1) << outcome.error;
+  }
+}
+
+TEST(TokenizeCommand, NamesTheTokenizerThatIsMissing) {
+  const Outcome outcome = Cli({"tokenize", "--model", testing::LlamaFolder(), "--text", "a"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.error.find("tokenizer.json"), std::string::npos);
+}
+
+TEST(InspectCommand, SummarizesFoldersFilesAndBareVocabularies) {
+  TemporaryFolder folder;
+  const json fixture = CliJson({"model", "inspect", testing::LlamaFolder()});
+  EXPECT_EQ(fixture["format"], "huggingface");
+  EXPECT_EQ(fixture["layers"], 2);
+  EXPECT_EQ(fixture["tensors"], 21);
+  EXPECT_EQ(fixture["types"]["f32"], 21);
+  EXPECT_TRUE(fixture["tokenizer"].is_null());
+  const json tied = CliJson({"model", "inspect", testing::TiedFolder()});
+  EXPECT_EQ(tied["rope"], "llama3");
+  EXPECT_EQ(tied["tied_embeddings"], true);
+  // A vocabulary alone has no network, which is no damage.
+  const json vocabulary = CliJson({"model", "inspect", Vocabulary(folder)});
+  EXPECT_EQ(vocabulary["supported"], false);
+  EXPECT_NE(vocabulary["tokenizer"].get<std::string>().find("262 tokens"), std::string::npos);
+  EXPECT_EQ(Cli({"model", "inspect", folder / "absent"}).status, 1);
+}
+
+TEST(InspectCommand, RefusesATruncatedModel) {
+  TemporaryFolder folder;
+  ASSERT_EQ(
+      Cli({"model", "convert", "--input", testing::LlamaFolder(), "--output", folder / "m.gguf"})
+          .status,
+      0);
+  std::filesystem::resize_file(folder / "m.gguf", 200000);
+  const Outcome outcome = Cli({"model", "inspect", folder / "m.gguf"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.error.find("m.gguf"), std::string::npos);
+  const Outcome converted =
+      Cli({"model", "convert", "--input", folder / "m.gguf", "--output", folder / "out"});
+  EXPECT_EQ(converted.status, 1);
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(WriteCommands, PrintTheKeysOfTheContract) {
+  TemporaryFolder folder;
+  const std::string gguf = folder / "m.gguf";
+  const json converted =
+      CliJson({"model", "convert", "--input", testing::TiedFolder(), "--output", gguf});
+  EXPECT_EQ(converted["output"], gguf);
+  EXPECT_EQ(converted["format"], "gguf");
+  EXPECT_EQ(converted["tensors"], 21);  // 20 and rope_freqs.weight
+  EXPECT_EQ(converted["bytes"], std::filesystem::file_size(gguf));
+  const json quantized =
+      CliJson({"quantize", "--model", gguf, "--output", folder / "q.gguf", "--type", "Q8_0"});
+  EXPECT_EQ(quantized["bytes"], std::filesystem::file_size(folder / "q.gguf"));
+  EXPECT_GT(quantized["bits_per_weight"].get<double>(), 8.5);
+  EXPECT_LT(quantized["bits_per_weight"].get<double>(), 9.0);
+}
+
+TEST(WriteCommands, NameTypesThatAreNotBuiltOrDoNotFit) {
+  TemporaryFolder folder;
+  const std::string model = testing::LlamaFolder();
+  const auto status = [&](std::vector<std::string> words) {
+    const Outcome outcome = Cli(std::move(words));
+    EXPECT_EQ(outcome.error.rfind("error: ", 0), 0u) << outcome.error;
+    return outcome.status;
+  };
+  const std::string out = folder / "q.gguf";
+  EXPECT_EQ(status({"quantize", "--model", model, "--output", out, "--type", "q4_k"}), 2);
+  EXPECT_EQ(status({"quantize", "--model", model, "--output", out, "--type", "f16"}), 2);
+  EXPECT_EQ(status({"quantize", "--model", model, "--output", folder / "q", "--type", "q8_0"}), 2);
+  EXPECT_EQ(status({"model", "convert", "--input", model, "--output", out, "--type", "q8_0"}), 2);
+  EXPECT_EQ(
+      status({"model", "merge", "--model", model, "--adapter", folder / "no", "--output", out}), 1);
+  EXPECT_EQ(folder.entries(), 0);
+}
+
+}  // namespace
+}  // namespace cloister::cli

@@ -1,0 +1,128 @@
+#include "trainer/recipe/recipe.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "trainer/recipe/schema.h"
+
+namespace cloister::trainer {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+const std::filesystem::path kConfigs = std::filesystem::path(CLOISTER_TEST_DATA) / "../../configs";
+
+base::Result<Recipe> Load(const std::string& name, std::vector<std::string> overrides) {
+  return LoadRecipe(kConfigs / name, overrides);
+}
+
+base::Result<Recipe> LoadText(const std::string& text) {
+  const auto path = std::filesystem::path(testing::TempDir()) / "recipe_test.yaml";
+  EXPECT_TRUE(base::WriteFile(path, text));
+  return LoadRecipe(path, {});
+}
+
+void ExpectFault(const base::Result<Recipe>& recipe, const testing::Matcher<std::string>& message,
+                 base::Code code = base::Code::kInvalidArgument) {
+  ASSERT_FALSE(recipe);
+  EXPECT_EQ(recipe.error().code, code);
+  EXPECT_THAT(recipe.error().message, message);
+  EXPECT_THAT(recipe.error().message, testing::Not(HasSubstr("\n")));
+}
+
+TEST(Recipe, ThoseInConfigsLoadAndReadBackResolved) {
+  for (const char* name : {"dp-lora.yaml", "lora.yaml"}) {
+    const auto recipe = Load(name, {});
+    ASSERT_TRUE(recipe) << recipe.error().message;
+    const std::string text = ToYaml(*recipe);
+    const auto again = LoadText(text);
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(ToYaml(*again), text);
+    EXPECT_EQ(again->lora, recipe->lora);
+    EXPECT_EQ(again->optimizer, recipe->optimizer);
+    EXPECT_EQ(again->privacy.has_value(), recipe->privacy.has_value());
+  }
+}
+
+TEST(Recipe, NamesEveryWrongKeyWithTheNearestRightOne) {
+  ExpectFault(Load("dp-lora.yaml", {"privacy.clipnorm=1", "lora.ranks=2", "learning_rate=3"}),
+              AllOf(HasSubstr("'privacy.clipnorm', nearest is 'privacy.clip_norm'"),
+                    HasSubstr("'lora.ranks', nearest is 'lora.rank'"),
+                    HasSubstr("'learning_rate', nearest is 'optimizer.learning_rate'"),
+                    HasSubstr("dp-lora.yaml")));
+}
+
+TEST(Recipe, ChecksTypesAndRanges) {
+  for (const auto& [text, key] : std::vector<std::pair<std::string, std::string>>{
+           {"lora.rank=0", "lora.rank"},
+           {"lora.rank=1.5", "lora.rank"},
+           {"lora.rank=many", "lora.rank"},
+           {"lora.rank=[1]", "lora.rank"},
+           {"lora.targets=v_proj", "lora.targets"},
+           {"lora.targets=[]", "lora.targets"},
+           {"training.steps=-1", "training.steps"},
+           {"training.steps=1e3", "training.steps"},
+           {"optimizer.learning_rate=0", "optimizer.learning_rate"},
+           {"optimizer.learning_rate=.nan", "optimizer.learning_rate"},
+           {"privacy.sampling_rate=1.01", "privacy.sampling_rate"},
+           {"privacy.sampling_rate=0", "privacy.sampling_rate"},
+           {"privacy.delta=0", "privacy.delta"},
+           {"privacy.noise_multiplier=.inf", "privacy.noise_multiplier"},
+           {"output=[a, b]", "output"}}) {
+    ExpectFault(Load("dp-lora.yaml", {text}), HasSubstr("'" + key + "' must be"));
+  }
+}
+
+TEST(Recipe, NothingThatEpsilonDependsOnHasADefault) {
+  for (const std::string key : {"delta", "clip_norm", "sampling_rate", "unit", "neighbours",
+                                "nominal_units", "ledger", "budget_epsilon", "budget_delta"}) {
+    ExpectFault(Load("dp-lora.yaml", {"privacy." + key + "=null"}),
+                HasSubstr("'privacy." + key + "' is missing"));
+  }
+  ExpectFault(
+      Load("dp-lora.yaml", {"privacy.noise_multiplier=null", "privacy.target_epsilon=null"}),
+      HasSubstr("'privacy.noise_multiplier' or 'privacy.target_epsilon' is missing"));
+}
+
+TEST(Recipe, PrivateRunsTakeNoSeedAndNoFixedBatch) {
+  ExpectFault(Load("dp-lora.yaml", {"training.seed=1"}), HasSubstr("'training.seed'"));
+  ExpectFault(Load("dp-lora.yaml", {"training.batch_size=8"}), HasSubstr("'training.batch_size'"));
+  ExpectFault(Load("dp-lora.yaml", {"privacy=null"}),
+              HasSubstr("'training.batch_size' is missing"));
+  const auto plain = Load("dp-lora.yaml", {"privacy=null", "training.batch_size=8"});
+  ASSERT_TRUE(plain) << plain.error().message;
+  EXPECT_FALSE(plain->privacy);
+}
+
+TEST(Recipe, SaysWhatIsNotBuilt) {
+  ExpectFault(Load("dp-lora.yaml", {"privacy.unit=user"}), HasSubstr("privacy.unit"),
+              base::Code::kUnimplemented);
+  ExpectFault(Load("dp-lora.yaml", {"privacy.neighbours=zero-out"}),
+              HasSubstr("privacy.neighbours"), base::Code::kUnimplemented);
+}
+
+TEST(Recipe, OverridesLieOverTheFile) {
+  const auto recipe = Load("dp-lora.yaml", {"lora.rank=3", "lora.targets=[q_proj, o_proj]",
+                                            "privacy={noise_multiplier: 2.5}"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  EXPECT_EQ(recipe->lora.rank, 3);
+  EXPECT_EQ(recipe->lora.targets, (std::vector<std::string>{"q_proj", "o_proj"}));
+  EXPECT_EQ(recipe->privacy->noise_multiplier, 2.5);
+  ExpectFault(Load("dp-lora.yaml", {"lora.rank"}), HasSubstr("--set lora.rank"));
+}
+
+TEST(Recipe, RefusesWhatIsNoRecipe) {
+  ExpectFault(LoadText("- a\n- b\n"), HasSubstr("no YAML mapping"));
+  ExpectFault(LoadText("a: [1\nb: 2\n"), HasSubstr("no valid YAML"));
+  ExpectFault(LoadText("lora:\n  rank: 1\n  rank: 2\n"), HasSubstr("'lora.rank' stands twice"));
+  ExpectFault(LoadText("a: {b: {c: {d: {e: {f: 1}}}}}\n"), HasSubstr("nested too deeply"));
+  ExpectFault(LoadRecipe("/nowhere/recipe.yaml", {}), HasSubstr("/nowhere/recipe.yaml"),
+              base::Code::kNotFound);
+}
+
+}  // namespace
+}  // namespace cloister::trainer

@@ -1,0 +1,210 @@
+// `cloister train` end to end, on the real model where models/ has it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "dp/accounting/rdp_accountant.h"
+#include "dp/ledger/ledger.h"
+#include "model/adapter.h"
+#include "model/model_files.h"
+
+namespace cloister::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const fs::path kRoot = fs::path(CLOISTER_TEST_DATA) / "../..";
+
+struct Outcome {
+  int status = -1;
+  std::vector<nlohmann::json> events;
+  std::string error;
+};
+
+class TrainCommand : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) /
+              (std::string("train_command_") +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    WriteLines("train.jsonl", 20, 0);
+    WriteLines("eval.jsonl", 3, 1000);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void WriteLines(const std::string& name, int count, int first) const {
+    std::ofstream file(folder_ / name);
+    for (int i = first; i < first + count; ++i) {
+      file << R"({"messages": [{"role": "user", "content": "What is )" << i
+           << R"(?"}, {"role": "assistant", "content": "It is number )" << i << "\"}]}\n";
+    }
+  }
+
+  bool HasModel() const { return fs::exists(model_); }
+
+  // Runs a recipe of configs/ on this test's files with more overrides.
+  Outcome Run(const std::string& recipe, const std::vector<std::string>& overrides) const {
+    std::string command = std::string(CLOISTER_BIN_DIR) + "/cloister-train train --json --config " +
+                          (kRoot / "configs" / recipe).string();
+    std::vector<std::string> all = {"model=" + model_.string(),
+                                    "output=" + output().string(),
+                                    "data.train=" + (folder_ / "train.jsonl").string(),
+                                    "data.eval=" + (folder_ / "eval.jsonl").string(),
+                                    "data.max_tokens=64",
+                                    "lora.first_layer=28",
+                                    "training.threads=1",
+                                    "training.steps=2"};
+    if (recipe == "dp-lora.yaml") {
+      all.push_back("privacy.ledger=" + (folder_ / "ledger.sqlite").string());
+      all.push_back("privacy.nominal_units=20");
+    }
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    for (const std::string& one : all) command += " --set '" + one + "'";
+    const fs::path error = folder_ / "stderr";
+    FILE* pipe = ::popen((command + " 2>" + error.string()).c_str(), "r");
+    std::string text;
+    char buffer[4096];
+    for (std::size_t got = 0; (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
+      text.append(buffer, got);
+    }
+    Outcome outcome;
+    outcome.status = WEXITSTATUS(::pclose(pipe));
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+      outcome.events.push_back(nlohmann::json::parse(line));
+    }
+    outcome.error = base::ReadFile(error).value();
+    return outcome;
+  }
+
+  // Nothing but what SetUp made: no output, no half-written folder beside it.
+  void ExpectNothingWritten() const {
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith("out")));
+    }
+  }
+
+  fs::path output() const { return folder_ / "out"; }
+
+  fs::path folder_;
+  fs::path model_ = kRoot / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+};
+
+TEST_F(TrainCommand, WrongRecipeKeyIsWrongUsage) {
+  const Outcome outcome = Run("dp-lora.yaml", {"privacy.clipnorm=1"});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.error, testing::StartsWith("error: "));
+  EXPECT_THAT(outcome.error, HasSubstr("'privacy.clip_norm'"));
+  EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1);
+  ExpectNothingWritten();
+}
+
+TEST_F(TrainCommand, BrokenDataLineFailsAndNamesIt) {
+  model_ = fs::path(CLOISTER_TEST_DATA) / "models/llama";
+  std::ofstream(folder_ / "train.jsonl", std::ios::app) << "{\"messages\": 3}\n";
+  const Outcome outcome = Run("dp-lora.yaml", {"lora.first_layer=0"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.error, HasSubstr("train.jsonl:21: field 'messages'"));
+  ExpectNothingWritten();
+}
+
+TEST_F(TrainCommand, TruncatedModelFails) {
+  model_ = folder_ / "model.gguf";
+  std::ofstream(model_) << "GGUF";
+  EXPECT_EQ(Run("lora.yaml", {}).status, 1);
+  ExpectNothingWritten();
+}
+
+TEST_F(TrainCommand, HeldOutRecordInTheTrainingFileIsRefusedUnderPrivacy) {
+  model_ = fs::path(CLOISTER_TEST_DATA) / "models/llama";
+  WriteLines("eval.jsonl", 1, 5);
+  const Outcome outcome = Run("dp-lora.yaml", {"lora.first_layer=0"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.error, HasSubstr("eval.jsonl:1"));
+}
+
+TEST_F(TrainCommand, PrivateRunSpendsWhatItSaysAndShowsNoTrainingLoss) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  const Outcome outcome = Run("dp-lora.yaml", {"privacy.target_epsilon=null"});
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  ASSERT_EQ(outcome.events.size(), 5U);  // eval, step, step, eval, done
+  EXPECT_EQ(outcome.events[0]["event"], "eval");
+  for (const std::size_t i : {1, 2}) {
+    EXPECT_EQ(outcome.events[i]["event"], "step");
+    EXPECT_EQ(outcome.events[i]["step"], i);
+    EXPECT_FALSE(outcome.events[i].contains("loss"));
+    EXPECT_GT(outcome.events[i]["tokens_per_second"], 0);
+  }
+  EXPECT_THAT(outcome.error, testing::Not(HasSubstr("loss")));
+  const nlohmann::json& done = outcome.events[4];
+  EXPECT_EQ(done["delta"], 1e-5);
+  EXPECT_EQ(done["output"], output().string());
+  EXPECT_EQ(done["epsilon"], outcome.events[2]["epsilon"]);
+
+  // ε is what an accountant says of the noise, rate and steps; the lattice takes a little more.
+  const std::vector<dp::Event> events = {{.noise_multiplier = 0.9,
+                                          .sampling_rate = 0.16,
+                                          .steps = 2,
+                                          .neighbours = dp::Neighbours::kAddOrRemoveOne}};
+  const double expected = dp::RdpEpsilon(events, 1e-5).value();
+  EXPECT_GE(done["epsilon"].get<double>(), expected);
+  EXPECT_LE(done["epsilon"].get<double>(), 1.02 * expected);
+  const auto ledger = dp::Ledger::OpenReadOnly(folder_ / "ledger.sqlite").value();
+  EXPECT_EQ(ledger->Rows().value().size(), 2U);
+
+  // Neither times nor losses of training records are in the output.
+  const std::string log = base::ReadFile(output() / "events.jsonl").value();
+  EXPECT_THAT(log, testing::Not(HasSubstr("tokens_per_second")));
+  EXPECT_TRUE(fs::exists(output() / "recipe.yaml"));
+  const auto files = model::ModelFiles::Open(model_).value();
+  const auto adapter = model::LoadAdapter(output(), files->architecture().value());
+  ASSERT_TRUE(adapter) << adapter.error().message;
+  EXPECT_EQ(adapter->config.first_layer, 28);
+
+  // The output is never written over, and a run that would pass the budget is refused.
+  EXPECT_EQ(Run("dp-lora.yaml", {}).status, 1);
+  const Outcome refused =
+      Run("dp-lora.yaml", {"output=" + (folder_ / "out2").string(), "privacy.target_epsilon=null",
+                           "training.steps=300"});
+  EXPECT_EQ(refused.status, 3) << refused.error;
+  EXPECT_EQ(ledger->Rows().value().size(), 2U);
+  EXPECT_FALSE(fs::exists(folder_ / "out2"));
+}
+
+TEST_F(TrainCommand, StepCountGivesWayToTheTargetEpsilon) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  const Outcome outcome =
+      Run("dp-lora.yaml",
+          {"training.steps=50", "privacy.noise_multiplier=3", "privacy.sampling_rate=0.05",
+           "privacy.target_epsilon=0.3", "training.eval_every=0"});
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  const auto& done = outcome.events.back();
+  EXPECT_LE(done["epsilon"].get<double>(), 0.3);
+  EXPECT_LT(outcome.events.size(), 50U);
+  EXPECT_GT(outcome.events.size(), 3U);
+}
+
+TEST_F(TrainCommand, PlainRunLearnsAndSaysSo) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  fs::copy_file(folder_ / "train.jsonl", folder_ / "eval.jsonl",
+                fs::copy_options::overwrite_existing);
+  const Outcome outcome =
+      Run("lora.yaml", {"training.steps=6", "training.batch_size=8", "training.eval_every=0"});
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  ASSERT_EQ(outcome.events.size(), 9U);
+  EXPECT_TRUE(outcome.events[1]["epsilon"].is_null());
+  EXPECT_TRUE(outcome.events[1].contains("loss"));
+  EXPECT_LT(outcome.events[7]["loss"].get<double>(), outcome.events[0]["loss"].get<double>() - 0.2);
+}
+
+}  // namespace
+}  // namespace cloister::cli

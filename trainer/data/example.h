@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/tokenizer.h"
+
+namespace cloister::trainer {
+
+// A conversation as a network trains on it. `answer[t]` says that ids[t] is part of an answer, a
+// token whose prediction counts; the first token never is (nothing predicts it).
+struct Example {
+  std::vector<model::TokenId> ids;
+  std::vector<std::uint8_t> answer;
+
+  std::int64_t tokens() const { return static_cast<std::int64_t>(ids.size()); }
+  std::int64_t answer_tokens() const;
+};
+
+// Groups of indices into `examples`: sorted by length so that little is padded, each group's
+// longest length times its size at most `padded_tokens` (a longer example stands alone). Every
+// index is in one group. How examples are grouped changes memory and speed, not the sum's value.
+std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> examples,
+                                                   std::int64_t padded_tokens);
+
+}  // namespace cloister::trainer

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "dp/mechanism/clipped_sum.h"
+#include "model/adapter.h"
+#include "model/architecture.h"
+#include "model/model_files.h"
+#include "trainer/data/example.h"
+
+namespace cloister::trainer {
+
+// A frozen network with a LoRA adapter to be trained: the trainer's face without LibTorch's types.
+// The adapter's parameters are one flat fp32 vector in model::AdapterLayout's order. LibTorch's
+// exceptions become errors (kInternal). Not thread-safe.
+class LoraModel {
+ public:
+  static base::Result<std::unique_ptr<LoraModel>> Load(const model::ModelFiles& files,
+                                                       const model::LoraConfig& config);
+  virtual ~LoraModel() = default;
+
+  virtual std::int64_t parameters() const = 0;
+  virtual const model::Architecture& architecture() const = 0;
+  // kInvalidArgument for another length or a value that is not finite.
+  virtual base::Status SetParameters(std::span<const float> parameters) = 0;
+
+  // Told after each micro-batch how many examples are done.
+  using Progress = std::function<void(std::int64_t examples)>;
+
+  struct ClipOptions {
+    double clip_norm = 0;
+    dp::PrivacyUnit unit{};
+    dp::Neighbours neighbours{};
+    std::int64_t micro_batch_tokens = 0;
+  };
+  struct Clipped {
+    dp::ClippedSum sum;
+    // Mean over examples of the mean answer-token loss; NaN for none. Computed from private data
+    // and not covered by ε: for the data holder's own eyes only.
+    double private_loss = 0;
+  };
+  // Sum over examples of each one's clipped gradient of its mean answer-token loss.
+  virtual base::Result<Clipped> ClippedGradient(std::span<const Example> examples,
+                                                const ClipOptions& options,
+                                                const Progress& progress) = 0;
+
+  struct Plain {
+    std::vector<double> gradient;  // sum over examples of their mean answer-token loss's gradient
+    double loss = 0;               // mean over examples
+  };
+  virtual base::Result<Plain> Gradient(std::span<const Example> examples,
+                                       std::int64_t micro_batch_tokens,
+                                       const Progress& progress) = 0;
+
+  // Mean over the examples with an answer of their mean answer-token loss; no gradient.
+  virtual base::Result<double> Loss(std::span<const Example> examples,
+                                    std::int64_t micro_batch_tokens, const Progress& progress) = 0;
+};
+
+// Threads of LibTorch's operators, for the whole process.
+void SetThreads(std::int64_t threads);
+
+}  // namespace cloister::trainer

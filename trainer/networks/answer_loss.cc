@@ -1,0 +1,57 @@
+#include "trainer/networks/answer_loss.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "trainer/networks/frozen_linear.h"
+
+namespace cloister::trainer {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// 64 rows of a 49152-token vocabulary are 12 MB: near the caches, large enough for the products.
+constexpr std::int64_t kChunkRows = 64;
+
+struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
+                            const at::Tensor& head, const at::Tensor& targets,
+                            const at::Tensor& example, const at::Tensor& weight,
+                            std::int64_t examples) {
+    const std::int64_t count = rows.size(0);
+    const bool differentiate = rows.requires_grad();
+    at::Tensor losses = at::empty({count}, rows.options());
+    at::Tensor gradient = differentiate ? at::empty_like(rows) : at::Tensor();
+    for (std::int64_t start = 0; start < count; start += kChunkRows) {
+      const std::int64_t size = std::min(kChunkRows, count - start);
+      const at::Tensor target = targets.narrow(0, start, size).unsqueeze(1);
+      at::Tensor scores = at::log_softmax(Product(rows.narrow(0, start, size), head), -1);
+      losses.narrow(0, start, size).copy_(scores.gather(1, target).squeeze(1).neg_());
+      if (!differentiate) continue;
+      scores.exp_().scatter_add_(1, target, at::full({size, 1}, -1.0F, rows.options()));
+      gradient.narrow(0, start, size).copy_(Product(scores, head.t()));
+    }
+    if (differentiate) gradient.mul_(weight.unsqueeze(1));
+    context->save_for_backward({gradient, example});
+    return at::zeros({examples}, rows.options()).index_add_(0, example, losses * weight);
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor of_row = gradients[0].index_select(0, saved[1]).unsqueeze(1);
+    const at::Tensor none;
+    return {saved[0] * of_row, none, none, none, none, none};
+  }
+};
+
+}  // namespace
+
+at::Tensor AnswerLoss(const at::Tensor& rows, const at::Tensor& head, const at::Tensor& targets,
+                      const at::Tensor& example, const at::Tensor& weight, std::int64_t examples) {
+  return AnswerLossFunction::apply(rows, head, targets, example, weight, examples);
+}
+
+}  // namespace cloister::trainer

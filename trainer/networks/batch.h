@@ -1,0 +1,31 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "trainer/data/example.h"
+#include "trainer/networks/network.h"
+
+namespace cloister::trainer {
+
+// Examples of one micro-batch as tensors. Row i of `position` names the hidden state (of the
+// flattened [examples * tokens]) that predicts targets[i]. The last token of an example predicts
+// nothing and is left out of `ids`.
+struct Batch {
+  at::Tensor ids;       // i64 [examples, tokens], right-padded with 0
+  at::Tensor position;  // i64 [n]
+  at::Tensor targets;   // i64 [n]
+  at::Tensor example;   // i64 [n]
+  at::Tensor weight;    // fp32 [n]: 1 / answer tokens of the example
+};
+
+// Every example must have an answer token.
+Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> chosen);
+
+// Mean answer-token loss of each example, fp32 [examples].
+at::Tensor BatchLoss(const Network& network, const NetworkAdapter* adapter, const Batch& batch);
+
+}  // namespace cloister::trainer

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace cloister::trainer {
+
+// x w^T for fp32 x [.., in] and w [out, in], any strides. By oneDNN where this LibTorch has it: its
+// kernels use AVX-512 on every maker's processors. No gradient.
+at::Tensor Product(const at::Tensor& x, const at::Tensor& w);
+
+// A linear layer's output, differentiable in x; keeps nothing but the weight for the backward pass.
+// A weight that requires a gradient gets one by LibTorch's own linear layer.
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight);
+
+}  // namespace cloister::trainer

@@ -1,0 +1,258 @@
+#include "trainer/recipe/recipe.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "base/file.h"
+#include "trainer/recipe/schema.h"
+
+namespace cloister::trainer {
+namespace {
+
+constexpr double kMany = 1e9;
+constexpr auto kText = Field::Kind::kText;
+constexpr auto kTexts = Field::Kind::kTexts;
+constexpr auto kInteger = Field::Kind::kInteger;
+constexpr auto kReal = Field::Kind::kReal;
+constexpr bool kAbove = true;  // the lower end is excluded
+
+constexpr auto kFields = std::to_array<Field>({
+    {"model", kText},
+    {"output", kText},
+    {"data.train", kText},
+    {"data.eval", kText},
+    {"data.eval_rows", kInteger, 0, kMany},
+    {"data.max_tokens", kInteger, 2, 1 << 20},
+    {"lora.rank", kInteger, 1, 4096},
+    {"lora.alpha", kReal, 0, 1e6, kAbove},
+    {"lora.targets", kTexts},
+    {"lora.first_layer", kInteger, 0, 4096},
+    {"lora.seed", kInteger, 0, 9e15},
+    {"optimizer.learning_rate", kReal, 0, 100, kAbove},
+    {"optimizer.beta1", kReal, 0, 0.9999999},
+    {"optimizer.beta2", kReal, 0, 0.9999999},
+    {"optimizer.epsilon", kReal, 0, 1, kAbove},
+    {"optimizer.weight_decay", kReal, 0, 10},
+    {"training.steps", kInteger, 1, 1e7},
+    {"training.batch_size", kInteger, 1, 1 << 20},
+    {"training.seed", kInteger, 0, 9e15},
+    {"training.micro_batch_tokens", kInteger, 1, kMany},
+    {"training.threads", kInteger, 0, 1024},
+    {"training.eval_every", kInteger, 0, 1e7},
+    {"privacy.noise_multiplier", kReal, 0, 1e4, kAbove},
+    {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
+    {"privacy.delta", kReal, 0, 0.5, kAbove},
+    {"privacy.clip_norm", kReal, 0, 1e9, kAbove},
+    {"privacy.sampling_rate", kReal, 0, 1, kAbove},
+    {"privacy.unit", kText},
+    {"privacy.neighbours", kText},
+    {"privacy.nominal_units", kInteger, 1, kMany},
+    {"privacy.nominal_tokens", kInteger, 1, 1 << 20},
+    {"privacy.ledger", kText},
+    {"privacy.budget_epsilon", kReal, 0, 1e4, kAbove},
+    {"privacy.budget_delta", kReal, 0, 0.5, kAbove},
+});
+
+constexpr auto kRequired = std::to_array<std::string_view>(
+    {"model", "output", "data.train", "data.max_tokens", "lora.rank", "lora.alpha", "lora.targets",
+     "optimizer.learning_rate", "training.steps"});
+constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
+    {"privacy.delta", "privacy.clip_norm", "privacy.sampling_rate", "privacy.unit",
+     "privacy.neighbours", "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon",
+     "privacy.budget_delta"});
+
+bool HasPrivacy(const FlatRecipe& flat) {
+  const auto from = flat.lower_bound("privacy");
+  return from != flat.end() && from->first.compare(0, 7, "privacy") == 0;
+}
+
+// Keys that are missing or may not stand together.
+std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
+  std::vector<std::string> faults;
+  const auto require = [&](std::span<const std::string_view> paths) {
+    for (const std::string_view path : paths) {
+      if (!flat.contains(std::string(path))) {
+        faults.push_back("'" + std::string(path) + "' is missing");
+      }
+    }
+  };
+  require(kRequired);
+  if (!HasPrivacy(flat)) {
+    require(std::array<std::string_view, 1>{"training.batch_size"});
+    return faults;
+  }
+  require(kRequiredWithPrivacy);
+  if (!flat.contains("privacy.noise_multiplier") && !flat.contains("privacy.target_epsilon")) {
+    faults.emplace_back("'privacy.noise_multiplier' or 'privacy.target_epsilon' is missing");
+  }
+  if (flat.contains("training.batch_size")) {
+    faults.emplace_back(
+        "'training.batch_size' may not stand with 'privacy': the batch is drawn at "
+        "'privacy.sampling_rate'");
+  }
+  if (flat.contains("training.seed")) {
+    faults.emplace_back(
+        "'training.seed' may not stand with 'privacy': draws and noise have no seed");
+  }
+  return faults;
+}
+
+template <typename T>
+T Get(const FlatRecipe& flat, const char* path, T otherwise = {}) {
+  const auto found = flat.find(path);
+  return found == flat.end() ? otherwise : found->second.as<T>();
+}
+
+std::uint64_t Seed(const FlatRecipe& flat, const char* path) {
+  return static_cast<std::uint64_t>(Get<std::int64_t>(flat, path));
+}
+
+Recipe ReadValues(const FlatRecipe& flat) {
+  Recipe recipe;
+  recipe.model = Get<std::string>(flat, "model");
+  recipe.output = Get<std::string>(flat, "output");
+  recipe.data.train = Get<std::string>(flat, "data.train");
+  if (flat.contains("data.eval")) recipe.data.eval = Get<std::string>(flat, "data.eval");
+  recipe.data.eval_rows = Get<std::int64_t>(flat, "data.eval_rows");
+  recipe.data.max_tokens = Get<std::int64_t>(flat, "data.max_tokens");
+  recipe.lora.rank = Get<std::int64_t>(flat, "lora.rank");
+  recipe.lora.alpha = Get<double>(flat, "lora.alpha");
+  recipe.lora.targets = Get<std::vector<std::string>>(flat, "lora.targets");
+  recipe.lora.first_layer = Get<std::int64_t>(flat, "lora.first_layer");
+  recipe.lora_seed = Seed(flat, "lora.seed");
+  const AdamW::Options defaults;
+  recipe.optimizer = {
+      .learning_rate = Get<double>(flat, "optimizer.learning_rate"),
+      .beta1 = Get<double>(flat, "optimizer.beta1", defaults.beta1),
+      .beta2 = Get<double>(flat, "optimizer.beta2", defaults.beta2),
+      .epsilon = Get<double>(flat, "optimizer.epsilon", defaults.epsilon),
+      .weight_decay = Get<double>(flat, "optimizer.weight_decay", defaults.weight_decay)};
+  recipe.training = {
+      .steps = Get<std::int64_t>(flat, "training.steps"),
+      .batch_size = Get<std::int64_t>(flat, "training.batch_size"),
+      .seed = Seed(flat, "training.seed"),
+      .micro_batch_tokens = Get<std::int64_t>(flat, "training.micro_batch_tokens", 1024),
+      .threads = Get<std::int64_t>(flat, "training.threads"),
+      .eval_every = Get<std::int64_t>(flat, "training.eval_every")};
+  return recipe;
+}
+
+base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
+  Recipe::Privacy privacy;
+  if (flat.contains("privacy.noise_multiplier")) {
+    privacy.noise_multiplier = Get<double>(flat, "privacy.noise_multiplier");
+  }
+  if (flat.contains("privacy.target_epsilon")) {
+    privacy.target_epsilon = Get<double>(flat, "privacy.target_epsilon");
+  }
+  privacy.delta = Get<double>(flat, "privacy.delta");
+  privacy.clip_norm = Get<double>(flat, "privacy.clip_norm");
+  privacy.sampling_rate = Get<double>(flat, "privacy.sampling_rate");
+  CLOISTER_ASSIGN_OR_RETURN(privacy.unit, dp::ParseUnit(Get<std::string>(flat, "privacy.unit")));
+  CLOISTER_ASSIGN_OR_RETURN(privacy.neighbours,
+                            dp::ParseNeighbours(Get<std::string>(flat, "privacy.neighbours")));
+  if (privacy.unit != dp::PrivacyUnit::kRecord) {
+    return base::Fail(base::Code::kUnimplemented,
+                      "'privacy.unit' user is not built yet: write record");
+  }
+  if (privacy.neighbours != dp::Neighbours::kAddOrRemoveOne) {
+    return base::Fail(base::Code::kUnimplemented,
+                      "'privacy.neighbours' other than "
+                      "add-or-remove-one is not built yet for training: "
+                      "write add-or-remove-one");
+  }
+  privacy.nominal_units = Get<std::int64_t>(flat, "privacy.nominal_units");
+  privacy.nominal_tokens =
+      Get<std::int64_t>(flat, "privacy.nominal_tokens", recipe.data.max_tokens);
+  privacy.ledger = Get<std::string>(flat, "privacy.ledger");
+  privacy.budget_epsilon = Get<double>(flat, "privacy.budget_epsilon");
+  privacy.budget_delta = Get<double>(flat, "privacy.budget_delta");
+  recipe.privacy = privacy;
+  return {};
+}
+
+std::string Joined(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : "; ") + part;
+  return text;
+}
+
+}  // namespace
+
+base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
+                                std::span<const std::string> overrides) {
+  const std::string where = "recipe " + path.string();
+  auto text = base::ReadFile(path, std::size_t{1} << 20);
+  if (!text) return base::Annotate(std::move(text), where);
+  auto flat = Flatten(*text, overrides);
+  if (!flat) return base::Annotate(std::move(flat), where);
+  std::vector<std::string> faults = Faults(*flat, kFields);
+  for (std::string& fault : MissingKeys(*flat)) faults.push_back(std::move(fault));
+  if (!faults.empty())
+    return base::Fail(base::Code::kInvalidArgument, where + ": " + Joined(faults));
+  Recipe recipe = ReadValues(*flat);
+  if (HasPrivacy(*flat)) {
+    if (auto status = ReadPrivacy(*flat, recipe); !status) {
+      return base::Annotate(std::move(status), where);
+    }
+  }
+  return recipe;
+}
+
+std::string ToYaml(const Recipe& recipe) {
+  YAML::Node root;
+  root["model"] = recipe.model.string();
+  root["output"] = recipe.output.string();
+  YAML::Node data = root["data"];
+  data["train"] = recipe.data.train.string();
+  if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
+  data["eval_rows"] = recipe.data.eval_rows;
+  data["max_tokens"] = recipe.data.max_tokens;
+  YAML::Node lora = root["lora"];
+  lora["rank"] = recipe.lora.rank;
+  lora["alpha"] = recipe.lora.alpha;
+  lora["targets"] = recipe.lora.targets;
+  lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
+  lora["first_layer"] = recipe.lora.first_layer;
+  lora["seed"] = recipe.lora_seed;
+  YAML::Node optimizer = root["optimizer"];
+  optimizer["learning_rate"] = recipe.optimizer.learning_rate;
+  optimizer["beta1"] = recipe.optimizer.beta1;
+  optimizer["beta2"] = recipe.optimizer.beta2;
+  optimizer["epsilon"] = recipe.optimizer.epsilon;
+  optimizer["weight_decay"] = recipe.optimizer.weight_decay;
+  YAML::Node training = root["training"];
+  training["steps"] = recipe.training.steps;
+  if (!recipe.privacy) {
+    training["batch_size"] = recipe.training.batch_size;
+    training["seed"] = recipe.training.seed;
+  }
+  training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
+  training["threads"] = recipe.training.threads;
+  training["eval_every"] = recipe.training.eval_every;
+  if (recipe.privacy) {
+    const Recipe::Privacy& from = *recipe.privacy;
+    YAML::Node privacy = root["privacy"];
+    if (from.noise_multiplier) privacy["noise_multiplier"] = *from.noise_multiplier;
+    if (from.target_epsilon) privacy["target_epsilon"] = *from.target_epsilon;
+    privacy["delta"] = from.delta;
+    privacy["clip_norm"] = from.clip_norm;
+    privacy["sampling_rate"] = from.sampling_rate;
+    privacy["unit"] = std::string(dp::UnitName(from.unit));
+    privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
+    privacy["nominal_units"] = from.nominal_units;
+    privacy["nominal_tokens"] = from.nominal_tokens;
+    privacy["ledger"] = from.ledger.string();
+    privacy["budget_epsilon"] = from.budget_epsilon;
+    privacy["budget_delta"] = from.budget_delta;
+  }
+  YAML::Emitter emitter;
+  emitter.SetDoublePrecision(17);
+  emitter << root;
+  return std::string(emitter.c_str()) + "\n";
+}
+
+}  // namespace cloister::trainer

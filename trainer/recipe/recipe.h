@@ -1,0 +1,68 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "dp/mechanism/privacy_types.h"
+#include "model/adapter.h"
+#include "trainer/optimisation/adamw.h"
+
+namespace cloister::trainer {
+
+// What `cloister train` does, as read from a YAML recipe (configs/*.yaml explain every key).
+struct Recipe {
+  std::filesystem::path model;
+  std::filesystem::path output;
+
+  struct Data {
+    std::filesystem::path train;
+    std::optional<std::filesystem::path> eval;
+    std::int64_t eval_rows = 0;  // 0: all
+    std::int64_t max_tokens = 0;
+  } data;
+
+  model::LoraConfig lora;
+  std::uint64_t lora_seed = 0;  // of the public starting point
+
+  AdamW::Options optimizer;
+
+  struct Training {
+    std::int64_t steps = 0;
+    std::int64_t batch_size = 0;          // without privacy only
+    std::uint64_t seed = 0;               // of the shuffling; without privacy only
+    std::int64_t micro_batch_tokens = 0;  // padded tokens
+    std::int64_t threads = 0;             // 0: one a core
+    std::int64_t eval_every = 0;          // steps; 0: before and after only
+  } training;
+
+  // Differential privacy. Nothing here that ε depends on has a default.
+  struct Privacy {
+    std::optional<double> noise_multiplier;
+    std::optional<double> target_epsilon;
+    double delta = 0;
+    double clip_norm = 0;
+    double sampling_rate = 0;
+    dp::PrivacyUnit unit{};
+    dp::Neighbours neighbours{};
+    std::int64_t nominal_units = 0;  // public: what the sum is divided by is sampling_rate times it
+    std::int64_t nominal_tokens = 0;  // public tokens a unit; only the printed rate uses it
+    std::filesystem::path ledger;
+    double budget_epsilon = 0;
+    double budget_delta = 0;
+  };
+  std::optional<Privacy> privacy;
+};
+
+// Reads and checks the whole recipe, `overrides` ("a.b=c") laid over it. kInvalidArgument with
+// every fault on one line, kNotFound for a file that is absent.
+base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
+                                std::span<const std::string> overrides);
+
+// The recipe with every value written out; reads back as the same Recipe.
+std::string ToYaml(const Recipe& recipe);
+
+}  // namespace cloister::trainer

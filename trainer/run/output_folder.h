@@ -1,0 +1,29 @@
+#pragma once
+
+#include <filesystem>
+
+#include "base/result.h"
+
+namespace cloister::trainer {
+
+// A folder that appears whole or not at all: files are written into path(), a folder beside the
+// final one, which Commit() renames. Destroyed before, it leaves nothing.
+class OutputFolder {
+ public:
+  // kAlreadyExists when `final_path` exists: results are never written over.
+  static base::Result<OutputFolder> Create(const std::filesystem::path& final_path);
+
+  OutputFolder(OutputFolder&& other) noexcept;
+  OutputFolder& operator=(OutputFolder&&) = delete;
+  ~OutputFolder();
+
+  const std::filesystem::path& path() const { return temporary_; }
+  base::Status Commit();
+
+ private:
+  OutputFolder(std::filesystem::path final_path, std::filesystem::path temporary)
+      : final_(std::move(final_path)), temporary_(std::move(temporary)) {}
+  std::filesystem::path final_, temporary_;
+};
+
+}  // namespace cloister::trainer

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "dp/ledger/ledger.h"
+#include "dp/mechanism/clipped_sum.h"
+#include "dp/mechanism/gaussian_mechanism.h"
+#include "security/random.h"
+#include "trainer/data/chat_file.h"
+#include "trainer/recipe/recipe.h"
+#include "trainer/run/privacy_plan.h"
+
+namespace cloister::trainer {
+
+// What a private run holds beside a plain one: plan, ledger, noise and sampling. Not thread-safe.
+class PrivateSide {
+ public:
+  // Registers the training records and asks whether the whole plan fits their budget.
+  static base::Result<PrivateSide> Open(const Recipe& recipe, const PrivacyPlan& plan,
+                                        const ChatFile& train);
+
+  // The records of one step; may be none, and the step goes its way all the same.
+  std::vector<std::int64_t> Draw();
+  // Spends one step in the ledger, then returns the noised sum over the nominal batch size.
+  base::Result<std::vector<double>> Release(dp::ClippedSum sum, std::int64_t step);
+
+  // Of this run at the recipe's delta, as the ledger has it.
+  base::Result<double> Epsilon() const;
+  // Tokens of a batch of nominal size: the true one is a secret.
+  double NominalTokens() const;
+
+  const PrivacyPlan& plan() const { return plan_; }
+  const Recipe::Privacy& privacy() const { return privacy_; }
+
+ private:
+  PrivateSide(const Recipe::Privacy& privacy, const PrivacyPlan& plan, std::int64_t units,
+              std::unique_ptr<dp::Ledger> ledger, std::string data_set,
+              dp::GaussianMechanism mechanism);
+
+  double NominalBatch() const;
+
+  Recipe::Privacy privacy_;
+  PrivacyPlan plan_;
+  std::int64_t units_;
+  std::unique_ptr<dp::Ledger> ledger_;
+  std::string data_set_;
+  std::string run_;
+  dp::GaussianMechanism mechanism_;
+  security::AesCtrStream sampling_;
+};
+
+}  // namespace cloister::trainer

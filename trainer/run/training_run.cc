@@ -1,0 +1,262 @@
+#include "trainer/run/training_run.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "model/model_files.h"
+#include "trainer/data/chat_data.h"
+#include "trainer/data/sampling.h"
+#include "trainer/lora_model.h"
+#include "trainer/run/output_folder.h"
+#include "trainer/run/private_side.h"
+
+namespace cloister::trainer {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using nlohmann::ordered_json;
+
+double SecondsSince(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+std::int64_t Tokens(std::span<const Example> examples) {
+  std::int64_t tokens = 0;
+  for (const Example& example : examples) tokens += example.tokens();
+  return tokens;
+}
+
+std::string Fixed(double value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+// Held-out records that also stand among the training records would be trained on and be shown.
+base::Status CheckDisjoint(const ChatFile& train, const ChatFile& eval) {
+  const std::set<std::string> known(train.unit_hashes().begin(), train.unit_hashes().end());
+  for (std::int64_t i = 0; i < eval.size(); ++i) {
+    if (known.contains(eval.unit_hashes()[static_cast<std::size_t>(i)])) {
+      return base::Fail(base::Code::kDataLoss,
+                        eval.Where(i) +
+                            ": this record also stands in the training file: held-out "
+                            "records are not covered by ε, take it out of one of them");
+    }
+  }
+  return {};
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(const Recipe& recipe, const EventSink& sink) : recipe_(recipe), sink_(sink) {}
+
+  base::Status Run() {
+    CLOISTER_ASSIGN_OR_RETURN(OutputFolder output, OutputFolder::Create(recipe_.output));
+    CLOISTER_RETURN_IF_ERROR(Prepare());
+    const std::vector<float> initial = parameters_;
+    CLOISTER_RETURN_IF_ERROR(Evaluate());
+    CLOISTER_RETURN_IF_ERROR(Steps());
+    if (parameters_ == initial) {
+      return base::Fail(base::Code::kFailedPrecondition,
+                        "the adapter ended as it began: no record has an answer within "
+                        "data.max_tokens, raise it");
+    }
+    return Save(output);
+  }
+
+ private:
+  // Everything that can fail for a reason of the recipe's, cheap things first.
+  base::Status Prepare() {
+    CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(recipe_.model));
+    CLOISTER_ASSIGN_OR_RETURN(architecture_, files->architecture());
+    CLOISTER_RETURN_IF_ERROR(model::Validate(recipe_.lora, architecture_));
+    if (recipe_.data.max_tokens > architecture_.max_positions) {
+      return base::Fail(base::Code::kInvalidArgument,
+                        "data.max_tokens is more than the model's " +
+                            std::to_string(architecture_.max_positions) + " positions: lower it");
+    }
+    const auto layout = model::AdapterLayout(recipe_.lora, architecture_);
+    parameters_ = model::InitialAdapter(layout, recipe_.lora_seed);
+    std::optional<PrivacyPlan> plan;
+    if (recipe_.privacy) {
+      CLOISTER_ASSIGN_OR_RETURN(plan,
+                                MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps,
+                                                static_cast<std::int64_t>(parameters_.size())));
+    }
+    CLOISTER_RETURN_IF_ERROR(OpenData(*files));
+    if (plan) {
+      CLOISTER_ASSIGN_OR_RETURN(PrivateSide side,
+                                PrivateSide::Open(recipe_, *plan, train_->file()));
+      private_.emplace(std::move(side));
+    }
+    steps_ = plan ? plan->steps : recipe_.training.steps;
+    optimizer_.emplace(recipe_.optimizer, parameters_.size());
+    batches_.emplace(train_->size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
+                     recipe_.training.seed);
+    const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
+    SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
+    CLOISTER_ASSIGN_OR_RETURN(model_, LoraModel::Load(*files, recipe_.lora));
+    return model_->SetParameters(parameters_);
+  }
+
+  base::Status OpenData(const model::ModelFiles& files) {
+    CLOISTER_ASSIGN_OR_RETURN(ChatFile train, ChatFile::Open(recipe_.data.train));
+    std::optional<ChatFile> eval;
+    if (recipe_.data.eval) {
+      CLOISTER_ASSIGN_OR_RETURN(eval, ChatFile::Open(*recipe_.data.eval));
+      if (recipe_.privacy) CLOISTER_RETURN_IF_ERROR(CheckDisjoint(train, *eval));
+    }
+    CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, files.LoadTokenizer());
+    CLOISTER_ASSIGN_OR_RETURN(const auto chat_template, files.LoadChatTemplate());
+    const ChatEncoder encoder(tokenizer, chat_template, recipe_.data.max_tokens);
+    train_.emplace(std::move(train), encoder);
+    if (!eval) return {};
+    CLOISTER_ASSIGN_OR_RETURN(
+        held_out_, ChatData(std::move(*eval), encoder).LoadFirst(recipe_.data.eval_rows));
+    return {};
+  }
+
+  base::Status Evaluate() {
+    if (held_out_.empty()) return {};
+    CLOISTER_ASSIGN_OR_RETURN(const double loss,
+                              model_->Loss(held_out_, recipe_.training.micro_batch_tokens, {}));
+    Emit({{"event", "eval"}, {"loss", loss}}, ordered_json::object());
+    return {};
+  }
+
+  base::Status Steps() {
+    const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
+    base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps");
+    for (std::int64_t step = 1; step <= steps_; ++step) {
+      const Clock::time_point start = Clock::now();
+      std::string detail;
+      ordered_json event = {{"event", "step"}, {"step", step}};
+      ordered_json rate = ordered_json::object();
+      if (private_) {
+        CLOISTER_ASSIGN_OR_RETURN(const double private_loss, PrivateStep(step));
+        CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
+        event["epsilon"] = epsilon;
+        rate["tokens_per_second"] = nominal_tokens / SecondsSince(start);
+        detail = "ε " + Fixed(epsilon, 2);
+        if (::isatty(STDERR_FILENO) == 1) {
+          detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
+        }
+      } else {
+        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep());
+        rate["tokens_per_second"] = static_cast<double>(done.tokens) / SecondsSince(start);
+        event["epsilon"] = nullptr;
+        event["loss"] = done.loss;
+        detail = "loss " + Fixed(done.loss, 3);
+      }
+      Emit(std::move(event), std::move(rate));
+      progress.Update(static_cast<std::uint64_t>(step), detail);
+      if (step == steps_) progress.Finish(detail);
+      const std::int64_t every = recipe_.training.eval_every;
+      if (step == steps_ || (every > 0 && step % every == 0)) CLOISTER_RETURN_IF_ERROR(Evaluate());
+    }
+    return {};
+  }
+
+  struct Done {
+    double loss = 0;
+    std::int64_t tokens = 0;
+  };
+
+  base::Result<Done> PlainStep() {
+    const std::vector<std::int64_t> records = batches_->Next();
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(records));
+    CLOISTER_ASSIGN_OR_RETURN(LoraModel::Plain plain,
+                              model_->Gradient(examples, recipe_.training.micro_batch_tokens, {}));
+    for (double& value : plain.gradient) value /= static_cast<double>(records.size());
+    CLOISTER_RETURN_IF_ERROR(Apply(plain.gradient));
+    return Done{plain.loss, Tokens(examples)};
+  }
+
+  // Returns the training loss, which is not covered by ε.
+  base::Result<double> PrivateStep(std::int64_t step) {
+    const Recipe::Privacy& privacy = private_->privacy();
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(private_->Draw()));
+    CLOISTER_ASSIGN_OR_RETURN(
+        LoraModel::Clipped clipped,
+        model_->ClippedGradient(examples,
+                                {.clip_norm = privacy.clip_norm,
+                                 .unit = privacy.unit,
+                                 .neighbours = privacy.neighbours,
+                                 .micro_batch_tokens = recipe_.training.micro_batch_tokens},
+                                {}));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> gradient,
+                              private_->Release(std::move(clipped.sum), step));
+    CLOISTER_RETURN_IF_ERROR(Apply(gradient));
+    return clipped.private_loss;
+  }
+
+  base::Status Apply(std::span<const double> gradient) {
+    optimizer_->Step(parameters_, gradient);
+    return model_->SetParameters(parameters_);
+  }
+
+  // `shown_only` goes to the sink but not to the output folder where a run is private: times depend
+  // on the records that were drawn.
+  void Emit(ordered_json event, ordered_json shown_only) {
+    ordered_json kept = event;
+    event.update(shown_only);
+    if (!private_) kept = event;
+    log_ += kept.dump() + "\n";
+    sink_(event);
+  }
+
+  base::Status Save(OutputFolder& output) {
+    ordered_json done = {{"event", "done"}, {"epsilon", nullptr}, {"delta", nullptr}};
+    Recipe resolved = recipe_;
+    if (private_) {
+      CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
+      done["epsilon"] = epsilon;
+      done["delta"] = recipe_.privacy->delta;
+      resolved.privacy->noise_multiplier = private_->plan().mechanism.noise_multiplier;
+      resolved.training.steps = steps_;
+    }
+    done["output"] = recipe_.output.string();
+    CLOISTER_RETURN_IF_ERROR(model::SaveAdapter(output.path(), recipe_.lora, architecture_,
+                                                parameters_, recipe_.model.string()));
+    CLOISTER_RETURN_IF_ERROR(base::WriteFile(output.path() / "recipe.yaml", ToYaml(resolved)));
+    CLOISTER_RETURN_IF_ERROR(
+        base::WriteFile(output.path() / "events.jsonl", log_ + done.dump() + "\n"));
+    CLOISTER_RETURN_IF_ERROR(output.Commit());
+    sink_(done);
+    return {};
+  }
+
+  const Recipe& recipe_;
+  const EventSink& sink_;
+  model::Architecture architecture_;
+  std::optional<ChatData> train_;
+  std::vector<Example> held_out_;
+  std::unique_ptr<LoraModel> model_;
+  std::vector<float> parameters_;
+  std::optional<AdamW> optimizer_;
+  std::optional<ShuffledBatches> batches_;
+  std::optional<PrivateSide> private_;
+  std::int64_t steps_ = 0;
+  std::string log_;
+};
+
+}  // namespace
+
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink) {
+  return TrainingRun(recipe, sink).Run();
+}
+
+}  // namespace cloister::trainer

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <functional>
+#include <nlohmann/json.hpp>
+
+#include "base/result.h"
+#include "trainer/recipe/recipe.h"
+
+namespace cloister::trainer {
+
+// Told of each event of a run as it happens: {"event": "step" | "eval" | "done", …}, the objects
+// that `cloister train --json` prints.
+using EventSink = std::function<void(const nlohmann::ordered_json& event)>;
+
+// Fine-tunes a LoRA adapter as `recipe` says. The output folder appears when all is done and holds
+// the adapter in PEFT's form, recipe.yaml as resolved, and events.jsonl.
+//
+// With privacy: the plan is fixed first, the ledger is asked whether the data set can bear it, and
+// each step's spend is durable before anything derived from its noise exists. Nothing else that is
+// computed from training records reaches the events or the output; the held-out loss is of records
+// that the guarantee does not cover, which must not stand among the training records.
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink);
+
+}  // namespace cloister::trainer
