@@ -10,18 +10,17 @@ namespace {
 
 namespace po = boost::program_options;
 
+constexpr const char* kAbout =
+    R"(Fine-tunes a LoRA adapter on a JSONL file of conversations. The recipe says everything;
+configs/dp-lora.yaml and configs/lora.yaml explain each key. With a `privacy` section the run is
+differentially private: each step's spend is in the ledger before its noise is used, and a run that
+would pass the data set's budget is refused (exit code 3). The output folder appears when all is
+done: adapter_model.safetensors and adapter_config.json (PEFT's form), recipe.yaml, events.jsonl.)";
+
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;
   flags.usage = "cloister train --config RECIPE.yaml [--set section.key=value]... [--json]";
-  flags.about =
-      "Fine-tunes a LoRA adapter on a JSONL file of conversations. The recipe says everything; \n"
-      "configs/dp-lora.yaml and configs/lora.yaml explain each key. With a `privacy` section the "
-      "run "
-      "is\ndifferentially private: each step's spend is in the ledger before its noise is used, "
-      "and "
-      "a run\nthat would pass the data set's budget is refused (exit code 3). The output folder "
-      "appears when\nall is done: adapter_model.safetensors and adapter_config.json (PEFT's form), "
-      "recipe.yaml, events.jsonl.";
+  flags.about = kAbout;
   flags.options.add_options()("config", po::value<std::string>()->required(), "The recipe (YAML)")(
       "set", po::value<std::vector<std::string>>()->composing(),
       "Lay section.key=value over the recipe; may be repeated; null removes a key or a section")(

@@ -61,27 +61,25 @@ def plot(output, result):
         return
     sites = result["sites"]
     first = next(iter(sites.values()))
-    (output / "loss.dat").write_text("site before after\n" + "".join(
-        f"{name} {site['loss_before']} {site['loss_after']}\n" for name, site in sites.items()))
-    low = min(min(site["loss_before"], site["loss_after"]) for site in sites.values())
-    high = max(max(site["loss_before"], site["loss_after"]) for site in sites.values())
+    (output / "loss.dat").write_text("".join(
+        f"{len(sites) - i} {site['loss_before']} {site['loss_after']} {name}\n"
+        for i, (name, site) in enumerate(sites.items())))
     script = f"""
-set terminal pngcairo size 900,520 font 'sans,12'
+set terminal pngcairo size 900,420 font 'sans,12'
 set output '{output / "loss.png"}'
-set title 'Held-out loss at each site, {result["coordinator"]["rounds"]} rounds, \
+set title 'Held-out loss at each site: {result["coordinator"]["rounds"]} rounds, \
 ε = {first["epsilon"]:.2f} at δ = {first["delta"]:g}'
-set style data histograms
-set style histogram clustered gap 1
-set style fill solid 0.85 border -1
-set boxwidth 0.9
-set yrange [{low - 0.3 * (high - low + 0.1):.3f}:{high + 0.15 * (high - low + 0.1):.3f}]
-set ylabel 'nats a token'
-set grid ytics
-set key top right
-plot '{output / "loss.dat"}' using 2:xtic(1) every ::1 title 'before' linecolor rgb '#8899aa', \
-     '' using 3 every ::1 title 'after' linecolor rgb '#2266aa', \
-     '' using ($0-0.17):2:(sprintf('%.2f', $2)) every ::1 with labels offset 0,0.7 notitle, \
-     '' using ($0+0.17):3:(sprintf('%.2f', $3)) every ::1 with labels offset 0,0.7 notitle
+set xlabel 'nats a token'
+set yrange [0.4:{len(sites) + 0.6}]
+set offsets graph 0.08, graph 0.08, 0, 0
+set grid xtics
+set key outside right center
+data = '{output / "loss.dat"}'
+plot data using 2:1:($3-$2):(0):ytic(4) with vectors linewidth 2 linecolor rgb '#b0b8c0' notitle, \
+     data using 2:1 with points pointtype 7 pointsize 1.6 linecolor rgb '#8899aa' title 'before', \
+     data using 3:1 with points pointtype 7 pointsize 1.6 linecolor rgb '#2266aa' title 'after', \
+     data using 2:1:(sprintf('%.3f', $2)) with labels offset 0,1 notitle, \
+     data using 3:1:(sprintf('%.3f', $3)) with labels offset 0,1 notitle
 """
     (output / "loss.gnuplot").write_text(script)
     subprocess.run(["gnuplot", output / "loss.gnuplot"], check=True)

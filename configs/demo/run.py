@@ -30,7 +30,8 @@ class DemoError(Exception):
 class Demo:
     def __init__(self, arguments):
         self.bin = pathlib.Path(arguments.bin).resolve()
-        self.model = pathlib.Path(arguments.model).resolve()
+        self.model = pathlib.Path(os.path.relpath(arguments.model))
+        self.data = pathlib.Path(os.path.relpath(HERE / "data"))
         self.kill_site = arguments.kill_site
         self.output = pathlib.Path(
             arguments.output or ("runs/demo-kill-site" if self.kill_site else "runs/demo"))
@@ -42,8 +43,7 @@ class Demo:
 
     def show(self, words):
         """Prints a command as a person would type it."""
-        names = {str(self.bin / "cloister"): "cloister", str(self.model): os.path.relpath(self.model)}
-        shown = " ".join(shlex.quote(names.get(str(w), str(w))) for w in words)
+        shown = " ".join(shlex.quote(str(word)) for word in ["cloister", *words[1:]])
         print(f"$ {shown}", file=sys.stderr, flush=True)
 
     def run(self, *words):
@@ -122,7 +122,7 @@ class Demo:
             words = ["federation", "site", "--name", site, "--coordinator", address,
                      "--certificates", self.output / "certificates" / site,
                      "--identity", self.output / "certificates" / site / "identity.pem",
-                     "--model", self.model, "--data", HERE / "data" / site,
+                     "--model", self.model, "--data", self.data / site,
                      "--state", folder, "--policy", self.output / "policy.yaml",
                      "--threads", threads]
             if self.kill_site:
@@ -242,6 +242,11 @@ def main():
     parser.add_argument("--kill-site", action="store_true",
                         help="kill one site in round 2 and another in round 3")
     demo = Demo(parser.parse_args())
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)  # so that no process outlives a demo that is stopped
     try:
         demo.main()
     except DemoError as error:
