@@ -1,43 +1,102 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
-#include <fstream>
 #include <utility>
+#include <vector>
 
 namespace cloister::base {
 namespace {
 
 std::string Reason() { return std::strerror(errno); }
 
+std::filesystem::path FolderOf(const std::filesystem::path& path) {
+  return path.has_parent_path() ? path.parent_path() : ".";
+}
+
+std::string LinkOf(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+tl::unexpected<Error> CannotCreate(const std::filesystem::path& path) {
+  return Fail(errno == ENOENT ? Code::kNotFound : Code::kUnavailable,
+              "cannot write " + path.string() + " (" + Reason() +
+                  "): check that the folder exists and may be written");
+}
+
+// A rename onto a folder fails; better told before the work than after it.
+Status RefuseFolder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(std::filesystem::symlink_status(path, ignored))) return {};
+  return Fail(Code::kAlreadyExists, "cannot write " + path.string() +
+                                        ": a folder has this name: remove it or choose another");
+}
+
+// The process that "<prefix><pid>" names, 0 where it is no such name.
+pid_t OwnerOf(const std::string& name, const std::string& prefix) {
+  if (!name.starts_with(prefix)) return 0;
+  pid_t owner = 0;
+  const char* const end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + prefix.size(), end, owner);
+  return error == std::errc() && stop == end && owner > 0 ? owner : 0;
+}
+
 }  // namespace
 
-Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path, unsigned mode) {
+std::filesystem::path TemporaryName(const std::filesystem::path& path) {
   std::filesystem::path temporary = path;
   temporary += ".tmp." + std::to_string(::getpid());
+  return temporary;
+}
+
+void RemoveAbandonedTemporaries(const std::filesystem::path& path) {
+  const std::string prefix = path.filename().string() + ".tmp.";
+  std::vector<std::filesystem::path> abandoned;
+  std::error_code ignored;
+  for (std::filesystem::directory_iterator entry(FolderOf(path), ignored), end; entry != end;
+       entry.increment(ignored)) {
+    const pid_t owner = OwnerOf(entry->path().filename().string(), prefix);
+    const bool gone = owner > 0 && ::kill(owner, 0) != 0 && errno == ESRCH;
+    if (gone) abandoned.push_back(entry->path());
+  }
+  for (const std::filesystem::path& temporary : abandoned) {
+    std::filesystem::remove_all(temporary, ignored);
+  }
+}
+
+Result<AtomicFile> AtomicFile::Create(const std::filesystem::path& path, unsigned mode) {
+  CLOISTER_RETURN_IF_ERROR(RefuseFolder(path));
+  const int fd = ::open(FolderOf(path).c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, mode);
+  if (fd < 0) return CreateNamed(path, mode);
+  if (::access(LinkOf(fd).c_str(), F_OK) != 0) {  // no /proc: it could not be named later
+    ::close(fd);
+    return CreateNamed(path, mode);
+  }
+  return AtomicFile(fd, path, false);
+}
+
+Result<AtomicFile> AtomicFile::CreateNamed(const std::filesystem::path& path, unsigned mode) {
+  CLOISTER_RETURN_IF_ERROR(RefuseFolder(path));
+  RemoveAbandonedTemporaries(path);
+  const std::filesystem::path temporary = TemporaryName(path);
   ::unlink(temporary.c_str());
   const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-  if (fd < 0) {
-    return Fail(errno == ENOENT ? Code::kNotFound : Code::kUnavailable,
-                "cannot write " + path.string() + " (" + Reason() +
-                    "): check that the folder exists and may be written");
-  }
-  return AtomicFile(fd, path, std::move(temporary));
+  if (fd < 0) return CannotCreate(path);
+  return AtomicFile(fd, path, true);
 }
 
 AtomicFile::AtomicFile(AtomicFile&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       path_(std::move(other.path_)),
-      temporary_(std::move(other.temporary_)),
+      named_(std::exchange(other.named_, false)),
       size_(other.size_) {}
 
 AtomicFile::~AtomicFile() {
-  if (fd_ < 0) return;
-  ::close(fd_);
-  ::unlink(temporary_.c_str());
+  if (fd_ >= 0) ::close(fd_);
+  if (named_) ::unlink(TemporaryName(path_).c_str());
 }
 
 Status AtomicFile::Write(std::span<const std::byte> bytes) {
@@ -58,16 +117,29 @@ Status AtomicFile::Write(std::string_view text) {
   return Write(std::as_bytes(std::span(text.data(), text.size())));
 }
 
-Status AtomicFile::Commit() {
-  const bool synced = ::fsync(fd_) == 0;
-  const bool closed = ::close(std::exchange(fd_, -1)) == 0;
-  if (!synced || !closed || ::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const std::string reason = Reason();
-    ::unlink(temporary_.c_str());
-    return Fail(Code::kUnavailable, "cannot write " + path_.string() + " (" + reason + ")");
+bool AtomicFile::Publish() {
+  if (::fsync(fd_) != 0) return false;
+  const std::filesystem::path temporary = TemporaryName(path_);
+  if (!named_) {
+    ::unlink(temporary.c_str());
+    if (::linkat(AT_FDCWD, LinkOf(fd_).c_str(), AT_FDCWD, temporary.c_str(), AT_SYMLINK_FOLLOW) !=
+        0) {
+      return false;
+    }
+    named_ = true;
   }
-  const std::filesystem::path folder = path_.has_parent_path() ? path_.parent_path() : ".";
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (::close(std::exchange(fd_, -1)) != 0) return false;
+  if (::rename(temporary.c_str(), path_.c_str()) != 0) return false;
+  named_ = false;
+  return true;
+}
+
+Status AtomicFile::Commit() {
+  if (!Publish()) {
+    return Fail(Code::kUnavailable, "cannot write " + path_.string() + " (" + Reason() +
+                                        "): check the folder's rights and the disk");
+  }
+  const int directory = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory >= 0) {
     ::fsync(directory);
     ::close(directory);
@@ -82,22 +154,31 @@ Status WriteFile(const std::filesystem::path& path, std::string_view text, unsig
 }
 
 Result<std::string> ReadFile(const std::filesystem::path& path, std::size_t limit) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) {
+  const auto cannot_read = [&path] {
+    return Fail(Code::kDataLoss, "cannot read " + path.string() + " (" + Reason() +
+                                     "): check its permissions and the disk");
+  };
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
     return Fail(Code::kNotFound, path.string() + " does not exist: check the path");
   }
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream || std::filesystem::is_directory(path, ignored)) {
-    return Fail(Code::kDataLoss, "cannot read " + path.string() + ": check its permissions");
-  }
+  if (fd < 0) return cannot_read();
   std::string text;
   char buffer[65536];
-  while (stream.read(buffer, sizeof buffer) || stream.gcount() > 0) {
-    text.append(buffer, static_cast<std::size_t>(stream.gcount()));
-    if (text.size() > limit) {
-      return Fail(Code::kDataLoss, path.string() + " is longer than the " + std::to_string(limit) +
-                                       " bytes allowed here");
-    }
+  ssize_t count = 0;
+  while (text.size() <= limit) {
+    count = ::read(fd, buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    text.append(buffer, static_cast<std::size_t>(count));
+  }
+  const int read_errno = errno;
+  ::close(fd);
+  errno = read_errno;
+  if (count < 0) return cannot_read();
+  if (text.size() > limit) {
+    return Fail(Code::kDataLoss, path.string() + " is longer than the " + std::to_string(limit) +
+                                     " bytes allowed here: shorten it");
   }
   return text;
 }

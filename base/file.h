@@ -11,15 +11,21 @@
 
 namespace cloister::base {
 
-// A file that appears whole or not at all: bytes go to "<path>.tmp.<pid>" in the same folder;
-// Commit() flushes them, syncs file and folder, and renames over `path`. Destroyed before Commit,
-// it removes the temporary file and leaves any older `path` as it was. Not thread-safe.
+// A file that appears whole or not at all: bytes go to a file without a name in the same folder,
+// which a killed process leaves no trace of; Commit() flushes them, names them "<path>.tmp.<pid>",
+// renames that over `path` and syncs the folder. Destroyed before Commit, it leaves any older
+// `path` as it was. Where the file system has no files without names, the bytes are under the
+// temporary name from the start; a killed process then leaves it until `path` is written again.
+// Not thread-safe.
 class AtomicFile {
  public:
   static constexpr unsigned kPublicMode = 0644;
   static constexpr unsigned kPrivateMode = 0600;  // keys and state that only the owner may read
 
   static Result<AtomicFile> Create(const std::filesystem::path& path, unsigned mode = kPublicMode);
+  // What Create does where the file system has no files without names.
+  static Result<AtomicFile> CreateNamed(const std::filesystem::path& path,
+                                        unsigned mode = kPublicMode);
 
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;
@@ -31,21 +37,29 @@ class AtomicFile {
   Status Commit();
 
  private:
-  AtomicFile(int fd, std::filesystem::path path, std::filesystem::path temporary)
-      : fd_(fd), path_(std::move(path)), temporary_(std::move(temporary)) {}
+  AtomicFile(int fd, std::filesystem::path path, bool named)
+      : fd_(fd), path_(std::move(path)), named_(named) {}
+  // Names, renames and closes; errno tells why not.
+  bool Publish();
 
   int fd_ = -1;
   std::filesystem::path path_;
-  std::filesystem::path temporary_;
+  bool named_;  // whether the bytes lie under TemporaryName(path_)
   std::uint64_t size_ = 0;
 };
+
+// "<path>.tmp.<pid>": where this process makes what becomes `path` by a rename.
+std::filesystem::path TemporaryName(const std::filesystem::path& path);
+
+// Removes the temporaries of `path`, files or folders, whose processes are gone.
+void RemoveAbandonedTemporaries(const std::filesystem::path& path);
 
 // AtomicFile in one call.
 Status WriteFile(const std::filesystem::path& path, std::string_view text,
                  unsigned mode = AtomicFile::kPublicMode);
 
-// The whole file, at most `limit` bytes. kNotFound when absent, kDataLoss when longer or
-// unreadable.
+// The whole file, at most `limit` bytes. kNotFound when absent, kDataLoss when longer or when any
+// of it cannot be read.
 Result<std::string> ReadFile(const std::filesystem::path& path,
                              std::size_t limit = std::size_t{64} << 20);
 

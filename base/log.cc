@@ -18,8 +18,20 @@ spdlog::logger& Logger() {
 
 }  // namespace
 
-void LogInfo(const std::string& message) { Logger().info("{}", message); }
-void LogWarning(const std::string& message) { Logger().warn("{}", message); }
-void LogError(const std::string& message) { Logger().error("{}", message); }
+std::string OneLine(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    // C0 controls, DEL, and the C1 controls as UTF-8 writes them (U+0080 … U+009F).
+    const bool c1 = byte == 0xC2 && i + 1 < text.size() &&
+                    (static_cast<unsigned char>(text[i + 1]) & 0xE0) == 0x80;
+    if (byte < 0x20 || byte == 0x7F || c1) text[i] = ' ';
+    if (c1) text[i + 1] = ' ';
+  }
+  return text;
+}
+
+void LogInfo(const std::string& message) { Logger().info("{}", OneLine(message)); }
+void LogWarning(const std::string& message) { Logger().warn("{}", OneLine(message)); }
+void LogError(const std::string& message) { Logger().error("{}", OneLine(message)); }
 
 }  // namespace cloister::base

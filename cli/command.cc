@@ -1,18 +1,38 @@
 #include "cli/command.h"
 
-#include <cstdio>
+#include <algorithm>
 #include <exception>
 #include <iostream>
+#include <iterator>
 #include <set>
 #include <sstream>
+
+#include "base/log.h"
 
 namespace cloister::cli {
 namespace po = boost::program_options;
 
+namespace {
+
+// "--flag=" as two words: the library refuses an empty value after '=', apart from the flag it is
+// fine.
+std::vector<std::string> WithEmptyValuesApart(std::span<const std::string> arguments) {
+  std::vector<std::string> words;
+  for (const std::string& word : arguments) {
+    const bool empty_value = word.size() > 3 && word.starts_with("--") && word.ends_with('=') &&
+                             word.find('=') == word.size() - 1;
+    words.push_back(empty_value ? word.substr(0, word.size() - 1) : word);
+    if (empty_value) words.emplace_back();
+  }
+  return words;
+}
+
+}  // namespace
+
 base::Result<std::optional<po::variables_map>> Parse(Flags& flags,
                                                      std::span<const std::string> arguments) {
   flags.options.add_options()("help,h", "Print this text");
-  const std::vector<std::string> words(arguments.begin(), arguments.end());
+  const std::vector<std::string> words = WithEmptyValuesApart(arguments);
   po::variables_map values;
   try {
     using Style = po::command_line_style::style_t;
@@ -85,12 +105,12 @@ const Command* Find(std::span<const Command> commands, const std::vector<std::st
   return found;
 }
 
-// An error's message on one line, whatever a library or a file name put into it.
-std::string OneLine(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
-  return text;
+// The commands whose first word is `word`: "federation" has several.
+std::vector<Command> Group(std::span<const Command> commands, const std::string& word) {
+  std::vector<Command> group;
+  std::copy_if(commands.begin(), commands.end(), std::back_inserter(group),
+               [&](const Command& command) { return SplitWords(command.name)[0] == word; });
+  return group;
 }
 
 base::Status RunCatching(const Command& command, std::span<const std::string> arguments) {
@@ -115,14 +135,19 @@ int Main(std::span<const Command> commands, const std::string& program, int argc
   std::size_t name_words = 0;
   const Command* command = Find(commands, arguments, name_words);
   if (command == nullptr) {
-    std::cerr << "error: " << OneLine(program + " has no command '" + arguments[0])
+    const std::vector<Command> group = Group(commands, arguments[0]);
+    if (!group.empty() && (arguments.size() == 1 || arguments[1] == "--help")) {
+      PrintCommands(group, program);
+      return arguments.size() == 1 ? 2 : 0;
+    }
+    std::cerr << "error: " << base::OneLine(program + " has no command '" + arguments[0])
               << "': see " << program << " --help\n";
     return 2;
   }
   const base::Status status = RunCatching(*command, std::span(arguments).subspan(name_words));
   std::cout.flush();
   if (!status) {
-    std::cerr << "error: " << OneLine(status.error().message) << "\n";
+    std::cerr << "error: " << base::OneLine(status.error().message) << "\n";
     return ExitStatus(status.error().code);
   }
   if (!std::cout) {

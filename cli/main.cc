@@ -25,15 +25,13 @@ base::Status ExecTrain(const std::string& name, std::span<const std::string> arg
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execv(program.c_str(), argv.data());
-  return base::Fail(base::Code::kNotFound, "cannot start " + program + " (" +
-                                               std::strerror(errno) +
+  return base::Fail(base::Code::kNotFound, "cannot start " + program + " (" + std::strerror(errno) +
                                                "): install cloister-train beside cloister");
 }
 
 Command TrainCommand(const std::string& name, const std::string& summary) {
-  return {name, summary, [name](std::span<const std::string> arguments) {
-            return ExecTrain(name, arguments);
-          }};
+  return {name, summary,
+          [name](std::span<const std::string> arguments) { return ExecTrain(name, arguments); }};
 }
 
 }  // namespace

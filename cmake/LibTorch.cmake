@@ -12,7 +12,6 @@ if(NOT CLOISTER_SITE_PACKAGES)
   if(result)
     message(FATAL_ERROR "LibTorch: no Python environment in ${venv}: run ./dev setup")
   endif()
-  set(CLOISTER_SITE_PACKAGES ${CLOISTER_SITE_PACKAGES} CACHE PATH "site-packages with torch")
 endif()
 
 set(torch_root ${CLOISTER_SITE_PACKAGES}/torch)

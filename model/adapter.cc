@@ -63,11 +63,12 @@ class SplitMix64 {
 base::Status Validate(const LoraConfig& config, const Architecture& architecture) {
   if (config.rank < 1 || config.rank > kMaxRank) {
     return base::Fail(Code::kInvalidArgument, "LoRA rank is " + std::to_string(config.rank) +
-                                                  ", but must lie in 1 … " +
+                                                  ": choose one in 1 … " +
                                                   std::to_string(kMaxRank));
   }
   if (!std::isfinite(config.alpha) || config.alpha <= 0) {
-    return base::Fail(Code::kInvalidArgument, "LoRA alpha must be a finite number above 0");
+    return base::Fail(Code::kInvalidArgument,
+                      "LoRA alpha must be a finite number above 0: choose twice the rank");
   }
   if (config.targets.empty()) {
     return base::Fail(Code::kInvalidArgument,
@@ -79,17 +80,19 @@ base::Status Validate(const LoraConfig& config, const Architecture& architecture
   for (const std::string& target : config.targets) {
     if (!FindProjection(target, architecture)) {
       return base::Fail(Code::kInvalidArgument, "LoRA target '" + target +
-                                                    "' is none of q_proj, k_proj, v_proj, o_proj, "
-                                                    "gate_proj, up_proj, down_proj");
+                                                    "' is no projection of this network: use "
+                                                    "q_proj, k_proj, v_proj, o_proj, gate_proj, "
+                                                    "up_proj, down_proj");
     }
     if (!seen.insert(target).second) {
-      return base::Fail(Code::kInvalidArgument, "LoRA target '" + target + "' is listed twice");
+      return base::Fail(Code::kInvalidArgument,
+                        "LoRA target '" + target + "' is listed twice: name it once");
     }
   }
   if (config.first_layer < 0 || config.first_layer >= architecture.num_layers) {
     return base::Fail(Code::kInvalidArgument, "LoRA first layer is " +
                                                   std::to_string(config.first_layer) +
-                                                  ", but the model's layers are 0 … " +
+                                                  ": choose one of the model's layers 0 … " +
                                                   std::to_string(architecture.num_layers - 1));
   }
   return {};

@@ -98,6 +98,11 @@ base::Result<LoraConfig> ReadConfig(const json& config, const Architecture& arch
 }
 
 base::Status CheckShape(const SafetensorsFile& file, const AdapterTensor& wanted) {
+  if (!file.entries().contains(wanted.name)) {
+    return base::Fail(Code::kDataLoss, file.path().string() + " has no tensor " + wanted.name +
+                                           ", which its adapter_config.json asks for: the adapter "
+                                           "is incomplete or of another model, fetch it again");
+  }
   CLOISTER_ASSIGN_OR_RETURN(const TensorView view, file.Tensor(wanted.name));
   if (view.shape == std::vector<std::int64_t>{wanted.rows, wanted.columns}) return {};
   return base::Fail(Code::kDataLoss, file.path().string() + ": tensor " + wanted.name +

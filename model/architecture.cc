@@ -56,9 +56,7 @@ base::Status CheckTokens(const Architecture& architecture) {
   return {};
 }
 
-}  // namespace
-
-base::Status Validate(const Architecture& a) {
+base::Status Check(const Architecture& a) {
   // Bounds far above any model there is, low enough that no product of two sizes overflows.
   CLOISTER_RETURN_IF_ERROR(CheckSize("vocab_size", a.vocab_size, 1 << 24));
   CLOISTER_RETURN_IF_ERROR(CheckSize("hidden_size", a.hidden_size, 1 << 20));
@@ -80,6 +78,15 @@ base::Status Validate(const Architecture& a) {
   }
   CLOISTER_RETURN_IF_ERROR(CheckRope(a));
   return CheckTokens(a);
+}
+
+}  // namespace
+
+base::Status Validate(const Architecture& architecture) {
+  base::Status status = Check(architecture);
+  if (status) return status;
+  return base::Fail(status.error().code,
+                    status.error().message + ": correct it or fetch the model again");
 }
 
 }  // namespace cloister::model

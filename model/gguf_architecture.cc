@@ -124,8 +124,8 @@ base::Result<Rope> ReadRope(const GgufFile& file, std::int64_t head_dim) {
   rope.theta = Shortest(base_frequency.value_or(rope.theta));
   const GgufFile::Entry* frequencies = FindTensor(file, kRopeFrequencies);
   if (frequencies == nullptr) return rope;
-  if (frequencies->view.type != DataType::kF32 || frequencies->view.elements() != head_dim / 2 ||
-      head_dim % 2 != 0) {
+  if (!frequencies->unsupported.empty() || frequencies->view.type != DataType::kF32 ||
+      frequencies->view.elements() != head_dim / 2 || head_dim % 2 != 0) {
     return base::Fail(Code::kDataLoss, "tensor rope_freqs.weight must hold head_dim/2 F32 numbers");
   }
   const std::vector<float> values = ToFloat(frequencies->view);

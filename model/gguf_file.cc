@@ -53,7 +53,8 @@ struct Placed {
   std::uint64_t bytes = 0;
 };
 
-// Sizes the tensor, refusing rows of broken blocks and products that overflow.
+// Sizes the tensor, refusing rows of broken blocks and products that overflow. How long a tensor of
+// a type that is not supported is, is not known: at least a byte.
 base::Status Measure(const std::vector<std::uint64_t>& dimensions, Placed& placed) {
   TensorView& view = placed.entry.view;
   std::uint64_t elements = 1;
@@ -65,6 +66,10 @@ base::Status Measure(const std::vector<std::uint64_t>& dimensions, Placed& place
     view.shape.push_back(static_cast<std::int64_t>(size));
   }
   std::reverse(view.shape.begin(), view.shape.end());
+  if (!placed.entry.unsupported.empty()) {
+    placed.bytes = 1;
+    return {};
+  }
   if (view.row_elements() % BlockSize(view.type) != 0) {
     return Broken("its rows are no whole blocks of " + std::string(DataTypeName(view.type)));
   }
@@ -88,13 +93,14 @@ base::Result<Placed> ReadTensorInfo(GgufCursor& cursor, std::string& name) {
   }
   CLOISTER_ASSIGN_OR_RETURN(const std::uint32_t number, cursor.Read<std::uint32_t>());
   const std::optional<DataType> type = DataTypeOfGgml(number);
-  if (!type) {
-    return base::Fail(Code::kUnimplemented,
-                      "its type " + std::string(GgmlTypeName(number)) + " (" +
-                          std::to_string(number) +
-                          ") is not supported yet: f32, f16, bf16, q8_0, q4_0 and q4_1 are");
+  if (type) {
+    placed.entry.view.type = *type;
+  } else {
+    placed.entry.unsupported = "its type " + std::string(GgmlTypeName(number)) + " (" +
+                               std::to_string(number) +
+                               ") is not supported yet: use a file of f32, f16, bf16, q8_0, q4_0 "
+                               "or q4_1 tensors";
   }
-  placed.entry.view.type = *type;
   CLOISTER_RETURN_IF_ERROR(Measure(dimensions, placed));
   CLOISTER_ASSIGN_OR_RETURN(placed.offset, cursor.Read<std::uint64_t>());
   return placed;
@@ -116,6 +122,7 @@ base::Status Place(std::vector<Placed>& tensors, std::span<const std::byte> data
       return Broken(tensor + " lies outside of the file (is the file cut off?)");
     }
     end = placed->offset + placed->bytes;
+    if (!placed->entry.unsupported.empty()) continue;
     placed->entry.view.data = data.subspan(placed->offset, placed->bytes);
   }
   return {};

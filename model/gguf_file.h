@@ -32,10 +32,13 @@ class GgufFile {
   struct Entry {
     std::string name;  // GGUF's: blk.0.attn_q.weight
     TensorView view;   // shape outermost first, the reverse of the file's order
+    // Why the tensor cannot be read, empty when it can: its type is not supported. Then the view
+    // has a shape alone: no type and no data.
+    std::string unsupported;
   };
 
   // kNotFound when absent; kDataLoss, naming file and place, when malformed; kUnimplemented for a
-  // version, byte order or tensor type that is not supported.
+  // version or byte order that is not supported.
   static base::Result<GgufFile> Open(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }

@@ -22,6 +22,10 @@ class GgufModel final : public SourceModel {
       if (entry.name == kRopeFrequencies) continue;  // a part of the architecture
       const std::string name = HuggingFaceTensorName(entry.name);
       names_.push_back(name);
+      if (!entry.unsupported.empty()) {
+        unsupported_.emplace(name, entry.unsupported);
+        continue;
+      }
       tensors_.emplace(name, Restored(name, entry.view));
     }
   }
@@ -32,22 +36,17 @@ class GgufModel final : public SourceModel {
   base::Result<TensorView> Tensor(const std::string& name) const override {
     const auto found = tensors_.find(name);
     if (found != tensors_.end()) return found->second;
-    return base::Fail(Code::kDataLoss, path().string() + " has no tensor " + name + " (GGUF: " +
-                                           GgufTensorName(name) + "): the model is incomplete");
+    if (const auto reason = unsupported_.find(name); reason != unsupported_.end()) {
+      return base::Fail(Code::kUnimplemented,
+                        path().string() + ": tensor " + name + ": " + reason->second);
+    }
+    return base::Fail(Code::kDataLoss, path().string() + " has no tensor " + name +
+                                           " (GGUF: " + GgufTensorName(name) +
+                                           "): the model is incomplete, fetch it again");
   }
 
-  base::Result<TokenizerData> LoadTokenizerData() const override {
-    CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, TokenizerDataFromGguf(file_));
-    if (architecture_) {
-      data.end_ids.assign(architecture_->eos_token_ids.begin(), architecture_->eos_token_ids.end());
-    } else if (data.eos) {
-      data.end_ids = {*data.eos};
-    }
-    const base::Result<std::string> text = ChatTemplateText();
-    if (text) {
-      for (const TokenId id : TurnEnds(data, *text)) data.end_ids.push_back(id);
-    }
-    return data;
+  base::Result<TokenizerData> StoredTokenizerData() const override {
+    return TokenizerDataFromGguf(file_);
   }
 
   base::Result<std::string> ChatTemplateText() const override {
@@ -98,7 +97,8 @@ class GgufModel final : public SourceModel {
   base::Result<Architecture> architecture_;
   std::vector<std::string> names_;
   std::map<std::string, TensorView> tensors_;
-  std::vector<std::vector<std::byte>> restored_;  // moved as a whole, so views stay valid
+  std::map<std::string, std::string> unsupported_;  // name to why
+  std::vector<std::vector<std::byte>> restored_;    // moved as a whole, so views stay valid
 };
 
 }  // namespace

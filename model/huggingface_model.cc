@@ -107,22 +107,12 @@ class HuggingFaceModel final : public SourceModel {
       return base::Fail(Code::kNotFound, (folder_ / kSingle).string() +
                                              " does not exist: put the model's weights there");
     }
-    return base::Fail(Code::kDataLoss,
-                      folder_.string() + " has no tensor " + name + ": the model is incomplete");
+    return base::Fail(Code::kDataLoss, folder_.string() + " has no tensor " + name +
+                                           ": the model is incomplete, fetch it again");
   }
 
-  base::Result<TokenizerData> LoadTokenizerData() const override {
-    CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, TokenizerDataFromFolder(folder_));
-    if (architecture_ && !architecture_->eos_token_ids.empty()) {
-      data.end_ids.assign(architecture_->eos_token_ids.begin(), architecture_->eos_token_ids.end());
-    } else if (data.eos) {
-      data.end_ids = {*data.eos};
-    }
-    const base::Result<std::string> text = ChatTemplateText();
-    if (text) {
-      for (const TokenId id : TurnEnds(data, *text)) data.end_ids.push_back(id);
-    }
-    return data;
+  base::Result<TokenizerData> StoredTokenizerData() const override {
+    return TokenizerDataFromFolder(folder_);
   }
 
   base::Result<std::string> ChatTemplateText() const override {

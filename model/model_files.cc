@@ -32,6 +32,21 @@ base::Result<std::shared_ptr<const SourceModel>> SourceModel::Open(
   return OpenGguf(path);
 }
 
+base::Result<TokenizerData> SourceModel::LoadTokenizerData() const {
+  CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, StoredTokenizerData());
+  const base::Result<Architecture> network = architecture();
+  if (network && !network->eos_token_ids.empty()) {
+    data.end_ids.assign(network->eos_token_ids.begin(), network->eos_token_ids.end());
+  } else if (data.eos) {
+    data.end_ids = {*data.eos};
+  }
+  const base::Result<std::string> text = ChatTemplateText();
+  if (text) {
+    for (const TokenId id : TurnEnds(data, *text)) data.end_ids.push_back(id);
+  }
+  return data;
+}
+
 base::Result<std::shared_ptr<const Tokenizer>> SourceModel::LoadTokenizer() const {
   CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, LoadTokenizerData());
   base::Result<std::shared_ptr<const Tokenizer>> tokenizer = MakeTokenizer(std::move(data));

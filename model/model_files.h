@@ -36,7 +36,8 @@ class ModelFiles {
   // Fails, naming the missing field or the family, when the file describes no supported network.
   virtual base::Result<Architecture> architecture() const = 0;
   virtual std::vector<std::string> TensorNames() const = 0;
-  // kDataLoss naming the file and the tensor when it is absent.
+  // kDataLoss naming the file and the tensor when it is absent, kUnimplemented when its type is not
+  // supported.
   virtual base::Result<TensorView> Tensor(const std::string& name) const = 0;
   bool HasTensor(const std::string& name) const { return Tensor(name).has_value(); }
 

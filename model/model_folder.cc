@@ -1,7 +1,5 @@
 #include "model/model_folder.h"
 
-#include <unistd.h>
-
 #include <string>
 #include <system_error>
 #include <utility>
@@ -52,16 +50,20 @@ base::Status WriteGenerationConfig(const Architecture& architecture,
 
 base::Result<ModelFolder> ModelFolder::Create(const std::filesystem::path& given) {
   const std::filesystem::path output = given.has_filename() ? given : given.parent_path();
+  if (output.empty()) {
+    return base::Fail(Code::kInvalidArgument,
+                      "the output has no name: give a new folder's or a .gguf file's");
+  }
   std::error_code error;
   const bool exists = std::filesystem::exists(output, error);
   const bool empty = exists && std::filesystem::is_directory(output, error) &&
                      std::filesystem::is_empty(output, error);
-  if (output.empty() || (exists && !empty)) {
+  if (exists && !empty) {
     return base::Fail(Code::kAlreadyExists,
                       output.string() + " is there already: choose another output or remove it");
   }
-  std::filesystem::path temporary = output;
-  temporary += ".tmp." + std::to_string(::getpid());
+  base::RemoveAbandonedTemporaries(output);
+  std::filesystem::path temporary = base::TemporaryName(output);
   std::filesystem::remove_all(temporary, error);
   if (!std::filesystem::create_directory(temporary, error)) {
     return base::Fail(Code::kUnavailable, "cannot make folder " + temporary.string() + " (" +
@@ -87,8 +89,9 @@ base::Result<std::uint64_t> ModelFolder::Commit() {
   }
   std::filesystem::rename(temporary_, output_, error);
   if (error) {
-    return base::Fail(Code::kUnavailable,
-                      "cannot write " + output_.string() + " (" + error.message() + ")");
+    return base::Fail(Code::kUnavailable, "cannot write " + output_.string() + " (" +
+                                              error.message() +
+                                              "): check its folder's rights and the disk");
   }
   temporary_.clear();
   return bytes;

@@ -9,10 +9,12 @@
 namespace cloister::model {
 
 // A model folder that appears whole or not at all: files go to "<output>.tmp.<pid>", which Commit
-// renames. Destroyed before Commit, it removes what was written.
+// renames. Destroyed before Commit, it removes what was written; what a killed process left is
+// removed when the same output is written again.
 class ModelFolder {
  public:
-  // kAlreadyExists when `output` is there and not an empty folder.
+  // kAlreadyExists when `output` is there and not an empty folder, kInvalidArgument when it is
+  // empty.
   static base::Result<ModelFolder> Create(const std::filesystem::path& output);
 
   ModelFolder(ModelFolder&& other) noexcept;

@@ -170,8 +170,8 @@ base::Status SafetensorsFile::ReadHeader() {
 base::Result<TensorView> SafetensorsFile::Tensor(const std::string& name) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) {
-    return base::Fail(Code::kDataLoss,
-                      path_.string() + " has no tensor " + name + ": the model is incomplete");
+    return base::Fail(Code::kDataLoss, path_.string() + " has no tensor " + name +
+                                           ": the file is incomplete, fetch it again");
   }
   const Entry& entry = found->second;
   TensorView view;

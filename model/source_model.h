@@ -18,8 +18,10 @@ class SourceModel : public ModelFiles {
   // ModelFiles::Open with this type.
   static base::Result<std::shared_ptr<const SourceModel>> Open(const std::filesystem::path& path);
 
-  // kNotFound when the model has none.
-  virtual base::Result<TokenizerData> LoadTokenizerData() const = 0;
+  // The stored tokenizer with every token that ends a text: the network's, or the tokenizer's own
+  // where the network names none, and the end of a turn that the chat template writes. kNotFound
+  // when the model has none.
+  base::Result<TokenizerData> LoadTokenizerData() const;
   virtual base::Result<std::string> ChatTemplateText() const = 0;
   // The config.json of a folder that holds the same network.
   virtual base::Result<nlohmann::ordered_json> Config() const = 0;
@@ -30,6 +32,10 @@ class SourceModel : public ModelFiles {
 
   base::Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const override;
   base::Result<std::shared_ptr<const ChatTemplate>> LoadChatTemplate() const override;
+
+ private:
+  // Without `end_ids`.
+  virtual base::Result<TokenizerData> StoredTokenizerData() const = 0;
 };
 
 base::Result<std::shared_ptr<const SourceModel>> OpenGguf(const std::filesystem::path& path);

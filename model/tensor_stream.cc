@@ -25,7 +25,9 @@ base::Status CheckRange(const std::string& name, DataType type, std::span<const 
     }
     if (!wide && std::fabs(value) > kLargestHalf) {
       return base::Fail(Code::kDataLoss, "tensor " + name + " holds a value beyond the range of " +
-                                             std::string(DataTypeName(type)) + ": use bf16 or f32");
+                                             std::string(DataTypeName(type)) +
+                                             ": keep the model in bf16 or f32 (cloister model "
+                                             "convert)");
     }
   }
   return {};

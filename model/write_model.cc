@@ -54,13 +54,14 @@ DataType MainType(const std::vector<Transfer>& transfers) {
   return static_cast<DataType>(std::max_element(counts, counts + 6) - counts);
 }
 
-std::uint64_t RoundUpMiB(std::uint64_t bytes) { return (bytes + (1u << 20) - 1) >> 20; }
-
 base::Status Stream(const std::vector<Transfer>& transfers, const Architecture& architecture,
                     const WritePlan& plan, bool gguf, TensorSink& sink) {
   std::uint64_t total = 0;
   for (const Transfer& transfer : transfers) total += transfer.spec.bytes();
-  base::Progress progress(plan.title, RoundUpMiB(total), "MiB");
+  // Rounded down: the bar tells no more than was written.
+  const bool large = total >= std::uint64_t{16} << 20;
+  const int shift = large ? 20 : 10;
+  base::Progress progress(plan.title, total >> shift, large ? "MiB" : "KiB");
   std::uint64_t done = 0;
   for (const Transfer& transfer : transfers) {
     RowStream stream;
@@ -75,7 +76,7 @@ base::Status Stream(const std::vector<Transfer>& transfers, const Architecture& 
     }
     CLOISTER_RETURN_IF_ERROR(StreamTensor(transfer.name, transfer.view, stream, sink));
     done += transfer.spec.bytes();
-    progress.Update(RoundUpMiB(done), transfer.name);
+    progress.Update(done >> shift, transfer.name);
   }
   progress.Finish();
   return {};

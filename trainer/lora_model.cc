@@ -5,9 +5,11 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <array>
 #include <cmath>
 #include <exception>
 #include <limits>
+#include <string>
 #include <utility>
 
 #include "dp/clipping/book_keeping.h"
@@ -17,17 +19,22 @@
 namespace cloister::trainer {
 namespace {
 
-// Runs `body` and turns LibTorch's exceptions, which are std::exceptions, into an Error.
+// Runs `body` and turns LibTorch's exceptions, which are std::exceptions, into an Error that says
+// what was being done.
 template <typename Body>
-auto Guarded(const Body& body) -> decltype(body()) {
+auto Guarded(const char* what, const Body& body) -> decltype(body()) {
   try {
     return body();
   } catch (const std::bad_alloc&) {
-    return base::Fail(base::Code::kInternal,
-                      "out of memory while training: use smaller micro-batches");
+    return base::Fail(base::Code::kInternal, std::string("out of memory while ") + what +
+                                                 ": lower max_tokens or micro_batch_tokens");
   } catch (const std::exception& error) {
     const std::string text = error.what();
-    return base::Fail(base::Code::kInternal, "LibTorch: " + text.substr(0, text.find('\n')));
+    return base::Fail(base::Code::kInternal,
+                      "LibTorch failed while " + std::string(what) + " (" +
+                          text.substr(0, text.find('\n')) +
+                          "): lower max_tokens or micro_batch_tokens if memory ran out, else try "
+                          "a fresh copy of the model");
   }
 }
 
@@ -40,6 +47,10 @@ std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
   }
   std::erase_if(groups, [](const auto& group) { return group.empty(); });
   return groups;
+}
+
+tl::unexpected<base::Error> Stopped() {
+  return base::Fail(base::Code::kCancelled, "stopped: start again");
 }
 
 // Mean of losses seen so far, fp64.
@@ -86,7 +97,7 @@ class TorchLoraModel : public LoraModel {
   base::Result<Clipped> ClippedGradient(std::span<const Example> examples,
                                         const ClipOptions& options,
                                         const Progress& progress) override {
-    return Guarded([&]() -> base::Result<Clipped> {
+    return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
       CLOISTER_ASSIGN_OR_RETURN(
           dp::clipping::BookKeeping engine,
           dp::clipping::BookKeeping::Create(view_.shapes, parameters(),
@@ -96,12 +107,14 @@ class TorchLoraModel : public LoraModel {
       NetworkAdapter adapter = view_.network;
       adapter.observer = &engine;
       MeanLoss loss;
-      for (const auto& group : Groups(examples, options.micro_batch_tokens)) {
-        const at::Tensor losses = BatchLoss(network_, &adapter, MakeBatch(examples, group));
+      for (const Example& example : examples) {
+        if (example.answer_tokens() == 0) continue;
+        const at::Tensor losses =
+            BatchLoss(network_, &adapter, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
         torch::autograd::backward({losses.sum()}, {});
         CLOISTER_RETURN_IF_ERROR(engine.EndMicroBatch());
         loss.Add(losses.detach());
-        if (progress) progress(loss.count);
+        if (progress && !progress(loss.count)) return Stopped();
       }
       return Clipped{std::move(engine).Finish(), loss.value()};
     });
@@ -109,7 +122,7 @@ class TorchLoraModel : public LoraModel {
 
   base::Result<Plain> Gradient(std::span<const Example> examples, std::int64_t micro_batch_tokens,
                                const Progress& progress) override {
-    return Guarded([&]() -> base::Result<Plain> {
+    return Guarded("taking gradients", [&]() -> base::Result<Plain> {
       at::Tensor sum = at::zeros({parameters()}, at::TensorOptions(at::kDouble));
       MeanLoss loss;
       for (const auto& group : Groups(examples, micro_batch_tokens)) {
@@ -121,7 +134,7 @@ class TorchLoraModel : public LoraModel {
           offset += gradient.numel();
         }
         loss.Add(losses.detach());
-        if (progress) progress(loss.count);
+        if (progress && !progress(loss.count)) return Stopped();
       }
       const auto* data = sum.const_data_ptr<double>();
       return Plain{{data, data + sum.numel()}, loss.value()};
@@ -130,12 +143,12 @@ class TorchLoraModel : public LoraModel {
 
   base::Result<double> Loss(std::span<const Example> examples, std::int64_t micro_batch_tokens,
                             const Progress& progress) override {
-    return Guarded([&]() -> base::Result<double> {
+    return Guarded("taking a held-out loss", [&]() -> base::Result<double> {
       const at::NoGradGuard no_grad;
       MeanLoss loss;
       for (const auto& group : Groups(examples, micro_batch_tokens)) {
         loss.Add(BatchLoss(network_, &view_.network, MakeBatch(examples, group)));
-        if (progress) progress(loss.count);
+        if (progress && !progress(loss.count)) return Stopped();
       }
       return loss.value();
     });
@@ -152,7 +165,7 @@ class TorchLoraModel : public LoraModel {
 base::Result<std::unique_ptr<LoraModel>> LoraModel::Load(const model::ModelFiles& files,
                                                          const model::LoraConfig& config) {
   using Loaded = base::Result<std::unique_ptr<LoraModel>>;
-  return Guarded([&]() -> Loaded {
+  return Guarded("loading the model", [&]() -> Loaded {
     CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
     CLOISTER_RETURN_IF_ERROR(model::Validate(config, architecture));
     CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights, LoadWeights(files, architecture));

@@ -18,7 +18,8 @@ namespace cloister::trainer {
 
 // A frozen network with a LoRA adapter to be trained: the trainer's face without LibTorch's types.
 // The adapter's parameters are one flat fp32 vector in model::AdapterLayout's order. LibTorch's
-// exceptions become errors (kInternal). Not thread-safe.
+// exceptions become errors (kInternal). Not thread-safe, and the number of threads (SetThreads)
+// must stay the same while it is used.
 class LoraModel {
  public:
   static base::Result<std::unique_ptr<LoraModel>> Load(const model::ModelFiles& files,
@@ -30,14 +31,13 @@ class LoraModel {
   // kInvalidArgument for another length or a value that is not finite.
   virtual base::Status SetParameters(std::span<const float> parameters) = 0;
 
-  // Told after each micro-batch how many examples are done.
-  using Progress = std::function<void(std::int64_t examples)>;
+  // Told after each micro-batch how many examples are done; false ends the work with kCancelled.
+  using Progress = std::function<bool(std::int64_t examples)>;
 
   struct ClipOptions {
     double clip_norm = 0;
     dp::PrivacyUnit unit{};
     dp::Neighbours neighbours{};
-    std::int64_t micro_batch_tokens = 0;
   };
   struct Clipped {
     dp::ClippedSum sum;
@@ -45,7 +45,9 @@ class LoraModel {
     // and not covered by ε: for the data holder's own eyes only.
     double private_loss = 0;
   };
-  // Sum over examples of each one's clipped gradient of its mean answer-token loss.
+  // Sum over examples of each one's clipped gradient of its mean answer-token loss. Every example
+  // is a micro-batch of its own, so that what it contributes is, bit for bit, a function of the
+  // example and the parameters, whoever else was drawn (docs/design/0005-clipping.md).
   virtual base::Result<Clipped> ClippedGradient(std::span<const Example> examples,
                                                 const ClipOptions& options,
                                                 const Progress& progress) = 0;

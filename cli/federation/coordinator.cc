@@ -5,6 +5,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "cli/federation/commands.h"
@@ -28,6 +29,8 @@ struct Request {
   std::string state;
   std::string output;
   std::string record_sums;
+  std::vector<std::string> submitters;
+  std::int64_t max_parameters = 0;
   bool once = false;
   bool json = false;
 };
@@ -39,6 +42,12 @@ base::Result<Options> OptionsOf(const Request& request) {
   options.base_model = std::filesystem::path(request.model).filename().string();
   options.output = request.output;
   options.folder_per_job = !request.once;
+  options.max_parameters = request.max_parameters;
+  for (const std::string& path : request.submitters) {
+    CLOISTER_ASSIGN_OR_RETURN(const security::Ed25519PublicKey key,
+                              security::ReadEd25519PublicPem(path));
+    options.submitters.push_back(key);
+  }
   if (!request.record_sums.empty()) options.record_sums = request.record_sums;
   return options;
 }
@@ -80,8 +89,8 @@ base::Status Serve(const Request& request) {
 base::Status Run(std::span<const std::string> arguments) {
   Request request;
   Flags flags{
-      "cloister federation coordinator --listen H:P --certificates DIR --model P "
-      "--state DIR --output DIR",
+      "cloister federation coordinator --listen H:P --certificates DIR --submitters KEY.pem "
+      "--model P --state DIR --output DIR",
       "Runs the federation's rounds: waits for a signed job (cloister federation submit) and\n"
       "for the sites that it names, adds up their masked updates, and writes the finished\n"
       "adapter. It learns only sums. Mutual TLS 1.3; sites dial in, it dials nobody. Prints\n"
@@ -91,17 +100,26 @@ base::Status Run(std::span<const std::string> arguments) {
       "Address and port, 127.0.0.1:0 for any free port");
   add("certificates", po::value(&request.certificates)->required(),
       "This coordinator's folder (ca issue --role coordinator)");
+  add("submitters", po::value(&request.submitters)->required(),
+      "Public key (PEM) of somebody whose jobs are run; may be repeated");
   add("model", po::value(&request.model)->required(),
       "The base model: GGUF file or Hugging Face folder; only its description is read");
   add("state", po::value(&request.state)->required(), "Folder for the durable state (SQLite)");
   add("output", po::value(&request.output)->required(),
-      "Folder for the adapter (PEFT) and report.json; without --once a folder a job below it");
+      "Folder for the adapter (PEFT) and report.json; without --once a new folder a job below it");
   add("record-sums", po::value(&request.record_sums),
       "Also write each round's noised sum here, as round-N.i64 (int64, little-endian)");
+  add("max-parameters", po::value(&request.max_parameters)->default_value(Options().max_parameters),
+      "Largest adapter, in values, that is run here");
   add("once", po::bool_switch(&request.once), "End after one job, with its outcome");
   add("json", po::bool_switch(&request.json), "Print one JSON object a line");
   CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
   if (!values) return {};
+  // More would not fit what may wait in line for one site.
+  if (request.max_parameters < 1 || request.max_parameters > Options().max_parameters) {
+    return base::Fail(base::Code::kInvalidArgument, "--max-parameters must be from 1 to " +
+                                                        std::to_string(Options().max_parameters));
+  }
   return Serve(request);
 }
 

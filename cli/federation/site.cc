@@ -1,5 +1,7 @@
 #include "federation/site/site.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <memory>
@@ -62,10 +64,10 @@ base::Result<site::Options> OptionsOf(const Request& request) {
   options.threads = request.threads > 0 ? request.threads : static_cast<int>(cores);
   options.micro_batch_tokens = request.micro_batch_tokens;
   if (!request.record_updates.empty()) options.record_updates = request.record_updates;
-  options.start_worker = [] {
-    std::error_code ignored;  // a wrong path fails to start, with its name
-    const fs::path self = fs::read_symlink("/proc/self/exe", ignored);
-    return site::StartWorker(self.parent_path() / "cloister-train");
+  std::error_code ignored;  // a wrong path fails to start, with its name
+  const fs::path self = fs::read_symlink("/proc/self/exe", ignored);
+  options.start_worker = [worker = self.parent_path() / "cloister-train"] {
+    return site::StartWorker(worker);
   };
   return options;
 }
@@ -79,8 +81,7 @@ base::Status Run(std::span<const std::string> arguments) {
       "signature and terms against the policy file, and starts a worker (cloister-train), which\n"
       "alone opens the data: it clips, adds its share of noise and charges the ledger before an\n"
       "update leaves it. This process holds the keys and the network and never opens the data.\n"
-      "Prints a report: held-out loss before and after (it stays here), ε, bytes, seconds a "
-      "phase.\n"
+      "Prints a report: held-out loss before and after (it stays here), ε, bytes.\n"
       "Exits with 3 where the policy or the data set's budget forbids the job."};
   auto add = flags.options.add_options();
   add("name", po::value(&request.name)->required(), "This site's name, as in its certificate");
@@ -111,6 +112,11 @@ base::Status Run(std::span<const std::string> arguments) {
                       "--threads must be from 0 to 4096, --micro-batch-tokens from 1");
   }
   const StopOnSignal signals;
+  // From before the keys are read, no other process of this user, the worker among them, can read
+  // this one's memory; it leaves no core either. The worker's exec ends this for the worker.
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) {
+    return base::Fail(base::Code::kInternal, "cannot keep this process's memory to itself");
+  }
   CLOISTER_ASSIGN_OR_RETURN(const site::Options options, OptionsOf(request));
   CLOISTER_ASSIGN_OR_RETURN(const auto report, site::TakePart(options, signals.token()));
   PrintResult(report, request.json);

@@ -85,28 +85,31 @@ base::Status Run(const po::variables_map& values) {
 }  // namespace
 
 Command BenchCommand() {
-  return {"bench", "Speed of a model on this machine",
-          [](std::span<const std::string> arguments) -> base::Status {
-            Flags flags;
-            flags.usage =
-                "cloister bench --model P --prompt-tokens 512 --generate-tokens 64 --threads N "
-                "[--kernels scalar|avx2] [--json]";
-            flags.about =
-                "Times reading a prompt into an empty cache and generating from an empty cache, as "
-                "llama-bench's pp and tg do. Loading is not counted; one run warms up, the median "
-                "of --repeats is printed. peak_rss_bytes is the process's largest resident memory, "
-                "mapped weights included.";
-            AddModelFlags(flags.options);
-            auto add = flags.options.add_options();
-            add("prompt-tokens", po::value<std::int64_t>()->default_value(512)->value_name("N"),
-                "Tokens of the prompt");
-            add("generate-tokens", po::value<std::int64_t>()->default_value(64)->value_name("N"),
-                "Tokens to generate");
-            add("repeats", po::value<std::int64_t>()->default_value(5)->value_name("N"),
-                "Runs that the median is taken of");
-            CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
-            return values ? Run(*values) : base::Status();
-          }};
+  return {
+      "bench", "Speed of a model on this machine",
+      [](std::span<const std::string> arguments) -> base::Status {
+        Flags flags;
+        flags.usage =
+            "cloister bench --model P --prompt-tokens 512 --generate-tokens 64 --threads N "
+            "[--kernels scalar|avx2] [--json]";
+        flags.about =
+            "Times reading a prompt into an empty cache and generating from an empty cache, as\n"
+            "llama-bench's pp and tg do. Loading is not counted; one run warms up, the median of\n"
+            "--repeats is printed. peak_rss_bytes is the process's largest resident memory,\n"
+            "mapped weights included.\n\n"
+            "  cloister bench --model SmolLM2.gguf --prompt-tokens 512 --generate-tokens 64\n"
+            "  cloister bench --model SmolLM2.gguf --threads 1 --kernels scalar --json";
+        AddModelFlags(flags.options);
+        auto add = flags.options.add_options();
+        add("prompt-tokens", po::value<std::int64_t>()->default_value(512)->value_name("N"),
+            "Tokens of the prompt");
+        add("generate-tokens", po::value<std::int64_t>()->default_value(64)->value_name("N"),
+            "Tokens to generate");
+        add("repeats", po::value<std::int64_t>()->default_value(5)->value_name("N"),
+            "Runs that the median is taken of");
+        CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
+        return values ? Run(*values) : base::Status();
+      }};
 }
 
 }  // namespace cloister::cli

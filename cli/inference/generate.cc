@@ -86,7 +86,10 @@ base::Result<inference::GenerateOptions> ReadOptions(const po::variables_map& va
   inference::GenerateOptions options;
   options.max_new_tokens = values["max-new-tokens"].as<std::int64_t>();
   options.temperature = values["temperature"].as<double>();
-  options.seed = values["seed"].as<std::uint64_t>();
+  // Read with its sign: an unsigned flag would take -1 for 2^64 - 1.
+  const auto seed = values["seed"].as<std::int64_t>();
+  CLOISTER_RETURN_IF_ERROR(CheckAtLeast("--seed", seed, 0));
+  options.seed = static_cast<std::uint64_t>(seed);
   CLOISTER_RETURN_IF_ERROR(CheckAtLeast("--max-new-tokens", options.max_new_tokens, 0));
   if (!std::isfinite(options.temperature) || options.temperature < 0) {
     return base::Fail(base::Code::kInvalidArgument,
@@ -169,37 +172,41 @@ base::Status Run(const po::variables_map& values) {
 }  // namespace
 
 Command GenerateCommand() {
-  return {"generate", "Continue a prompt with a model",
-          [](std::span<const std::string> arguments) -> base::Status {
-            Flags flags;
-            flags.usage =
-                "cloister generate --model P (--prompt T | --prompt-ids 1,2 | --chat T) "
-                "--max-new-tokens N [--temperature 0] [--ignore-eos] [--json]";
-            flags.about =
-                "Continues a prompt and prints the new text as it comes. At temperature 0 the most "
-                "likely token is taken, the lower id among equals. It ends at the model's end "
-                "tokens (the configuration's and the chat template's turn end), which are not "
-                "printed, or at --max-new-tokens.\nWith --json: {\"ids\", \"text\", "
-                "\"finish_reason\"}, where finish_reason is stop or length, and text is null when "
-                "the model has no tokenizer.";
-            AddModelFlags(flags.options);
-            auto add = flags.options.add_options();
-            add("prompt", po::value<std::string>()->value_name("T"),
-                "Text; the model's own first token is added, special tokens are plain text");
-            add("prompt-ids", po::value<std::string>()->value_name("IDS"),
-                "Token ids as 1,2,3; nothing is added");
-            add("chat", po::value<std::string>()->value_name("T"),
-                "One user turn through the model's chat template");
-            add("max-new-tokens", po::value<std::int64_t>()->default_value(128)->value_name("N"),
-                "The most tokens to make");
-            add("temperature", po::value<double>()->default_value(0)->value_name("T"),
-                "0 is greedy; above, tokens are drawn from softmax(logits / T)");
-            add("seed", po::value<std::uint64_t>()->default_value(0)->value_name("N"),
-                "Seed of the draws");
-            add("ignore-eos", po::bool_switch(), "Go on after an end token");
-            CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
-            return values ? Run(*values) : base::Status();
-          }};
+  return {
+      "generate", "Continue a prompt with a model",
+      [](std::span<const std::string> arguments) -> base::Status {
+        Flags flags;
+        flags.usage =
+            "cloister generate --model P (--prompt T | --prompt-ids 1,2 | --chat T) "
+            "--max-new-tokens N [--temperature 0] [--ignore-eos] [--json]";
+        flags.about =
+            "Continues a prompt and prints the new text as it comes. At temperature 0 the most\n"
+            "likely token is taken, the lower id among equals. It ends at the model's end tokens\n"
+            "(the configuration's and the chat template's turn end), which are not printed, or\n"
+            "at --max-new-tokens.\n\n"
+            "With --json: {\"ids\", \"text\", \"finish_reason\"}, where finish_reason is stop or\n"
+            "length, and text is null when the model has no tokenizer.\n\n"
+            "  cloister generate --model SmolLM2.gguf --chat 'Why is the sky blue?'\n"
+            "  cloister generate --model SmolLM2.gguf --prompt 'The sky' --max-new-tokens 16 "
+            "--json";
+        AddModelFlags(flags.options);
+        auto add = flags.options.add_options();
+        add("prompt", po::value<std::string>()->value_name("T"),
+            "Text; the model's own first token is added, special tokens are plain text");
+        add("prompt-ids", po::value<std::string>()->value_name("IDS"),
+            "Token ids as 1,2,3; nothing is added");
+        add("chat", po::value<std::string>()->value_name("T"),
+            "One user turn through the model's chat template");
+        add("max-new-tokens", po::value<std::int64_t>()->default_value(128)->value_name("N"),
+            "The most tokens to make");
+        add("temperature", po::value<double>()->default_value(0)->value_name("T"),
+            "0 is greedy; above, tokens are drawn from softmax(logits / T)");
+        add("seed", po::value<std::int64_t>()->default_value(0)->value_name("N"),
+            "Seed of the draws, at least 0");
+        add("ignore-eos", po::bool_switch(), "Go on after an end token");
+        CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
+        return values ? Run(*values) : base::Status();
+      }};
 }
 
 }  // namespace cloister::cli

@@ -71,10 +71,15 @@ Command PerplexityCommand() {
         Flags flags;
         flags.usage = "cloister perplexity --model P --file F --context N [--chunks K] [--json]";
         flags.about =
-            "As llama-perplexity: the file is tokenized once and cut into chunks of --context "
-            "tokens, what is left at the end is dropped. The first half of a chunk is context "
-            "alone, each token of the second half is scored. Where the model starts a text "
-            "with a token of its own, that token takes each chunk's first place.";
+            "As llama-perplexity: the file is tokenized once and cut into chunks of --context N\n"
+            "tokens, what is left at the end is dropped. The first half of a chunk is context\n"
+            "alone; of the second half every token but the first is scored, N/2 - 1 tokens a "
+            "chunk\n"
+            "where N is even. Where the model starts a text with a token of its own, that token\n"
+            "takes each chunk's first place.\n\n"
+            "  cloister perplexity --model SmolLM2.gguf --file wiki.txt --context 512\n"
+            "  cloister perplexity --model SmolLM2.gguf --file wiki.txt --context 512 --chunks 8 "
+            "--json";
         AddModelFlags(flags.options);
         auto add = flags.options.add_options();
         add("file", po::value<std::string>()->required()->value_name("F"),

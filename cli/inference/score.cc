@@ -51,10 +51,15 @@ Command ScoreCommand() {
         flags.usage = "cloister score --model P --input F.jsonl [--json]";
         flags.about =
             "Reads a JSONL file of {\"ids\": [1, 2]} (used as given) or {\"text\": \"…\"} (with "
-            "the model's own first token, special tokens read) and prints a line each, in "
-            "order: nll_sum, the negative log-likelihood in nats of ids 2 to n given those "
-            "before; tokens, n - 1; top_ids and top_logits, the best 8 raw logits after the "
-            "last id. The whole file is checked first.";
+            "the\n"
+            "model's own first token, special tokens read) and prints a line each, in order:\n"
+            "nll_sum, the negative log-likelihood in nats of ids 2 to n given those before; "
+            "tokens,\n"
+            "n - 1; top_ids and top_logits, the best 8 raw logits after the last id. The whole "
+            "file\n"
+            "is checked first.\n\n"
+            "  cloister score --model SmolLM2.gguf --input held-out.jsonl\n"
+            "  cloister score --model SmolLM2.gguf --input held-out.jsonl --json > scores.jsonl";
         AddModelFlags(flags.options);
         flags.options.add_options()("input", po::value<std::string>()->required()->value_name("F"),
                                     "JSONL file");

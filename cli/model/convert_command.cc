@@ -1,5 +1,5 @@
 #include "cli/model/commands.h"
-#include "cli/model/write_flags.h"
+#include "cli/model/write_model_command.h"
 #include "model/convert.h"
 
 namespace cloister::cli {
@@ -18,18 +18,14 @@ base::Status Run(std::span<const std::string> arguments) {
       "  cloister model convert --input SmolLM2.Q4_1.gguf --output smollm2 --type f16\n"
       "  cloister model convert --input smollm2 --output smollm2.gguf";
   flags.options.add_options()("input", po::value<std::string>()->required(),
-                              "Model folder or .gguf file to read")(
-      "output", po::value<std::string>()->required(), "Folder or .gguf file to write")(
-      "type", po::value<std::string>(), "f32, f16 or bf16 for every weight")(
-      "json", "Print the result as JSON");
-  CLOISTER_ASSIGN_OR_RETURN(const auto parsed, Parse(flags, arguments));
-  if (!parsed) return {};
-  CLOISTER_ASSIGN_OR_RETURN(const auto type, TypeFlag(*parsed));
-  const std::string output = (*parsed)["output"].as<std::string>();
-  CLOISTER_ASSIGN_OR_RETURN(const model::WrittenModel written,
-                            model::Convert((*parsed)["input"].as<std::string>(), output, type));
-  PrintResult(Summary(output, written), parsed->contains("json"));
-  return {};
+                              "Model folder or .gguf file to read");
+  ModelWriter writer;
+  writer.output = "Folder or .gguf file to write";
+  writer.types = "f32, f16 or bf16";
+  writer.write = [](const po::variables_map& values, const std::string& output, auto type) {
+    return model::Convert(values["input"].as<std::string>(), output, type);
+  };
+  return RunWriter(flags, writer, arguments);
 }
 
 }  // namespace

@@ -43,31 +43,61 @@ void AddArchitecture(const model::Architecture& a, ordered_json& summary) {
   summary["eos_token_ids"] = a.eos_token_ids;
 }
 
+// What is absent or not supported yet is a part of the summary; what is damaged is an error.
+bool IsDamage(const base::Error& error) {
+  return error.code != Code::kUnimplemented && error.code != Code::kNotFound;
+}
+
+// Tensors of types that are not supported are counted, but of unknown size.
 base::Status AddTensors(const model::ModelFiles& files, ordered_json& summary) {
   std::map<std::string, std::int64_t> types;
   std::int64_t parameters = 0;
   std::size_t bytes = 0;
+  bool sizes_known = true;
   const std::vector<std::string> names = files.TensorNames();
   for (const std::string& name : names) {
-    CLOISTER_ASSIGN_OR_RETURN(const model::TensorView tensor, files.Tensor(name));
-    ++types[std::string(model::DataTypeName(tensor.type))];
-    parameters += tensor.elements();
-    bytes += tensor.data.size();
+    auto tensor = files.Tensor(name);
+    if (!tensor && IsDamage(tensor.error())) return base::Forward(std::move(tensor));
+    if (!tensor) {
+      ++types["unsupported"];
+      sizes_known = false;
+      continue;
+    }
+    ++types[std::string(model::DataTypeName(tensor->type))];
+    parameters += tensor->elements();
+    bytes += tensor->data.size();
   }
   summary["tensors"] = names.size();
-  summary["parameters"] = parameters;
+  summary["parameters"] = nullptr;
   summary["types"] = types;
-  summary["tensor_bytes"] = bytes;
+  summary["tensor_bytes"] = nullptr;
   summary["bits_per_weight"] = nullptr;
+  if (!sizes_known) return {};
+  summary["parameters"] = parameters;
+  summary["tensor_bytes"] = bytes;
   if (parameters > 0) {
     summary["bits_per_weight"] = 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters);
   }
   return {};
 }
 
-// What is absent or not supported yet is a part of the summary; what is damaged is an error.
-bool IsDamage(const base::Error& error) {
-  return error.code != Code::kUnimplemented && error.code != Code::kNotFound;
+// Whether this build can run the model, and why not.
+base::Status AddNetwork(const model::ModelFiles& files, ordered_json& summary) {
+  const auto architecture = files.architecture();
+  const bool has_weights = !files.TensorNames().empty();
+  base::Status status;
+  if (!architecture) {
+    status = tl::unexpected<base::Error>(architecture.error());
+  } else {
+    AddArchitecture(*architecture, summary);
+    if (has_weights) status = model::CheckTensors(files, *architecture);
+  }
+  if (status) return {};
+  // A bare vocabulary has no network, which is no damage.
+  if (has_weights && IsDamage(status.error())) return status;
+  summary["supported"] = false;
+  summary["note"] = status.error().message;
+  return {};
 }
 
 base::Status AddTokenizer(const model::ModelFiles& files, ordered_json& summary) {
@@ -94,9 +124,10 @@ base::Status Run(std::span<const std::string> arguments) {
   flags.usage = "cloister model inspect PATH [--json]";
   flags.about =
       "Prints what a model is: format, network, weights and their types, tokenizer. PATH is a\n"
-      "Hugging Face folder (config.json, safetensors) or a .gguf file; every size and offset in "
-      "it\n"
-      "is checked.\n\n"
+      "Hugging Face folder (config.json, safetensors) or a .gguf file; every size and offset in\n"
+      "it is checked. A model that is whole but that this build cannot run has \"supported\": "
+      "false\n"
+      "and a note that tells why.\n\n"
       "  cloister model inspect models/SmolLM2-135M-Instruct.Q4_1.gguf";
   flags.options.add_options()("path", po::value<std::string>()->required(),
                               "Model folder or .gguf file (the flag's name may be left out)")(
@@ -107,18 +138,7 @@ base::Status Run(std::span<const std::string> arguments) {
   const std::string path = (*parsed)["path"].as<std::string>();
   CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(path));
   ordered_json summary = {{"path", path}, {"format", files->format()}, {"supported", true}};
-  auto architecture = files->architecture();
-  if (architecture) {
-    AddArchitecture(*architecture, summary);
-    if (!files->TensorNames().empty()) {
-      CLOISTER_RETURN_IF_ERROR(model::CheckTensors(*files, *architecture));
-    }
-  } else if (IsDamage(architecture.error()) && !files->TensorNames().empty()) {
-    return base::Forward(std::move(architecture));
-  } else {
-    summary["supported"] = false;
-    summary["note"] = architecture.error().message;
-  }
+  CLOISTER_RETURN_IF_ERROR(AddNetwork(*files, summary));
   CLOISTER_RETURN_IF_ERROR(AddTensors(*files, summary));
   CLOISTER_RETURN_IF_ERROR(AddTokenizer(*files, summary));
   PrintResult(summary, parsed->contains("json"));

@@ -4,7 +4,7 @@ namespace cloister::cli {
 
 std::vector<Command> PrivacyCommands() {
   return {PrivacyEpsilonCommand(), PrivacyNoiseCommand(), PrivacyStepsCommand(),
-          PrivacyLedgerCommand()};
+          PrivacyLedgerCommand(), PrivacyAuditCommand()};
 }
 
 }  // namespace cloister::cli

@@ -13,5 +13,6 @@ Command PrivacyEpsilonCommand();
 Command PrivacyNoiseCommand();
 Command PrivacyStepsCommand();
 Command PrivacyLedgerCommand();
+Command PrivacyAuditCommand();
 
 }  // namespace cloister::cli

@@ -20,6 +20,10 @@ Flags MakeFlags() {
       "Poisson sample that holds every unit with probability Q; or a list of such releases:\n"
       "  [{\"mechanism\": \"gaussian\", \"noise_multiplier\": 1.1, \"sampling_rate\": 0.01, "
       "\"steps\": 1000}]\n"
+      "A row's noise_multiplier is noise over sensitivity already: a sensitivity beside it "
+      "changes\n"
+      "nothing. A row with sigma (or scale, the same) gives the noise's standard deviation, which\n"
+      "is divided by the row's sensitivity (1 where it has none).\n"
       "Example: cloister privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 "
       "--delta 1e-5 --accountant rdp";
   flags.options.add_options()  //

@@ -18,10 +18,11 @@ tl::unexpected<base::Error> Bad(const std::string& what, const std::string& mend
 base::Status CheckKeys(const nlohmann::json& row, const std::string& where) {
   for (const auto& item : row.items()) {
     const std::string& key = item.key();
-    if (key != "mechanism" && key != "noise_multiplier" && key != "sensitivity" &&
-        key != "sampling_rate" && key != "steps") {
+    if (key != "mechanism" && key != "noise_multiplier" && key != "sigma" && key != "scale" &&
+        key != "sensitivity" && key != "sampling_rate" && key != "steps") {
       return Bad("unknown key '" + key.substr(0, 40) + "', " + where,
-                 "a gaussian row has mechanism, noise_multiplier, sampling_rate and steps");
+                 "a gaussian row has mechanism, noise_multiplier or sigma, sensitivity, "
+                 "sampling_rate and steps");
     }
   }
   return {};
@@ -33,6 +34,35 @@ base::Result<double> Number(const nlohmann::json& row, const char* key, const st
     return Bad(std::string(key) + " is missing or no number, " + where, "give a number");
   }
   return found->get<double>();
+}
+
+base::Result<double> Positive(const nlohmann::json& row, const char* key,
+                              const std::string& where) {
+  CLOISTER_ASSIGN_OR_RETURN(const double number, Number(row, key, where));
+  if (number > 0) return number;
+  return Bad(std::string(key) + " is not above 0, " + where, "give a number above 0");
+}
+
+// A multiplier is noise over sensitivity already; a standard deviation is divided by it.
+base::Result<double> NoiseMultiplier(const nlohmann::json& row, const std::string& where) {
+  double sensitivity = 1;
+  if (row.contains("sensitivity")) {
+    CLOISTER_ASSIGN_OR_RETURN(sensitivity, Positive(row, "sensitivity", where));
+  }
+  const char* given = nullptr;
+  for (const char* const key : {"noise_multiplier", "sigma", "scale"}) {
+    if (!row.contains(key)) continue;
+    if (given != nullptr) {
+      return Bad(std::string(given) + " and " + key + " are both given, " + where,
+                 "leave one of them out");
+    }
+    given = key;
+  }
+  if (given == nullptr) {
+    return Bad("noise_multiplier is missing, " + where, "give it, or sigma and sensitivity");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const double noise, Positive(row, given, where));
+  return given == std::string_view("noise_multiplier") ? noise : noise / sensitivity;
 }
 
 base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighbours,
@@ -53,15 +83,8 @@ base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighb
   CLOISTER_RETURN_IF_ERROR(CheckKeys(row, where));
   dp::Event event;
   event.neighbours = neighbours;
-  CLOISTER_ASSIGN_OR_RETURN(event.noise_multiplier, Number(row, "noise_multiplier", where));
+  CLOISTER_ASSIGN_OR_RETURN(event.noise_multiplier, NoiseMultiplier(row, where));
   CLOISTER_ASSIGN_OR_RETURN(event.sampling_rate, Number(row, "sampling_rate", where));
-  if (row.contains("sensitivity")) {
-    CLOISTER_ASSIGN_OR_RETURN(const double sensitivity, Number(row, "sensitivity", where));
-    if (sensitivity != 1) {
-      return Bad("sensitivity is not 1, " + where,
-                 "divide the noise by it: noise_multiplier is noise over sensitivity");
-    }
-  }
   CLOISTER_ASSIGN_OR_RETURN(const double steps, Number(row, "steps", where));
   if (!(steps >= 1 && steps <= 1e12) || steps != static_cast<double>(std::int64_t(steps))) {
     return Bad("steps is no whole number from 1 to 1e12, " + where,

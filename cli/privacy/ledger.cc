@@ -56,8 +56,9 @@ base::Status PrintTotals(const dp::Ledger& ledger,
                          const std::map<std::string, std::string>& names) {
   for (const auto& [id, name] : names) {
     CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total total, ledger.Spent(id));
-    char figures[128];
-    std::snprintf(figures, sizeof figures, "epsilon %.4g, with own noise alone %.4g, at delta %.3g",
+    char figures[160];
+    std::snprintf(figures, sizeof figures,
+                  "used so far epsilon %.4g, with own noise alone %.4g, at delta %.3g",
                   total.epsilon, total.epsilon_own_noise, total.delta);
     std::cout << Printable(name) << " (" << id.substr(0, 12) << "): " << figures << "\n";
   }
@@ -70,8 +71,9 @@ base::Status Run(std::span<const std::string> arguments) {
   flags.about =
       "What was spent on the data sets of a privacy ledger: a row a release, oldest first; "
       "without\n"
-      "--json also the sum over each data set and those that share a unit with it. Only looks: a\n"
-      "job that has the ledger open is not disturbed.";
+      "--json also what of each data set's budget is used so far, counting those that share a "
+      "unit\n"
+      "with it. Only looks: a job that has the ledger open is not disturbed.";
   flags.options.add_options()                                              //
       ("ledger", po::value<std::string>()->required(), "The ledger file")  //
       ("json", po::bool_switch(), "Print one JSON object a row");

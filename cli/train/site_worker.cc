@@ -6,6 +6,7 @@
 
 #include "model/model_files.h"
 #include "security/primitives.h"
+#include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
 
 namespace cloister::cli {
@@ -73,6 +74,26 @@ dp::Event Times(dp::Event event, std::int64_t steps) {
   event.steps = steps;
   event.delta_slack *= static_cast<double>(steps);
   return event;
+}
+
+// No more draws than Open asked the budget for: rounds 1 to `rounds`, each once.
+base::Status CheckTurn(const worker::Train& train, std::int64_t rounds) {
+  if (train.round < 1 || train.round > rounds) {
+    return base::Fail(Code::kInvalidArgument, "train: round " + std::to_string(train.round) +
+                                                  " is not one of the job's: ask for 1 to " +
+                                                  std::to_string(rounds));
+  }
+  if (train.attempt < 1) {
+    return base::Fail(Code::kInvalidArgument, "train: attempt " + std::to_string(train.attempt) +
+                                                  " is none: attempts are counted from 1");
+  }
+  if (train.attempt > 1) {
+    return base::Fail(Code::kUnimplemented,
+                      "train: attempt " + std::to_string(train.attempt) +
+                          " of a round is not built yet, the budget was asked for one a round: "
+                          "go on with the next round");
+  }
+  return {};
 }
 
 }  // namespace
@@ -154,9 +175,12 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
   }
   CLOISTER_ASSIGN_OR_RETURN(trainer::ChatFile eval_file,
                             trainer::ChatFile::Open(job.data / "eval.jsonl"));
+  CLOISTER_RETURN_IF_ERROR(trainer::CheckDisjoint(train_file, eval_file));
   trainer::ChatData train(std::move(train_file), encoder);
   CLOISTER_ASSIGN_OR_RETURN(
       auto rows, trainer::ChatData(std::move(eval_file), encoder).LoadFirst(job.evaluation_rows));
+  CLOISTER_RETURN_IF_ERROR(
+      trainer::CheckHasAnswer(rows, job.data / "eval.jsonl", "the job's max_tokens"));
 
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(job.ledger));
   CLOISTER_ASSIGN_OR_RETURN(
@@ -165,21 +189,23 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
                               neighbours, {job.budget_epsilon, job.budget_delta}));
   CLOISTER_RETURN_IF_ERROR(ledger->CheckAffordable(data_set, Times(mechanism.event(), job.rounds)));
 
+  CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total spent,
+                            ledger->SpentByJob(data_set, job.job, job.job_delta));
+
   trainer::SetThreads(job.threads);
   CLOISTER_ASSIGN_OR_RETURN(auto model, trainer::LoraModel::Load(*files, lora));
   site_.emplace(Site{std::move(job), std::move(train), std::move(rows), std::move(ledger), data_set,
                      std::move(mechanism), security::AesCtrStream::FromSystem(), std::move(model)});
-  return Answer{worker::ToJson(worker::Opened{.parameters = parameters}), {}};
+  return Answer{worker::ToJson(worker::Opened{.parameters = parameters,
+                                              .epsilon = spent.epsilon,
+                                              .epsilon_own_noise = spent.epsilon_own_noise}),
+                {}};
 }
 
 base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
   Site& site = *site_;
   CLOISTER_ASSIGN_OR_RETURN(const worker::Train train, worker::TrainFromJson(request.header));
-  if (train.round < 0 || train.round > site.job.rounds) {
-    return base::Fail(Code::kInvalidArgument, "train: round " + std::to_string(train.round) +
-                                                  " is not one of the job's " +
-                                                  std::to_string(site.job.rounds));
-  }
+  CLOISTER_RETURN_IF_ERROR(CheckTurn(train, site.job.rounds));
   const std::pair<std::int64_t, std::int64_t> key(train.round, train.attempt);
   if (answered_.contains(key)) {
     return base::Fail(Code::kAlreadyExists, "round " + std::to_string(train.round) + ", attempt " +
@@ -198,8 +224,7 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
       site.model->ClippedGradient(examples,
                                   {.clip_norm = site.job.clip_norm,
                                    .unit = dp::PrivacyUnit::kRecord,
-                                   .neighbours = dp::Neighbours::kAddOrRemoveOne,
-                                   .micro_batch_tokens = site.job.micro_batch_tokens},
+                                   .neighbours = dp::Neighbours::kAddOrRemoveOne},
                                   {}));
   answered_.insert(key);  // from here the spend may be durable: never again, whatever happens
   CLOISTER_ASSIGN_OR_RETURN(
@@ -241,7 +266,10 @@ base::Status ServeWorker(base::FrameChannel& channel, SiteWorker& worker) {
     if (!request && request.error().code == Code::kUnavailable) return {};
     if (!request) return base::Forward(std::move(request));
     const SiteWorker::Answer answer = worker.Handle(*request);
-    CLOISTER_RETURN_IF_ERROR(channel.Send(answer.header, answer.payload));
+    base::Status sent = channel.Send(answer.header, answer.payload);
+    // A daemon that left before its answer is an end like any other.
+    if (!sent && sent.error().code == Code::kUnavailable) return {};
+    CLOISTER_RETURN_IF_ERROR(std::move(sent));
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include <iostream>
 
+#include "cli/train/stop_signals.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/training_run.h"
 
@@ -15,7 +16,8 @@ constexpr const char* kAbout =
 configs/dp-lora.yaml and configs/lora.yaml explain each key. With a `privacy` section the run is
 differentially private: each step's spend is in the ledger before its noise is used, and a run that
 would pass the data set's budget is refused (exit code 3). The output folder appears when all is
-done: adapter_model.safetensors and adapter_config.json (PEFT's form), recipe.yaml, events.jsonl.)";
+done: adapter_model.safetensors and adapter_config.json (PEFT's form), recipe.yaml, events.jsonl.
+SIGINT or SIGTERM ends the run without them; what was spent stays spent.)";
 
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;
@@ -32,13 +34,15 @@ base::Status Run(std::span<const std::string> arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const trainer::Recipe recipe,
                             trainer::LoadRecipe((*values)["config"].as<std::string>(), overrides));
   const bool json = (*values)["json"].as<bool>();
-  return trainer::RunTraining(recipe, [json](const nlohmann::ordered_json& event) {
+  StopSignals signals;
+  const auto show = [json](const nlohmann::ordered_json& event) {
     if (json) {
       std::cout << event.dump() << std::endl;
     } else if (event["event"] != "step") {  // steps are in the progress bar
       PrintResult(event, false);
     }
-  });
+  };
+  return trainer::RunTraining(recipe, show, [&signals] { return signals.Requested(); });
 }
 
 }  // namespace

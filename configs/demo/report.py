@@ -55,6 +55,19 @@ def table(result):
     return f"\n{losses}\n\n{phases}\n\n{facts}\n\n{note}\n\n{answers}"
 
 
+def broken_promises(result, least_fall=0.12, most_epsilon=8.0):
+    """What the demo promises and this run did not keep, in words; empty when all is well."""
+    falls = {name: site["loss_before"] - site["loss_after"] for name, site in result["sites"].items()}
+    broken = [f"held-out loss did not fall at {name} ({-fall:+.3f})"
+              for name, fall in falls.items() if not fall > 0]
+    if not mean(falls.values()) >= least_fall:
+        broken.append(f"the mean fall of {mean(falls.values()):.3f} is below {least_fall}")
+    broken += [f"ε at {name} is {site['epsilon']} and not at most {most_epsilon:g}"
+               for name, site in result["sites"].items()
+               if site["epsilon"] is None or not site["epsilon"] <= most_epsilon]
+    return broken
+
+
 def plot(output, result):
     """loss.png: held-out loss by site, before and after."""
     if not shutil.which("gnuplot"):

@@ -20,6 +20,7 @@ import report
 
 SITES = ("niddk", "ninds", "nhlbi", "cancergov")
 HERE = pathlib.Path(__file__).resolve().parent
+MARKER = ".cloister-demo"
 QUESTIONS = ("What are the symptoms of kidney stones?", "How is high blood pressure treated?")
 
 
@@ -35,7 +36,8 @@ class Demo:
         self.kill_site = arguments.kill_site
         self.output = pathlib.Path(
             arguments.output or ("runs/demo-kill-site" if self.kill_site else "runs/demo"))
-        self.job = pathlib.Path(arguments.job)
+        self.job = pathlib.Path(arguments.job or HERE / "job.yaml")
+        self.promised = arguments.job is None  # the demo's own job must train well, not just run
         self.processes = {}
         self.started = time.monotonic()
 
@@ -90,7 +92,12 @@ class Demo:
         """Empty folders, a certificate authority, a certificate and a key for everyone."""
         # Ledgers go too: the demo's data is public and every demo starts anew. A real site keeps
         # its ledger for as long as it keeps its data.
-        shutil.rmtree(self.output, ignore_errors=True)
+        if self.output.exists() and any(self.output.iterdir()):
+            if not (self.output / MARKER).exists():
+                raise DemoError(f"{self.output} holds files that no demo made: name another folder")
+            shutil.rmtree(self.output)
+        self.output.mkdir(parents=True, exist_ok=True)
+        (self.output / MARKER).write_text("made by ./dev demo, which empties this folder\n")
         for site in SITES:
             (self.output / "sites" / site).mkdir(parents=True)
         ca = self.output / "ca"
@@ -104,7 +111,9 @@ class Demo:
 
     def start_coordinator(self):
         words = ["federation", "coordinator", "--listen", "127.0.0.1:0", "--certificates",
-                 self.output / "certificates" / "coordinator", "--model", self.model,
+                 self.output / "certificates" / "coordinator", "--submitters",
+                 self.output / "certificates" / "submitter" / "identity-public.pem",
+                 "--model", self.model,
                  "--state", self.output / "coordinator", "--output", self.output / "adapter",
                  "--once", "--json"]
         if self.kill_site:
@@ -230,6 +239,8 @@ class Demo:
         (self.output / "report.json").write_text(json.dumps(result, indent=2) + "\n")
         report.plot(self.output, result)
         print(report.table(result))
+        if self.promised and (broken := report.broken_promises(result)):
+            raise DemoError("; ".join(broken))
         print(f"\nwritten: {self.output}/report.json, loss.png, adapter/, merged-q8_0.gguf")
 
 
@@ -237,7 +248,7 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__)
     parser.add_argument("--bin", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--model", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--job", default=HERE / "job.yaml", help="the job to run")
+    parser.add_argument("--job", help="another job to run (configs/demo/job.yaml)")
     parser.add_argument("--output", help="folder for everything the demo writes (runs/demo)")
     parser.add_argument("--kill-site", action="store_true",
                         help="kill one site in round 2 and another in round 3")

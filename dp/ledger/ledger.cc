@@ -1,6 +1,7 @@
 #include "dp/ledger/ledger.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <map>
 
@@ -18,6 +19,12 @@ constexpr std::size_t kLongestText = 1024;
 
 tl::unexpected<base::Error> Wrong(const std::string& what) {
   return base::Fail(base::Code::kInvalidArgument, what);
+}
+
+// As a person writes it: 16, 0.5, 1e-05.
+std::string Shortest(double value) {
+  char text[32];
+  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 base::Status ValidateRegistration(const std::string& name, std::span<const std::string> units,
@@ -69,7 +76,7 @@ base::Status CheckAgrees(const DataSetRow& row, const DataSetRow& asked, const s
   if (asked.budget.epsilon > row.budget.epsilon || asked.budget.delta > row.budget.delta) {
     return base::Fail(base::Code::kPermissionDenied,
                       "data set '" + name + "' asks for a budget above the epsilon " +
-                          std::to_string(row.budget.epsilon) +
+                          Shortest(row.budget.epsilon) + " at delta " + Shortest(row.budget.delta) +
                           " that its units were first registered with: a budget cannot be raised");
   }
   return {};
@@ -138,9 +145,8 @@ class SqliteLedger final : public Ledger {
     Total total;
     total.delta = row.budget.delta;
     total.epsilon = FilterEpsilon(counted, orders, total.delta);
-    CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, total.delta));
-    // A part of the noise is never the better bound, whatever orders the two figures come from.
-    total.epsilon_own_noise = std::max(total.epsilon_own_noise, total.epsilon);
+    // A part of the noise is never the better bound, whatever an event says.
+    total.epsilon_own_noise = std::max(FilterEpsilon(own, orders, total.delta), total.epsilon);
     return total;
   }
 
@@ -227,7 +233,7 @@ class SqliteLedger final : public Ledger {
 
 base::Result<std::unique_ptr<Ledger>> Ledger::Open(const std::filesystem::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(path.string() + ".lock"));
-  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadOrMakeKey(path));
+  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKeyOrCreate(path));
   CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForWriting(path, key));
   return std::unique_ptr<Ledger>(
       std::make_unique<SqliteLedger>(std::move(database), std::move(lock), std::move(key)));

@@ -20,7 +20,8 @@ struct PrivacyBudget {
   double delta = 0;
 };
 
-// Where a spend belongs. One draw of units is one spend: the same key twice is refused.
+// Where a spend belongs. One draw of units is one spend: the same key twice is refused, also on
+// another data set that shares a unit.
 struct SpendKey {
   std::string job;  // hash of the signed job, or a run's id
   std::int64_t round = 0;
@@ -40,7 +41,8 @@ struct Spend {
 // filter, which stays valid when jobs are chosen after seeing earlier outputs (the argument and its
 // sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded.
 // Beside LEDGER stand LEDGER.key (32 random bytes, mode 0600, made with the ledger: to lose it is
-// to lose the ledger) and LEDGER.lock. One process at a time writes: the lock is held while a
+// to lose the ledger) and LEDGER.lock. One of ledger and key without the other is kDataLoss: made
+// anew, it would be a fresh budget. One process at a time writes: the lock is held while a
 // Ledger is open, and the second is told kUnavailable. A file that is no sound ledger is kDataLoss.
 // Not thread-safe; not to be used on both sides of a fork.
 class Ledger {
@@ -77,13 +79,19 @@ class Ledger {
   virtual base::Result<std::vector<Row>> Rows() const = 0;
 
   struct Total {
-    // Spent: of every spend on the data set and on those it overlaps, as the filter counts them, at
-    // the budget's delta. SpentByJob: of the job's spends as one plan, at the delta that is given.
     double epsilon = 0;
-    double epsilon_own_noise = 0;  // the same with own_noise_only where given
+    double epsilon_own_noise = 0;  // the same with own_noise_only where given, never less
     double delta = 0;
   };
+  // Used so far, at the budget's delta: the running value of the filter, which is ε of every spend
+  // on the data set and on those it shares a unit with, at the Rényi order that was fixed at the
+  // first spend (the largest where sets of several orders meet); a later best order is never taken.
+  // A spend passes as long as it leaves `epsilon` within the budget. What the filter proves is the
+  // budget: all releases together keep it, however jobs were chosen. The running value says how
+  // much of it is used up; where jobs were chosen after seeing outputs it is no bound of its own.
   virtual base::Result<Total> Spent(const std::string& data_set) const = 0;
+  // Of the job's spends on the data set and on those it shares a unit with, as of one plan made
+  // beforehand: the accountant's figure, at its best order and at the delta that is given.
   virtual base::Result<Total> SpentByJob(const std::string& data_set, const std::string& job,
                                          double delta) const = 0;
 };

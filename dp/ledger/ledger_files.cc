@@ -43,7 +43,16 @@ CREATE TABLE spends(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES da
   own_event TEXT, time TEXT NOT NULL, UNIQUE(data_set, job, round, attempt));
 )sql";
 
+constexpr char kKey[] = ".key";
+constexpr char kFresh[] = ".new";
+constexpr char kLog[] = "-wal";
+
 fs::path Beside(const fs::path& path, const char* suffix) { return path.string() + suffix; }
+
+bool IsThere(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(fs::symlink_status(path, ignored));
+}
 
 std::string System() { return std::strerror(errno); }
 
@@ -102,45 +111,125 @@ base::Status CheckFile(const fs::path& path) {
 base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
   CLOISTER_ASSIGN_OR_RETURN(const Database database,
                             Database::Open(path, Database::Access::kReadWrite));
-  CLOISTER_RETURN_IF_ERROR(database.Execute(
-      "PRAGMA synchronous=FULL; PRAGMA application_id=" + std::to_string(kApplication) +
-      "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema));
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement insert, database.Prepare("INSERT INTO meta(name, value) VALUES('key check', ?)"));
-  CLOISTER_RETURN_IF_ERROR(insert.Bind(KeyCheck(key)).Run());
+  CLOISTER_RETURN_IF_ERROR(database.Execute("PRAGMA synchronous=FULL"));
+  CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
+  CLOISTER_RETURN_IF_ERROR(
+      database.Execute("PRAGMA application_id=" + std::to_string(kApplication) +
+                       "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema));
+  {
+    CLOISTER_ASSIGN_OR_RETURN(
+        Statement insert, database.Prepare("INSERT INTO meta(name, value) VALUES('key check', ?)"));
+    CLOISTER_RETURN_IF_ERROR(insert.Bind(KeyCheck(key)).Run());
+  }
+  CLOISTER_RETURN_IF_ERROR(transaction.Commit());
   return database.Execute("PRAGMA journal_mode=WAL");
 }
 
-// Whole or not at all: a killed creation leaves nothing under the ledger's own name.
-base::Status Create(const fs::path& path, const security::SecretBytes& key) {
-  const fs::path fresh = Beside(path, (".new." + std::to_string(::getpid())).c_str());
-  std::error_code ignored;
-  fs::remove(fresh, ignored);
-  const int fd = ::open(fresh.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
-  if (fd < 0) {
-    return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger (" + System() +
-                                                    "), " + path.string() +
-                                                    ": its folder must exist and be writable");
-  }
-  ::close(fd);
-  if (base::Status filled = Fill(fresh, key); !filled) {
-    fs::remove(fresh, ignored);
-    return filled;
-  }
-  if (::rename(fresh.c_str(), path.c_str()) != 0) {
-    fs::remove(fresh, ignored);
-    return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger (" + System() +
-                                                    "), " + path.string() +
-                                                    ": check the folder and the disk");
-  }
-  const fs::path folder = fs::absolute(path).parent_path();
-  const int folder_fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = folder_fd >= 0 && ::fsync(folder_fd) == 0;
-  if (folder_fd >= 0) ::close(folder_fd);
+base::Status CheckKey(const Database& database, const security::SecretBytes& key,
+                      const fs::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT value FROM meta WHERE name = 'key check'"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  if (row && statement.Text(0) == KeyCheck(key)) return {};
+  return NoLedger("the key beside the privacy ledger is another ledger's", path);
+}
+
+tl::unexpected<base::Error> CannotMake(const fs::path& path, const std::string& mend) {
+  return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger (" + System() +
+                                                  "), " + path.string() + ": " + mend);
+}
+
+// For a file or a folder.
+base::Status Sync(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool synced = fd >= 0 && ::fsync(fd) == 0;
+  if (fd >= 0) ::close(fd);
   if (synced) return {};
-  return base::Fail(base::Code::kUnavailable, "cannot make the privacy ledger durable (" +
-                                                  System() + "), " + path.string() +
-                                                  ": check the disk");
+  return CannotMake(path, "check the folder and the disk");
+}
+
+fs::path FolderOf(const fs::path& path) { return fs::absolute(path).parent_path(); }
+
+base::Status MoveIntoPlace(const fs::path& fresh, const fs::path& path) {
+  if (::rename(fresh.c_str(), path.c_str()) == 0) return Sync(FolderOf(path));
+  return CannotMake(path, "check the folder and the disk");
+}
+
+base::Status FillFresh(const fs::path& fresh, const security::SecretBytes& key) {
+  const int fd = ::open(fresh.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
+  if (fd < 0) return CannotMake(fresh, "its folder must exist and be writable");
+  ::close(fd);
+  CLOISTER_RETURN_IF_ERROR(Fill(fresh, key));
+  CLOISTER_RETURN_IF_ERROR(Sync(fresh));
+  return Sync(FolderOf(fresh));
+}
+
+// The ledger under another name, then the key, then the ledger's own name, each durable before the
+// next: a key without a ledger and without LEDGER.new is never what a crash leaves.
+base::Result<security::SecretBytes> Create(const fs::path& path) {
+  const fs::path fresh = Beside(path, kFresh);
+  std::error_code ignored;
+  // What an earlier try left. An old journal would be played into the new file.
+  for (const char* const rest : {"-journal", "-wal", "-shm", ""}) {
+    fs::remove(Beside(fresh, rest), ignored);
+  }
+  security::SecretBytes key = security::RandomSecret(kKeySize);
+  const std::string_view bytes(reinterpret_cast<const char*>(key.bytes().data()), key.size());
+  base::Status made = FillFresh(fresh, key);
+  if (made) made = base::WriteFile(Beside(path, kKey), bytes, base::AtomicFile::kPrivateMode);
+  if (!made) {
+    fs::remove(fresh, ignored);
+    return tl::unexpected(made.error());
+  }
+  CLOISTER_RETURN_IF_ERROR(MoveIntoPlace(fresh, path));
+  return key;
+}
+
+tl::unexpected<base::Error> LedgerIsGone(const fs::path& path, const char* trace,
+                                         const std::string& detail = "") {
+  const std::string beside = Beside(path, trace).string();
+  return base::Fail(base::Code::kDataLoss,
+                    "the privacy ledger is missing, " + path.string() + ", though " + beside +
+                        " is there" + detail +
+                        ": restore the ledger from a backup; only where nothing was ever released "
+                        "from its data, remove " +
+                        beside + " to start anew");
+}
+
+// A ledger of this key that no data set was ever registered in.
+base::Status CheckUnused(const fs::path& fresh, const security::SecretBytes& key) {
+  CLOISTER_RETURN_IF_ERROR(CheckFile(fresh));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(fresh, Database::Access::kReadWrite));
+  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, fresh));
+  CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, fresh));
+  CLOISTER_ASSIGN_OR_RETURN(Statement rows,
+                            database.Prepare("SELECT (SELECT count(*) FROM data_sets) + "
+                                             "(SELECT count(*) FROM spends)"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool counted, rows.Step());
+  if (counted && rows.Integer(0) == 0) return {};
+  return NoLedger("a ledger in use under the name of a half-made one", fresh);
+}
+
+// The key is there, the ledger is not.
+base::Status CompleteCreation(const fs::path& path, const security::SecretBytes& key) {
+  const fs::path fresh = Beside(path, kFresh);
+  if (!IsThere(fresh)) return LedgerIsGone(path, kKey);
+  if (const base::Status unused = CheckUnused(fresh, key); !unused) {
+    if (unused.error().code != base::Code::kDataLoss) return unused;
+    return LedgerIsGone(
+        path, kKey, ", and " + fresh.string() + " beside it is no half-made ledger of this key");
+  }
+  return MoveIntoPlace(fresh, path);
+}
+
+base::Result<security::SecretBytes> ReadKey(const fs::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kKeySize + 1));
+  if (text.size() != kKeySize) {
+    return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is damaged, " +
+                                                 path.string() + ": restore it from a backup");
+  }
+  return security::SecretBytes(
+      std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
 }
 
 }  // namespace
@@ -164,47 +253,32 @@ FileLock::~FileLock() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-base::Result<security::SecretBytes> ReadOrMakeKey(const fs::path& ledger) {
-  const fs::path path = Beside(ledger, ".key");
-  std::error_code ignored;
-  const bool ledger_there = fs::exists(fs::symlink_status(ledger, ignored));
-  const bool key_there = fs::exists(fs::symlink_status(path, ignored));
-  if (!key_there && ledger_there) {
-    return base::Fail(base::Code::kDataLoss,
-                      "the privacy ledger's key is missing, " + path.string() +
-                          ": restore it from a backup; without it no unit is recognised");
+base::Result<security::SecretBytes> ReadKeyOrCreate(const fs::path& ledger) {
+  const fs::path path = Beside(ledger, kKey);
+  if (!IsThere(path)) {
+    if (IsThere(ledger)) {
+      return base::Fail(base::Code::kDataLoss,
+                        "the privacy ledger's key is missing, " + path.string() + ", though " +
+                            ledger.string() +
+                            " is there: restore it from a backup; without it no unit is "
+                            "recognised");
+    }
+    // What was spent last stands in the log alone; a new ledger would be read with it.
+    if (IsThere(Beside(ledger, kLog))) return LedgerIsGone(ledger, kLog);
+    return Create(ledger);
   }
-  if (!key_there) {
-    security::SecretBytes key = security::RandomSecret(kKeySize);
-    const std::string_view bytes(reinterpret_cast<const char*>(key.bytes().data()), key.size());
-    CLOISTER_RETURN_IF_ERROR(base::WriteFile(path, bytes, base::AtomicFile::kPrivateMode));
-    return key;
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kKeySize + 1));
-  if (text.size() != kKeySize) {
-    return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is damaged, " +
-                                                 path.string() + ": restore it from a backup");
-  }
-  return security::SecretBytes(
-      std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
+  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKey(path));
+  if (!IsThere(ledger)) CLOISTER_RETURN_IF_ERROR(CompleteCreation(ledger, key));
+  return key;
 }
 
 base::Result<Database> OpenForWriting(const fs::path& path, const security::SecretBytes& key) {
-  std::error_code ignored;
-  if (!fs::exists(fs::symlink_status(path, ignored))) {
-    CLOISTER_RETURN_IF_ERROR(Create(path, key));
-  }
   CLOISTER_RETURN_IF_ERROR(CheckFile(path));
   CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(path, Database::Access::kReadWrite));
   CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, path));
   CLOISTER_RETURN_IF_ERROR(
       database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
-  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
-                            database.Prepare("SELECT value FROM meta WHERE name = 'key check'"));
-  CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
-  if (!row || statement.Text(0) != KeyCheck(key)) {
-    return NoLedger("the key beside the privacy ledger is another ledger's", path);
-  }
+  CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, path));
   return database;
 }
 

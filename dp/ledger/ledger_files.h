@@ -5,6 +5,7 @@
 //   LEDGER        SQLite, mode 0600 (with LEDGER-wal and LEDGER-shm while open)
 //   LEDGER.key    32 random bytes, mode 0600: the key of the units' hashes
 //   LEDGER.lock   empty; locked while a process writes
+//   LEDGER.new    only while a ledger is made, or after a crash then: the ledger without a data set
 
 #include <filesystem>
 #include <utility>
@@ -29,12 +30,14 @@ class FileLock {
   int fd_;
 };
 
-// The key beside the ledger: made when neither it nor the ledger is there. kDataLoss when the
-// ledger is there without it: another key would give every unit a fresh budget.
-base::Result<security::SecretBytes> ReadOrMakeKey(const std::filesystem::path& ledger);
+// The key beside the ledger; both are made when neither is there. A creation that was cut short is
+// begun again before its key is there and completed after. kDataLoss, naming both files, when one
+// is there without the other: a new key or a new ledger would give every unit a fresh budget.
+// Call under the ledger's lock.
+base::Result<security::SecretBytes> ReadKeyOrCreate(const std::filesystem::path& ledger);
 
-// Opens the database for writing, made whole under another name first where it is absent, and
-// checks that it is a sound ledger of this version, made with this key.
+// Opens the database for writing and checks that it is a sound ledger of this version, made with
+// this key.
 base::Result<Database> OpenForWriting(const std::filesystem::path& path,
                                       const security::SecretBytes& key);
 base::Result<Database> OpenForReading(const std::filesystem::path& path);

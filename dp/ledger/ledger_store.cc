@@ -44,6 +44,10 @@ base::Result<std::vector<Event>> ReadEvents(const Database& database, Statement&
   }
 }
 
+// Rows of the data set ?1 and of those that it shares a unit with.
+constexpr char kTouching[] =
+    "(data_set = ?1 OR data_set IN (SELECT other FROM overlaps WHERE data_set = ?1))";
+
 const char* Column(WhichEvent which) {
   return which == WhichEvent::kCounted ? "event" : "coalesce(own_event, event)";
 }
@@ -111,9 +115,8 @@ base::Result<std::vector<Event>> EventsTouching(const Database& database, const 
   const std::string event = Column(which);
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT " + event +
-                       " AS e, count(*) FROM spends WHERE data_set = ?1 OR data_set IN "
-                       "(SELECT other FROM overlaps WHERE data_set = ?1) GROUP BY e"));
+      database.Prepare("SELECT " + event + " AS e, count(*) FROM spends WHERE " + kTouching +
+                       " GROUP BY e"));
   statement.Bind(id);
   return ReadEvents(database, statement);
 }
@@ -123,8 +126,8 @@ base::Result<std::vector<Event>> EventsOfJob(const Database& database, const std
   const std::string event = Column(which);
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT " + event +
-                       " AS e, count(*) FROM spends WHERE data_set = ? AND job = ? GROUP BY e"));
+      database.Prepare("SELECT " + event + " AS e, count(*) FROM spends WHERE " + kTouching +
+                       " AND job = ?2 GROUP BY e"));
   statement.Bind(id).Bind(job);
   return ReadEvents(database, statement);
 }
@@ -160,9 +163,9 @@ base::Status RecordOrders(const Database& database, const std::string& id,
 }
 
 base::Result<bool> HasSpend(const Database& database, const std::string& id, const SpendKey& key) {
-  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
-                            database.Prepare("SELECT 1 FROM spends WHERE data_set = ? AND job = ? "
-                                             "AND round = ? AND attempt = ?"));
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement, database.Prepare(std::string("SELECT 1 FROM spends WHERE ") + kTouching +
+                                            " AND job = ?2 AND round = ?3 AND attempt = ?4"));
   statement.Bind(id).Bind(key.job).Bind(key.round).Bind(key.attempt);
   return statement.Step();
 }

@@ -36,6 +36,7 @@ base::Status InsertDataSet(const Database& database, const DataSetRow& row, cons
 // Events of the data set and of those that it shares a unit with; equal events are joined to one.
 base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
                                                 WhichEvent which);
+// Of those, the job's.
 base::Result<std::vector<Event>> EventsOfJob(const Database& database, const std::string& id,
                                              const std::string& job, WhichEvent which);
 
@@ -45,6 +46,7 @@ base::Result<std::vector<double>> FilterOrders(const Database& database, const s
 base::Status RecordOrders(const Database& database, const std::string& id,
                           std::span<const double> orders);
 
+// Whether the data set, or one that it shares a unit with, has spent under this key.
 base::Result<bool> HasSpend(const Database& database, const std::string& id, const SpendKey& key);
 base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend);
 base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database);

@@ -76,7 +76,7 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
 double FilterEpsilon(std::span<const Event> events, std::span<const double> orders, double delta) {
   if (events.empty()) return 0;
   const std::vector<double> rdp = ComposedRdp(events, orders);
-  double epsilon = 0;
+  double epsilon = orders.empty() ? kInfinity : 0;
   for (std::size_t i = 0; i < orders.size(); ++i) {
     // The bound of the filter itself, whose share for slack is set aside.
     epsilon = std::max(epsilon, EpsilonOfRdp(orders[i], rdp[i], delta * (1 - kSlackShare)));

@@ -26,7 +26,8 @@ double FilterOrder(const Event& event, const PrivacyBudget& budget);
 base::Status CheckWithinBudget(std::span<const Event> events, std::span<const double> orders,
                                const PrivacyBudget& budget);
 
-// ε at `delta` of `events`, the largest over `orders`: what of a budget is used up.
+// ε at `delta` of `events`, the largest over `orders`: what of a budget is used up. Infinity for
+// events without orders.
 double FilterEpsilon(std::span<const Event> events, std::span<const double> orders, double delta);
 
 }  // namespace cloister::dp

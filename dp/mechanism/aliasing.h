@@ -10,4 +10,8 @@ namespace cloister::dp {
 // at most 1024. The proof is in docs/design, lattice noise, section 4.
 double AliasingBound(double sigma, std::int64_t shares);
 
+// Natural logarithm of that bound, which no double could hold at the noise that is used; -infinity
+// for one share. The proof covers `sigma` from 0.5 on.
+double LogAliasingBound(double sigma, std::int64_t shares);
+
 }  // namespace cloister::dp

@@ -20,6 +20,14 @@ base::Status CheckSender(SiteIndex sender, SiteIndex claimed) {
   return base::Fail(base::Code::kUnauthenticated, "it sent a message in another site's name");
 }
 
+// Every chunk costs an event and an answer: small ones are only for the end.
+base::Status CheckFull(const protocol::UploadChunk& chunk, std::uint64_t whole) {
+  if (chunk.bytes.size() >= rpc::kChunkBytes) return {};
+  if (chunk.offset <= whole && chunk.bytes.size() == whole - chunk.offset) return {};
+  return base::Fail(base::Code::kDataLoss,
+                    "its upload comes in chunks below 1 MiB: use the same version of cloister");
+}
+
 }  // namespace
 
 Attempt::Attempt(Attendance& attendance, State& state, const job::Job& job,
@@ -98,6 +106,7 @@ base::Result<protocol::Committing> Attempt::Upload(protocol::Uploading state) {
   const Take take = [&](SiteIndex site, const protocol::Bytes& bytes) -> base::Result<bool> {
     if (const auto chunk = protocol::DecodeUploadChunk(bytes)) {
       CLOISTER_RETURN_IF_ERROR(CheckSender(site, chunk->site));
+      CLOISTER_RETURN_IF_ERROR(CheckFull(*chunk, 4 * terms_->words));
       CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t held, state.Add(*chunk));
       attendance_.Send(site, rpc::UploadAck{held});
       return false;
@@ -151,14 +160,13 @@ base::Status Attempt::Collect(const std::string& phase, std::int64_t timeout_sec
                               std::set<SiteIndex> awaited, std::size_t needed, const Take& take) {
   const auto start = Clock::now();
   answered_.clear();
-  lost_.clear();
   const base::Status status = AwaitAnswers(start + std::chrono::seconds(timeout_seconds),
                                            std::move(awaited), needed, phase, take);
   seconds_[phase] += std::chrono::duration<double>(Clock::now() - start).count();
   if (!status) return status;
   // With too few answers the job ends, for its own reason, for everyone.
-  if (cohort_.size() < needed && !lost_.empty()) return TooFew(phase, needed);
-  if (answered_.size() < needed) return {};
+  if (cohort_.size() < needed) return TooFew(phase, needed, cohort_);
+  if (answered_.size() < needed) return TooFew(phase, needed, answered_);
   // Whoever did not answer has left the attempt: later it could only confuse or be confused.
   for (const SiteIndex site : cohort_) {
     if (answered_.contains(site)) continue;
@@ -170,16 +178,23 @@ base::Status Attempt::Collect(const std::string& phase, std::int64_t timeout_sec
   return {};
 }
 
-base::Status Attempt::TooFew(const std::string& phase, std::size_t needed) const {
+base::Status Attempt::TooFew(const std::string& phase, std::size_t needed,
+                             const std::set<SiteIndex>& left) const {
+  std::set<SiteIndex> lost;  // of the whole job, whenever they were lost
+  for (std::size_t i = 0; i < job_.sites.size(); ++i) {
+    const auto site = static_cast<SiteIndex>(i);
+    if (!left.contains(site)) lost.insert(site);
+  }
   std::string names;
-  for (const std::string& name : attendance_.NamesOf(lost_)) {
+  for (const std::string& name : attendance_.NamesOf(lost)) {
     names += (names.empty() ? "" : ", ") + name;
   }
   return base::Fail(base::Code::kUnavailable,
-                    "too few sites: " + names + " lost in phase " + phase + ", " +
-                        std::to_string(cohort_.size()) + " left and " + std::to_string(needed) +
-                        " needed: nothing was opened; bring the sites back and submit the job "
-                        "under another name");
+                    std::to_string(lost.size()) + " of " + std::to_string(job_.sites.size()) +
+                        " sites are lost (" + names + "), at least " + std::to_string(needed) +
+                        " must " + phase +
+                        ": nothing was opened; bring the sites back and submit the job under "
+                        "another name");
 }
 
 base::Status Attempt::AwaitAnswers(Clock::time_point deadline, std::set<SiteIndex> awaited,
@@ -190,8 +205,15 @@ base::Status Attempt::AwaitAnswers(Clock::time_point deadline, std::set<SiteInde
     auto incoming = attendance_.Next(deadline, stop_);
     if (!incoming && incoming.error().code == base::Code::kDeadlineExceeded) break;
     if (!incoming) return base::Forward(std::move(incoming));
-    if (!*incoming || !cohort_.contains((*incoming)->site)) continue;
+    if (!*incoming) continue;
     const SiteIndex site = (*incoming)->site;
+    if (!cohort_.contains(site)) {
+      // It waits for the next round and has nothing to say in this one.
+      if ((*incoming)->message) {
+        attendance_.Drop(site, {base::Code::kFailedPrecondition, "it is not in this round"});
+      }
+      continue;
+    }
     base::Result<bool> answered = false;
     if ((*incoming)->message && awaited.contains(site)) {
       answered = take(site, *(*incoming)->message);
@@ -203,7 +225,6 @@ base::Status Attempt::AwaitAnswers(Clock::time_point deadline, std::set<SiteInde
     if (!(*incoming)->message || !answered) {  // lost, or as good as lost
       awaited.erase(site);
       cohort_.erase(site);
-      lost_.insert(site);
       observer_(phase, answered_.size(), answered_.size() + awaited.size());
     } else if (*answered) {
       awaited.erase(site);

@@ -43,7 +43,8 @@ class Attempt {
   base::Status AwaitAnswers(std::chrono::steady_clock::time_point deadline,
                             std::set<protocol::SiteIndex> awaited, std::size_t needed,
                             const std::string& phase, const Take& take);
-  base::Status TooFew(const std::string& phase, std::size_t needed) const;
+  base::Status TooFew(const std::string& phase, std::size_t needed,
+                      const std::set<protocol::SiteIndex>& left) const;
   base::Status Record(const std::string& phase, const protocol::Bytes& message);
   void Announce(std::span<const std::uint8_t> parameters);
   void SendAll(const protocol::Bytes& message);
@@ -63,7 +64,6 @@ class Attempt {
   std::stop_token stop_;
   std::set<protocol::SiteIndex> cohort_;    // still in the attempt
   std::set<protocol::SiteIndex> answered_;  // in the present phase
-  std::set<protocol::SiteIndex> lost_;      // in the present phase, before its deadline
   std::size_t smallest_ = 0;
   std::map<std::string, double> seconds_;
 };

@@ -123,7 +123,7 @@ std::optional<Attendance::Incoming> Attendance::Handle(rpc::Lost event) {
 
 std::optional<Attendance::Incoming> Attendance::Handle(rpc::Submitted event) {
   server_.Answer(event.submission,
-                 base::Fail(base::Code::kUnavailable,
+                 base::Fail(base::Code::kFailedPrecondition,
                             "another job is running: submit again when it has ended"));
   return std::nullopt;
 }
@@ -136,22 +136,26 @@ std::set<protocol::SiteIndex> Attendance::ready() const {
   return sites;
 }
 
-const rpc::ConnectionId* Attendance::ConnectionOf(protocol::SiteIndex site) const {
-  for (const auto& [connection, member] : members_) {
-    if (member.accepted && member.index == site) return &connection;
-  }
-  return nullptr;
+Attendance::Members::const_iterator Attendance::Find(protocol::SiteIndex site) const {
+  return std::find_if(members_.begin(), members_.end(), [site](const auto& entry) {
+    return entry.second.accepted && entry.second.index == site;
+  });
 }
 
 void Attendance::Send(protocol::SiteIndex site, rpc::CoordinatorMessage message) {
-  if (const auto* connection = ConnectionOf(site)) server_.Send(*connection, std::move(message));
+  const auto found = Find(site);
+  if (found != members_.end()) server_.Send(found->first, std::move(message));
 }
 
 void Attendance::Drop(protocol::SiteIndex site, const base::Error& error) {
-  const auto* connection = ConnectionOf(site);
-  if (connection == nullptr) return;
+  const auto found = Find(site);
+  if (found == members_.end()) return;
   base::LogWarning("site " + NameOf(site) + " is put out: " + error.message);
-  server_.Close(*connection, {error.code, error.message});
+  server_.Close(found->first, {error.code, error.message});
+  // Also of what it sent before and what waits in line nothing counts any more.
+  Member& member = members_.at(found->first);
+  member.accepted = false;
+  member.index.reset();
 }
 
 void Attendance::EndJob(const rpc::End& end) {

@@ -42,7 +42,8 @@ class Attendance {
   const std::map<protocol::SiteIndex, std::string>& declined() const { return declined_; }
 
   void Send(protocol::SiteIndex site, rpc::CoordinatorMessage message);
-  // Tells a site why it is put out. It comes back as lost.
+  // Tells a site why it is put out. Nothing more comes of this connection, nor is its end told; the
+  // site may dial again.
   void Drop(protocol::SiteIndex site, const base::Error& error);
   // Ends the job for every site that attends.
   void EndJob(const rpc::End& end);
@@ -66,10 +67,11 @@ class Attendance {
   std::optional<Incoming> Handle(rpc::Submitted event);
   std::optional<Incoming> Take(rpc::ConnectionId connection, Member& member,
                                const rpc::Accepted& accepted);
-  const rpc::ConnectionId* ConnectionOf(protocol::SiteIndex site) const;
+  using Members = std::map<rpc::ConnectionId, Member>;
+  Members::const_iterator Find(protocol::SiteIndex site) const;
 
   rpc::Server& server_;
-  std::map<rpc::ConnectionId, Member> members_;
+  Members members_;
   std::optional<job::SignedJob> offered_;
   std::uint64_t words_ = 0;
   std::vector<std::string> names_;  // in the job's order

@@ -6,6 +6,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "federation/coordinator/attendance.h"
@@ -16,6 +17,8 @@
 namespace cloister::federation::coordinator {
 
 struct Options {
+  std::vector<security::Ed25519PublicKey> submitters;   // whose jobs are run
+  std::int64_t max_parameters = std::int64_t{1} << 26;  // largest adapter that is run
   model::Architecture architecture;  // of the base model; its tensors are never needed here
   std::string base_model;            // what the adapter folder names as its base
   std::filesystem::path output;      // PEFT adapter folder of the finished job
@@ -32,10 +35,12 @@ class Coordinator {
   Coordinator(rpc::Server& server, State& state, Options options)
       : state_(state), options_(std::move(options)), server_(server), attendance_(server) {}
 
-  // Waits for a job that can run and runs it to its end. On success the adapter and report.json lie
-  // in Options::output and every site was told. The report: job, rounds, survivors of each round,
-  // epsilon, delta, colluders, phase_seconds, bytes_received and bytes_sent per site.
-  // An error was told to every site that still attends. kUnavailable: too few sites or survivors.
+  // Waits for a job that can run and runs it to its end. Others are answered to their submitter:
+  // kPermissionDenied for a submitter who is not among Options::submitters, kAlreadyExists for a
+  // job that ran before or whose folder is there already. On success the adapter and report.json
+  // lie in Options::output and every site was told. The report: job, rounds, survivors of each
+  // round, epsilon, delta, colluders, phase_seconds, bytes_received and bytes_sent per site. An
+  // error was told to every site that still attends. kUnavailable: too few sites or survivors.
   base::Result<nlohmann::ordered_json> RunOne(std::stop_token stop);
 
  private:

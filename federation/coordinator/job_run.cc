@@ -46,6 +46,12 @@ base::Result<std::unique_ptr<JobRun>> JobRun::Create(const Options& options, con
   CLOISTER_RETURN_IF_ERROR(model::Validate(job.lora, options.architecture));
   const auto layout = model::AdapterLayout(job.lora, options.architecture);
   const std::int64_t size = model::AdapterSize(layout);
+  if (size > options.max_parameters) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "the job's adapter has " + std::to_string(size) +
+                          " values, the coordinator runs at most " +
+                          std::to_string(options.max_parameters) + " (--max-parameters)");
+  }
   CLOISTER_RETURN_IF_ERROR(job::ValidateFor(job, size));
   aggregation::AdamWOptions adamw;
   adamw.learning_rate = job.optimizer.lr;
@@ -56,6 +62,12 @@ base::Result<std::unique_ptr<JobRun>> JobRun::Create(const Options& options, con
   CLOISTER_ASSIGN_OR_RETURN(aggregation::FedSgd strategy,
                             aggregation::FedSgd::Create(adamw, static_cast<std::size_t>(size)));
   std::unique_ptr<JobRun> run(new JobRun(options, job, std::move(strategy)));
+  std::error_code ignored;  // writing tells
+  if (options.folder_per_job && std::filesystem::exists(run->output(), ignored)) {
+    return base::Fail(base::Code::kAlreadyExists,
+                      "an earlier job's result has the name " + job.name +
+                          " at the coordinator: submit the job under another name");
+  }
   run->terms_ = std::make_shared<const protocol::Terms>(job::TermsOf(job, size));
   CLOISTER_RETURN_IF_ERROR(protocol::Validate(*run->terms_));
   run->parameters_ = model::InitialAdapter(layout, job.adapter_seed);
@@ -73,7 +85,13 @@ base::Status JobRun::Gather(Attendance& attendance, std::stop_token stop) {
   while (attendance.ready().size() + attendance.declined().size() < all &&
          attendance.declined().size() + needed <= all) {
     const auto event = attendance.Next(deadline, stop);
-    if (event) continue;
+    if (event) {
+      if (*event && (*event)->message) {
+        attendance.Drop((*event)->site,
+                        {base::Code::kFailedPrecondition, "no round has begun yet"});
+      }
+      continue;
+    }
     if (event.error().code == base::Code::kDeadlineExceeded) break;
     return tl::unexpected<base::Error>(event.error());
   }

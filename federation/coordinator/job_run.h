@@ -23,8 +23,11 @@ namespace cloister::federation::coordinator {
 // One job from its first round to the adapter. Not thread-safe.
 class JobRun {
  public:
-  // kInvalidArgument when the job does not fit the model (job::ValidateFor).
+  // kInvalidArgument when the job does not fit the model (job::ValidateFor) or is larger than
+  // Options::max_parameters; kAlreadyExists when an earlier job's folder has its name.
   static base::Result<std::unique_ptr<JobRun>> Create(const Options& options, const job::Job& job);
+  const job::Job& job() const { return job_; }
+  const security::Sha256Digest& hash() const { return terms_->job; }
   std::uint64_t words() const { return terms_->words; }
 
   // Waits until every site of the job has accepted or declined, or the gather timeout.

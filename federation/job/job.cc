@@ -133,10 +133,11 @@ base::Result<OptimizerPlan> ReadOptimizer(const json& object) {
 }
 
 base::Result<Timeouts> ReadTimeouts(const json& object) {
+  constexpr std::int64_t kDay = 24 * 3600;  // one job alone is run at a time
   constexpr std::int64_t kWeek = 7 * 86'400;
   JsonFields fields(object, "the job's timeouts");
   Timeouts timeouts;
-  timeouts.gather = fields.Integer("gather", 1, kWeek);
+  timeouts.gather = fields.Integer("gather", 1, kDay);
   timeouts.advertise = fields.Integer("advertise", 1, kWeek);
   timeouts.share = fields.Integer("share", 1, kWeek);
   timeouts.upload = fields.Integer("upload", 1, kWeek);

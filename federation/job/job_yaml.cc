@@ -79,9 +79,10 @@ OptimizerPlan ReadOptimizer(const YamlMap& map) {
 }
 
 Timeouts ReadTimeouts(const YamlMap& map) {
+  constexpr std::int64_t kDay = 24 * 3600;  // one job alone is run at a time
   constexpr std::int64_t kWeek = 7 * 86'400;
   Timeouts timeouts;
-  timeouts.gather = map.Integer("gather", 1, kWeek);
+  timeouts.gather = map.Integer("gather", 1, kDay);
   timeouts.advertise = map.Integer("advertise", 1, kWeek);
   timeouts.share = map.Integer("share", 1, kWeek);
   timeouts.upload = map.Integer("upload", 1, kWeek);

@@ -33,10 +33,11 @@ base::Status CheckEnough(const Terms& terms, const std::vector<SiteIndex>& expec
   for (const SiteIndex site : expected) {
     if (!taken.contains(site)) missing.push_back(site);
   }
-  return base::Fail(base::Code::kUnavailable,
-                    "too few sites: " + std::to_string(taken.size()) + " " + what + " and " +
-                        std::to_string(least) + " must; missing: " + SiteLabels(terms, missing) +
-                        ": nothing was revealed, start a new round when they are back");
+  return base::Fail(
+      base::Code::kUnavailable,
+      "too few sites: " + std::to_string(taken.size()) + " " + what + " and " +
+          std::to_string(least) + " must; missing: " + SiteLabels(terms, missing) +
+          ": nothing was revealed; submit the job under another name when they are back");
 }
 
 }  // namespace cloister::federation::protocol

@@ -36,7 +36,7 @@ base::Status Advertising::Add(const Advertisement& advertisement) {
     if (site == advertisement.site) continue;
     for (const security::X25519PublicKey& key : {entry.share_key, entry.mask_key}) {
       if (key == advertisement.share_key || key == advertisement.mask_key) {
-        return base::Fail(base::Code::kPermissionDenied,
+        return base::Fail(base::Code::kFailedPrecondition,
                           "advertisement of " + SiteLabel(*attempt_.terms, advertisement.site) +
                               " shows a key of " + SiteLabel(*attempt_.terms, site));
       }

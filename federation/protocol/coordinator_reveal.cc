@@ -25,7 +25,7 @@ base::Status Revealing::Add(const RevealedShares& shares) {
   const Terms& terms = *attempt_.terms;
   const std::string label = "revealed shares of " + SiteLabel(terms, shares.site);
   if (!Contains(survivors_, shares.site)) {
-    return base::Fail(base::Code::kPermissionDenied, label + ", which is not a survivor");
+    return base::Fail(base::Code::kFailedPrecondition, label + ", which is not a survivor");
   }
   if (shares.binding != binding_) {
     return base::Fail(base::Code::kDataLoss, label + " belong to another attempt or roster");

@@ -18,7 +18,7 @@ base::Result<std::uint64_t> Uploading::Add(const UploadChunk& chunk) {
   }
   const auto found = partial_.find(chunk.site);
   if (found == partial_.end()) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       label + " dealt no shares in this attempt, so it cannot upload");
   }
   auto held = found->second.Add(chunk);
@@ -34,7 +34,7 @@ base::Status Uploading::Add(const UploadSeal& seal) {
   }
   const auto found = partial_.find(seal.site);
   if (found == partial_.end()) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       label + " dealt no shares in this attempt, so it cannot upload");
   }
   // Before the bytes are looked at: a forged seal must not cost the site its upload.

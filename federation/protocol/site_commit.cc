@@ -34,7 +34,7 @@ base::Status CheckVotes(const SiteAttempt& site, const CommitVote& own, const Co
                       "there");
   }
   if (voters.size() < terms.parameters.threshold) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       std::to_string(voters.size()) + " commit votes: nothing is revealed below " +
                           std::to_string(terms.parameters.threshold));
   }
@@ -58,7 +58,7 @@ base::Result<Durable<Committed, CommitVote>> Masked::Commit(const SurvivorSet& s
   for (const auto& [dealer, shares] : state.held_) dealers.push_back(dealer);
   CLOISTER_RETURN_IF_ERROR(protocol::CheckSurvivors(terms, dealers, set.survivors));
   if (!Contains(set.survivors, state.site_.self)) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "survivor set: this site is not in it, so it does not vote for it");
   }
   CommitVote vote{state.binding_, state.agreement_, set.survivors, state.site_.self, {}};
@@ -75,7 +75,7 @@ base::Result<Durable<Committed, CommitVote>> Masked::Commit(const SurvivorSet& s
 base::Status Committed::CheckSurvivors(const SurvivorSet& set) const {
   CLOISTER_RETURN_IF_ERROR(CheckNotSpent(site_));
   if (set.binding == vote_.binding && set.survivors == vote_.survivors) return {};
-  return base::Fail(base::Code::kPermissionDenied,
+  return base::Fail(base::Code::kFailedPrecondition,
                     "survivor set: another one than this site signed in this attempt; it signs one "
                     "only");
 }

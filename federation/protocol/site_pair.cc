@@ -52,7 +52,7 @@ base::Status CheckDelivery(const SiteAttempt& site, const Digest& binding, const
                       "share delivery: a dealer is out of order or twice there");
   }
   if (dealers.size() < SmallestCohort(terms.parameters)) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "share delivery: " + std::to_string(dealers.size()) + " sites dealt, and " +
                           std::to_string(SmallestCohort(terms.parameters)) + " must");
   }
@@ -64,7 +64,7 @@ base::Status CheckDelivery(const SiteAttempt& site, const Digest& binding, const
   if (!Contains(dealers, site.self) ||
       delivery.deals[std::lower_bound(dealers.begin(), dealers.end(), site.self) -
                      dealers.begin()] != own) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "share delivery: this site's own commitments are missing or were changed");
   }
   std::erase(dealers, site.self);

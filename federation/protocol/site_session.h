@@ -28,7 +28,7 @@ namespace cloister::federation::protocol {
 // trusted: every check that keeps an update hidden is made here. Not thread-safe.
 //
 // Errors: kDataLoss or kUnauthenticated for a message that is malformed, forged or belongs to
-// another attempt; kPermissionDenied for a request that would lay an update open; each names the
+// another attempt; kFailedPrecondition for a request that would lay an update open; each names the
 // site at fault where one can be named.
 
 // What all states of an attempt know.
@@ -69,7 +69,7 @@ class Committed {
                                                          const PastChoices& past) &&;
 
   // For a survivor set that comes a second time: success if it is the one that was signed (send
-  // vote() again), kPermissionDenied if it is another.
+  // vote() again), kFailedPrecondition if it is another.
   base::Status CheckSurvivors(const SurvivorSet& set) const;
   const CommitVote& vote() const { return vote_; }
 

@@ -87,7 +87,7 @@ base::Result<Step<Shared, Deal>> Advertised::Share(const Roster& roster) && {
   CLOISTER_RETURN_IF_ERROR(CheckRoster(terms, state.site_.attempt, roster));
   const Advertisement* own = EntryOf(roster, self);
   if (own == nullptr || *own != state.advertisement_) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "roster: this site's own entry is missing or was changed");
   }
   Shared next;

@@ -43,7 +43,7 @@ base::Status CheckAdvertisement(const Terms& terms, const AttemptId& attempt,
                                 const Advertisement& advertisement) {
   const std::string label = SiteLabel(terms, advertisement.site);
   if (advertisement.site >= terms.sites.size()) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "advertisement of " + label + ": the job does not name this site");
   }
   if (advertisement.attempt != attempt) {
@@ -61,7 +61,7 @@ base::Status CheckAdvertisement(const Terms& terms, const AttemptId& attempt,
 
 base::Status CheckRoster(const Terms& terms, const AttemptId& attempt, const Roster& roster) {
   if (roster.entries.size() < SmallestCohort(terms.parameters)) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "roster of " + std::to_string(roster.entries.size()) + " sites: at least " +
                           std::to_string(SmallestCohort(terms.parameters)) +
                           " must take part, so that no update stands alone");
@@ -125,15 +125,15 @@ base::Status CheckSurvivors(const Terms& terms, const std::vector<SiteIndex>& de
     return Malformed("survivor set: a site is out of order or twice there");
   }
   if (survivors.size() < SmallestCohort(terms.parameters)) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       "survivor set of " + std::to_string(survivors.size()) + " sites: at least " +
                           std::to_string(SmallestCohort(terms.parameters)) +
                           " updates must be in a sum that is opened");
   }
   for (const SiteIndex site : survivors) {
     if (!Contains(dealers, site)) {
-      return base::Fail(base::Code::kPermissionDenied, "survivor set: " + SiteLabel(terms, site) +
-                                                           " dealt no shares to this site");
+      return base::Fail(base::Code::kFailedPrecondition, "survivor set: " + SiteLabel(terms, site) +
+                                                             " dealt no shares to this site");
     }
   }
   return {};
@@ -143,18 +143,18 @@ base::Status CheckVote(const Terms& terms, const Digest& binding, const Digest& 
                        const std::vector<SiteIndex>& survivors, const CommitVote& vote) {
   const std::string label = "commit vote of " + SiteLabel(terms, vote.site);
   if (!Contains(survivors, vote.site)) {
-    return base::Fail(base::Code::kPermissionDenied, label + ", which is not a survivor");
+    return base::Fail(base::Code::kFailedPrecondition, label + ", which is not a survivor");
   }
   if (vote.binding != binding) return Malformed(label + " is for another attempt or roster");
   CLOISTER_RETURN_IF_ERROR(CheckSignature(terms, vote.site, vote, "commit vote"));
   if (vote.survivors != survivors) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       label +
                           " names another survivor set: the coordinator told sites different "
                           "things");
   }
   if (vote.agreement != agreement) {
-    return base::Fail(base::Code::kPermissionDenied,
+    return base::Fail(base::Code::kFailedPrecondition,
                       label +
                           " is about other deals or another model, plan or quantizer: the "
                           "coordinator told sites different things");

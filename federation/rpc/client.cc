@@ -54,9 +54,16 @@ tl::unexpected<base::Error> Refused(const std::string& coordinator, const grpc::
   } else {
     message += status.error_message();
   }
-  const auto code =
-      status.ok() ? base::Code::kUnavailable : static_cast<base::Code>(status.error_code());
+  auto code = status.ok() ? base::Code::kUnavailable : static_cast<base::Code>(status.error_code());
+  // gRPC's own word for a server without room is no refusal by a policy or a budget.
+  if (code == base::Code::kResourceExhausted) code = base::Code::kUnavailable;
   return base::Fail(code, message);
+}
+
+tl::unexpected<base::Error> Stopped(const std::string& coordinator) {
+  return base::Fail(base::Code::kCancelled, "coordinator " + coordinator +
+                                                ": this site was stopped by a signal: start it "
+                                                "again to join the next round");
 }
 
 class GrpcSiteStream final : public SiteStream {
@@ -99,7 +106,7 @@ class GrpcSiteStream final : public SiteStream {
     v1::CoordinatorMessage wire;
     if (!stream_->Read(&wire)) {
       Finish();
-      if (stop_.stop_requested()) return base::Fail(base::Code::kCancelled, "stopped by a signal");
+      if (stop_.stop_requested()) return Stopped(coordinator_);
       return Refused(coordinator_, status_);
     }
     received_ += wire.ByteSizeLong();
@@ -151,7 +158,7 @@ base::Result<std::unique_ptr<SiteStream>> SiteStream::Dial(const std::string& co
     auto stream = std::make_unique<GrpcSiteStream>(coordinator, MakeStub(coordinator, files), stop);
     const grpc::Status status = stream->Open({kVersion, files.name});
     if (status.ok()) return std::unique_ptr<SiteStream>(std::move(stream));
-    if (stop.stop_requested()) return base::Fail(base::Code::kCancelled, "stopped by a signal");
+    if (stop.stop_requested()) return Stopped(coordinator);
     if (!NotListening(status) || std::chrono::steady_clock::now() >= deadline) {
       return Refused(coordinator, status);
     }

@@ -32,8 +32,14 @@ class EventQueue {
   base::Result<Event> Pop(std::chrono::steady_clock::time_point deadline, std::stop_token stop) {
     std::unique_lock lock(mutex_);
     filled_.wait_until(lock, stop, deadline, [&] { return !events_.empty(); });
-    if (stop.stop_requested()) return base::Fail(base::Code::kCancelled, "stopped by a signal");
-    if (events_.empty()) return base::Fail(base::Code::kDeadlineExceeded, "nothing came in time");
+    if (stop.stop_requested()) {
+      return base::Fail(base::Code::kCancelled,
+                        "the coordinator was stopped by a signal: start it again and submit the "
+                        "job under another name");
+    }
+    // However many are pending: who talks without end must not keep a phase open.
+    if (events_.empty() || std::chrono::steady_clock::now() >= deadline)
+      return base::Fail(base::Code::kDeadlineExceeded, "nothing came in time");
     Event event = std::move(events_.front());
     events_.pop_front();
     room_.notify_one();

@@ -1,5 +1,6 @@
 #include "federation/rpc/server.h"
 
+#include <grpcpp/resource_quota.h>
 #include <grpcpp/security/auth_context.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
@@ -17,12 +18,18 @@
 #include "federation/rpc/convert.h"
 #include "federation/rpc/event_queue.h"
 #include "federation/rpc/server_stream.h"
+#include "federation/rpc/visitors.h"
+#include "federation/rpc/watchdog.h"
 
 namespace cloister::federation::rpc {
 namespace {
 
 constexpr std::size_t kMostStreams = 512;
 constexpr std::chrono::seconds kAnswerWithin{20};
+constexpr std::chrono::seconds kHelloWithin{10};
+// A call holds a thread of gRPC's. Beyond the streams: submissions, refusals, polling.
+constexpr int kMostThreads = static_cast<int>(kMostStreams) + 64;
+constexpr int kMostCallsOfAConnection = 4;
 
 // The name in the client's certificate, which TLS has verified; empty where there is none.
 std::string PeerName(const grpc::ServerContext& context) {
@@ -32,13 +39,30 @@ std::string PeerName(const grpc::ServerContext& context) {
   return names.size() == 1 ? std::string(names[0].data(), names[0].size()) : std::string();
 }
 
+// gRPC would take any number modulo 65536.
+base::Status CheckAddress(const std::string& listen) {
+  const std::size_t colon = listen.rfind(':');
+  const std::string port = colon == std::string::npos ? "" : listen.substr(colon + 1);
+  const bool number = !port.empty() && port.size() <= 5 &&
+                      port.find_first_not_of("0123456789") == std::string::npos;
+  if (colon != 0 && number && std::stoi(port) <= 65535) return {};
+  return base::Fail(
+      base::Code::kInvalidArgument,
+      "listen address '" + listen + "': write it as HOST:PORT, with a port from 0 to 65535");
+}
+
 // The calls, and what they share with GrpcServer.
 class Service final : public v1::Federation::Service {
  public:
   grpc::Status Attend(grpc::ServerContext* context, ServerStream::Wire* wire) override {
     const std::string name = PeerName(*context);
+    const Visitors::Visit visit(visitors_, name);
+    if (!visit) return TooManyCalls(name);
     v1::SiteMessage first;
-    if (name.empty() || !wire->Read(&first) || !first.has_hello()) {
+    watchdog_.Guard(*context, std::chrono::steady_clock::now() + kHelloWithin);
+    const bool read = wire->Read(&first);
+    watchdog_.Release(*context);
+    if (name.empty() || !read || !first.has_hello()) {
       return {grpc::StatusCode::UNAUTHENTICATED, "no certificate with a name, or no hello"};
     }
     if (first.hello().site() != name) {
@@ -65,23 +89,26 @@ class Service final : public v1::Federation::Service {
 
   grpc::Status Submit(grpc::ServerContext* context, const v1::SignedJob* request,
                       v1::SubmitReply* reply) override {
+    const std::string name = PeerName(*context);
+    const Visitors::Visit visit(visitors_, name);
+    if (!visit) return TooManyCalls(name);
     auto job = FromWire(*request);
     if (!job) return ToGrpc(job.error());
     std::unique_lock lock(mutex);
     if (answers.size() >= kMostStreams) {
-      return {grpc::StatusCode::UNAVAILABLE, "too many submissions at once: try again later"};
+      return {grpc::StatusCode::ABORTED, "too many submissions at once: try again later"};
     }
     const std::uint64_t number = ++last_number;
     answers[number];
     lock.unlock();
-    events.Push(Submitted{number, PeerName(*context), *job});
+    events.Push(Submitted{number, name, *job});
     lock.lock();
     answered.wait_for(lock, kAnswerWithin, [&] { return answers[number].has_value(); });
     const std::optional<base::Status> answer = std::move(answers[number]);
     answers.erase(number);
     lock.unlock();
     if (!answer) {
-      return {grpc::StatusCode::UNAVAILABLE, "the coordinator is busy: try again later"};
+      return {grpc::StatusCode::ABORTED, "the coordinator is busy: try again later"};
     }
     if (!*answer) return ToGrpc(answer->error());
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(job->job.data());
@@ -104,6 +131,11 @@ class Service final : public v1::Federation::Service {
   std::map<ConnectionId, Server::Traffic> past;  // of streams that are gone
 
  private:
+  static grpc::Status TooManyCalls(const std::string& name) {
+    return {grpc::StatusCode::ABORTED,
+            "too many calls of " + name + " are open: end its other programs"};
+  }
+
   using Entry = std::pair<ConnectionId, std::shared_ptr<ServerStream>>;
 
   std::optional<Entry> Add(const std::string& name, grpc::ServerContext& context,
@@ -111,7 +143,7 @@ class Service final : public v1::Federation::Service {
     const std::lock_guard lock(mutex);
     if (streams.size() >= kMostStreams || !attending_.insert(name).second) return std::nullopt;
     const ConnectionId id = ++last_number;
-    auto stream = std::make_shared<ServerStream>(id, context, wire);
+    auto stream = std::make_shared<ServerStream>(id, context, wire, watchdog_);
     streams[id] = stream;
     return Entry(id, std::move(stream));
   }
@@ -123,6 +155,8 @@ class Service final : public v1::Federation::Service {
     attending_.erase(name);
   }
 
+  Visitors visitors_;
+  Watchdog watchdog_;
   std::uint64_t last_number = 0;
   std::set<std::string> attending_;
 };
@@ -133,16 +167,16 @@ class GrpcServer final : public Server {
 
   base::Status Open(const std::string& listen, const TlsFiles& files) {
     RequireTls13();
-    const std::size_t colon = listen.rfind(':');
-    if (colon == std::string::npos || colon == 0) {
-      return base::Fail(base::Code::kInvalidArgument,
-                        "listen address '" + listen + "': write it as HOST:PORT");
-    }
+    CLOISTER_RETURN_IF_ERROR(CheckAddress(listen));
     grpc::SslServerCredentialsOptions options(
         GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
     options.pem_root_certs = files.authority_pem;
     options.pem_key_cert_pairs.push_back({files.key_pem, files.certificate_pem});
     grpc::ServerBuilder builder;
+    grpc::ResourceQuota quota("federation");
+    quota.SetMaxThreads(kMostThreads);
+    builder.SetResourceQuota(quota);
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMostCallsOfAConnection);
     int port = 0;
     builder.AddListeningPort(listen, grpc::SslServerCredentials(options), &port);
     builder.SetMaxReceiveMessageSize(static_cast<int>(kLongestMessage));
@@ -158,7 +192,7 @@ class GrpcServer final : public Server {
       return base::Fail(base::Code::kUnavailable,
                         "cannot listen on " + listen + ": the address is taken or not this host's");
     }
-    address_ = listen.substr(0, colon + 1) + std::to_string(port);
+    address_ = listen.substr(0, listen.rfind(':') + 1) + std::to_string(port);
     return {};
   }
 

@@ -9,10 +9,13 @@
 namespace cloister::federation::rpc {
 namespace {
 
-// What may wait for a site that does not read: a model's parameters and some messages.
-constexpr std::size_t kMostWaiting = std::size_t{256} << 20;
+// What may wait for a site that does not read: the largest adapter (2^26 values) and some messages.
+constexpr std::size_t kMostWaiting = std::size_t{320} << 20;
 // How long a site may take to hang up after it was told the end.
 constexpr std::chrono::seconds kHangUp{2};
+// Until then it must have read what is in line: so long, and a second more for every so many bytes.
+constexpr std::chrono::seconds kDrain{5};
+constexpr std::size_t kSlowest = std::size_t{256} << 10;
 
 }  // namespace
 
@@ -38,6 +41,7 @@ void ServerStream::Run(EventQueue& events) {
     waiting_.notify_all();
   }
   writer.join();
+  watchdog_.Release(context_);
   events.Push(Lost{id_});
 }
 
@@ -50,10 +54,10 @@ void ServerStream::Write() {
     const v1::CoordinatorMessage message = std::move(outgoing_.front());
     outgoing_.pop_front();
     const std::size_t size = message.ByteSizeLong();
-    outgoing_bytes_ -= size;
     lock.unlock();
     const bool written = wire_.Write(message);
     lock.lock();
+    outgoing_bytes_ -= size;
     if (!written) return;
     sent_ += size;
   }
@@ -75,10 +79,22 @@ void ServerStream::Send(const CoordinatorMessage& message) {
   waiting_.notify_all();
 }
 
+void ServerStream::DropWaiting() {
+  const std::lock_guard lock(mutex_);
+  if (closing_) return;
+  for (const v1::CoordinatorMessage& message : outgoing_) outgoing_bytes_ -= message.ByteSizeLong();
+  outgoing_.clear();
+}
+
 void ServerStream::Close(const End& end) {
+  if (end.code != base::Code::kOk) DropWaiting();
   Send(end);
   const std::lock_guard lock(mutex_);
+  // A call that is over must not be guarded: nobody would release it.
+  if (closing_ || gone_) return;
   closing_ = true;
+  watchdog_.Guard(context_, std::chrono::steady_clock::now() + kDrain +
+                                std::chrono::seconds(outgoing_bytes_ / kSlowest));
   waiting_.notify_all();
 }
 

@@ -11,6 +11,7 @@
 
 #include "federation.grpc.pb.h"
 #include "federation/rpc/event_queue.h"
+#include "federation/rpc/watchdog.h"
 
 namespace cloister::federation::rpc {
 
@@ -20,21 +21,25 @@ class ServerStream {
  public:
   using Wire = grpc::ServerReaderWriter<v1::CoordinatorMessage, v1::SiteMessage>;
 
-  ServerStream(ConnectionId id, grpc::ServerContext& context, Wire& wire)
-      : id_(id), context_(context), wire_(wire) {}
+  ServerStream(ConnectionId id, grpc::ServerContext& context, Wire& wire, Watchdog& watchdog)
+      : id_(id), context_(context), wire_(wire), watchdog_(watchdog) {}
 
   void Run(EventQueue& events);
   void Send(const CoordinatorMessage& message);
+  // What is in line is still sent before a good end, for as long as a slow line needs; then the
+  // stream is cut off, also from a site that reads nothing.
   void Close(const End& end);
   std::uint64_t sent() const { return sent_; }
   std::uint64_t received() const { return received_; }
 
  private:
   void Write();
+  void DropWaiting();
 
   const ConnectionId id_;
   grpc::ServerContext& context_;
   Wire& wire_;
+  Watchdog& watchdog_;
   mutable std::mutex mutex_;
   std::condition_variable waiting_;
   std::deque<v1::CoordinatorMessage> outgoing_;

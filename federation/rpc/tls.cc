@@ -33,7 +33,10 @@ base::Result<TlsFiles> ReadTlsFiles(const std::filesystem::path& folder, Side si
 
 void RequireTls13() {
   static std::once_flag once;
-  std::call_once(once, [] { ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", 1); });
+  std::call_once(once, [] {
+    ::setenv("GRPC_SSL_CIPHER_SUITES", "PSK-AES256-GCM-SHA384", 1);
+    ::setenv("GRPC_VERBOSITY", "NONE", 0);
+  });
 }
 
 }  // namespace cloister::federation::rpc

@@ -28,7 +28,9 @@ base::Result<TlsFiles> ReadTlsFiles(const std::filesystem::path& folder, Side si
 
 // Leaves TLS 1.2 nothing to negotiate: gRPC 1.51 has no switch for the version, but takes its
 // TLS 1.2 cipher suites from the environment. Takes effect only before gRPC's first use; called by
-// whatever makes a channel or a server. Thread-safe.
+// whatever makes a channel or a server. Also keeps gRPC's own lines (one for each failed handshake,
+// which any stranger can cause) off standard error unless GRPC_VERBOSITY asks for them.
+// Thread-safe.
 void RequireTls13();
 
 }  // namespace cloister::federation::rpc

@@ -7,8 +7,10 @@ namespace {
 
 constexpr std::size_t kMostPending = 64;
 
-base::Error ErrorOf(const rpc::End& end) {
-  if (end.code == base::Code::kPermissionDenied) {
+// A refusal is a refusal only of a job that this site has not seen: once it has, the coordinator's
+// code must not pass for this site's own veto.
+base::Error ErrorOf(const rpc::End& end, bool offered) {
+  if (end.code == base::Code::kPermissionDenied && !offered) {
     return {end.code, "the coordinator refuses this site: " + end.message};
   }
   const std::string reason = end.code == base::Code::kOk ? "without a result" : end.message;
@@ -17,8 +19,8 @@ base::Error ErrorOf(const rpc::End& end) {
 
 }  // namespace
 
-Inbox::Inbox(rpc::SiteStream& stream, std::function<void()> ended)
-    : stream_(stream), ended_(std::move(ended)), reader_([this] { Read(); }) {}
+Inbox::Inbox(rpc::SiteStream& stream, std::function<void()> ended, std::chrono::seconds patience)
+    : stream_(stream), ended_(std::move(ended)), patience_(patience), reader_([this] { Read(); }) {}
 
 Inbox::~Inbox() {
   {
@@ -52,8 +54,9 @@ void Inbox::ReadAll() {
     if (!message) {
       error_ = message.error();
     } else if (end != nullptr && end->code != base::Code::kOk) {
-      error_ = ErrorOf(*end);
+      error_ = ErrorOf(*end, offered_);
     } else {
+      offered_ = offered_ || std::holds_alternative<job::SignedJob>(*message);
       messages_.push_back(std::move(*message));
     }
     filled_.notify_all();
@@ -67,9 +70,17 @@ void Inbox::ReadAll() {
   }
 }
 
-base::Result<rpc::CoordinatorMessage> Inbox::Pop() {
+base::Result<rpc::CoordinatorMessage> Inbox::Pop(const std::string& what, std::int64_t seconds) {
   std::unique_lock lock(mutex_);
-  filled_.wait(lock, [&] { return error_ || !messages_.empty(); });
+  const auto filled = [&] { return error_ || !messages_.empty(); };
+  if (seconds == kForever) {
+    filled_.wait(lock, filled);
+  } else if (!filled_.wait_for(lock, std::chrono::seconds(seconds) + patience_, filled)) {
+    return base::Fail(base::Code::kDeadlineExceeded,
+                      "nothing came from the coordinator for " +
+                          std::to_string(seconds + patience_.count()) + " s, awaited: " + what +
+                          ": this site left the job; ask the coordinator's operator");
+  }
   if (messages_.empty()) return tl::unexpected<base::Error>(*error_);
   rpc::CoordinatorMessage message = std::move(messages_.front());
   messages_.pop_front();
@@ -77,16 +88,16 @@ base::Result<rpc::CoordinatorMessage> Inbox::Pop() {
   return message;
 }
 
-base::Result<rpc::CoordinatorMessage> Inbox::Next() {
-  CLOISTER_ASSIGN_OR_RETURN(rpc::CoordinatorMessage message, Pop());
+base::Result<rpc::CoordinatorMessage> Inbox::Next(const std::string& what, std::int64_t seconds) {
+  CLOISTER_ASSIGN_OR_RETURN(rpc::CoordinatorMessage message, Pop(what, seconds));
   if (const auto* end = std::get_if<rpc::End>(&message)) {
-    return tl::unexpected<base::Error>(ErrorOf(*end));
+    return tl::unexpected<base::Error>(ErrorOf(*end, true));
   }
   return message;
 }
 
-base::Status Inbox::ExpectEnd() {
-  CLOISTER_ASSIGN_OR_RETURN(const rpc::CoordinatorMessage message, Pop());
+base::Status Inbox::ExpectEnd(std::int64_t seconds) {
+  CLOISTER_ASSIGN_OR_RETURN(const rpc::CoordinatorMessage message, Pop("the job's end", seconds));
   if (std::holds_alternative<rpc::End>(message)) return {};
   return base::Fail(base::Code::kDataLoss, "the coordinator sent a message after the results");
 }

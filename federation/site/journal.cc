@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "security/primitives.h"
@@ -17,11 +19,11 @@ namespace cloister::federation::site {
 namespace {
 
 constexpr std::size_t kLargestJournal = std::size_t{1} << 30;
-constexpr std::size_t kLargestRecord = std::size_t{1} << 16;
 constexpr std::size_t kPrefix = 4 + 32;
 
 struct Contents {
   std::vector<protocol::Bytes> records;
+  security::Sha256Digest last{};
   std::size_t good = 0;  // bytes of whole records
 };
 
@@ -31,34 +33,49 @@ tl::unexpected<base::Error> Failed(const std::filesystem::path& path, const std:
                                                "): check the disk and its rights");
 }
 
+tl::unexpected<base::Error> Damaged(const std::filesystem::path& path, std::size_t record) {
+  return base::Fail(base::Code::kDataLoss,
+                    path.string() + ": record " + std::to_string(record) +
+                        " is damaged: restore the file; without it this site must not join jobs "
+                        "that it took part in");
+}
+
+// All records say one choice about one attempt.
+std::size_t RecordBytes() { return protocol::StartRecord({}).size(); }
+
+security::Sha256Digest ChainedHash(const security::Sha256Digest& before,
+                                   protocol::ByteView record) {
+  protocol::Writer writer;
+  writer.Fixed(before).U32(static_cast<std::uint32_t>(record.size())).Fixed(record);
+  return security::HashBytes(writer.bytes());
+}
+
 base::Result<Contents> Parse(protocol::ByteView bytes, const std::filesystem::path& path) {
   Contents contents;
-  while (contents.good < bytes.size()) {
-    const protocol::ByteView rest = bytes.subspan(contents.good);
-    if (rest.size() < kPrefix) break;  // torn
-    protocol::Reader reader(rest.first(kPrefix), "journal");
-    const std::size_t size = reader.U32();
+  const std::size_t size = RecordBytes();
+  // Less than a whole record at the end is torn; no length that the file states decides that.
+  while (bytes.size() - contents.good >= kPrefix + size) {
+    protocol::Reader reader(bytes.subspan(contents.good, kPrefix), "journal");
+    const std::size_t stated = reader.U32();
     const auto hash = reader.Array<32>();
-    if (size > kLargestRecord) {
-      return base::Fail(base::Code::kDataLoss,
-                        path.string() +
-                            ": damaged: restore it; without it this site must not "
-                            "join jobs that it took part in");
-    }
-    if (rest.size() - kPrefix < size) break;  // torn
-    const protocol::ByteView record = rest.subspan(kPrefix, size);
-    const bool last = rest.size() - kPrefix == size;
-    if (security::HashBytes(record) != hash) {
-      if (last) break;  // torn: the length was written, the bytes were not
-      return base::Fail(base::Code::kDataLoss,
-                        path.string() +
-                            ": damaged: restore it; without it this site must not "
-                            "join jobs that it took part in");
+    const protocol::ByteView record = bytes.subspan(contents.good + kPrefix, size);
+    if (stated != size || ChainedHash(contents.last, record) != hash) {
+      return Damaged(path, contents.records.size() + 1);
     }
     contents.records.emplace_back(record.begin(), record.end());
+    contents.last = hash;
     contents.good += kPrefix + size;
   }
   return contents;
+}
+
+// Also a folder or a file that was there with wider rights.
+base::Status MakePrivate(const std::filesystem::path& folder, const std::filesystem::path& path,
+                         int fd) {
+  if (::chmod(folder.c_str(), 0700) != 0 || ::fchmod(fd, 0600) != 0) {
+    return Failed(path, "cannot keep the state folder to its owner alone");
+  }
+  return {};
 }
 
 }  // namespace
@@ -76,9 +93,17 @@ base::Result<Journal> Journal::Open(const std::filesystem::path& folder) {
                           ": another site daemon uses this state folder: stop it, or "
                           "give each its own --state");
   }
+  CLOISTER_RETURN_IF_ERROR(MakePrivate(folder, path, fd));
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kLargestJournal));
   const protocol::ByteView bytes{reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
   CLOISTER_ASSIGN_OR_RETURN(Contents contents, Parse(bytes, path));
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) return Failed(path, "cannot read the journal's size");
+  if (static_cast<std::size_t>(status.st_size) != text.size()) {
+    return base::Fail(base::Code::kDataLoss,
+                      path.string() + ": only " + std::to_string(text.size()) + " of " +
+                          std::to_string(status.st_size) + " bytes were read: check the disk");
+  }
   if (contents.good < text.size()) {
     base::LogWarning(path.string() + ": cut off a record that a crash left unfinished");
     if (::ftruncate(fd, static_cast<off_t>(contents.good)) != 0) {
@@ -90,22 +115,25 @@ base::Result<Journal> Journal::Open(const std::filesystem::path& folder) {
   if (directory >= 0) ::close(directory);
   if (!synced) return Failed(path, "cannot sync the journal");
   journal.records_ = std::move(contents.records);
+  journal.last_ = contents.last;
   return journal;
 }
 
 Journal::Journal(Journal&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       path_(std::move(other.path_)),
-      records_(std::move(other.records_)) {}
+      records_(std::move(other.records_)),
+      last_(other.last_) {}
 
 Journal::~Journal() {
   if (fd_ >= 0) ::close(fd_);
 }
 
 base::Status Journal::Append(const protocol::Bytes& record) {
+  CLOISTER_CHECK(record.size() == RecordBytes());
+  const security::Sha256Digest hash = ChainedHash(last_, record);
   protocol::Writer writer;
-  writer.U32(static_cast<std::uint32_t>(record.size())).Fixed(security::HashBytes(record));
-  writer.Fixed(record);
+  writer.U32(static_cast<std::uint32_t>(record.size())).Fixed(hash).Fixed(record);
   const protocol::Bytes& bytes = writer.bytes();
   const off_t end = ::lseek(fd_, 0, SEEK_END);
   std::size_t written = 0;
@@ -123,6 +151,7 @@ base::Status Journal::Append(const protocol::Bytes& record) {
     return failed;
   }
   records_.push_back(record);
+  last_ = hash;
   return {};
 }
 

@@ -6,12 +6,15 @@
 #include "base/result.h"
 #include "federation/protocol/durable.h"
 #include "federation/protocol/encoding.h"
+#include "security/primitives.h"
 
 namespace cloister::federation::site {
 
-// A site's signed choices, appended and fsynced before they are sent (choices.journal, mode 0600):
-// for each record its length (u32, little-endian), its SHA-256, its bytes. A torn last record, left
-// by a crash before its choice was sent, is cut off; any other damage is kDataLoss. Locked while
+// A site's signed choices, appended and fsynced before they are sent (choices.journal, mode 0600,
+// in a folder of mode 0700). Every record has one size: its length (u32, little-endian), its hash,
+// its bytes. The hash is SHA-256 over the hash before it (zeros for the first), length and bytes,
+// so that no record can be changed, taken out or reordered. A tail shorter than a record, left by a
+// crash before its choice was sent, is cut off; anything else is damage: kDataLoss. Locked while
 // open, so that one daemon at a time uses a state folder. Not thread-safe.
 class Journal {
  public:
@@ -32,6 +35,7 @@ class Journal {
   int fd_;
   std::filesystem::path path_;
   std::vector<protocol::Bytes> records_;
+  security::Sha256Digest last_{};  // the last record's hash
 };
 
 }  // namespace cloister::federation::site

@@ -1,6 +1,5 @@
 #include "federation/site/participation.h"
 
-#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -28,6 +27,22 @@ base::Result<protocol::SiteIndex> IndexOf(const job::Job& job, const Options& op
       "the job does not name site " + options.files.name + ": ask its submitter to add it");
 }
 
+// From one round's announcement to the next, also for a site that missed the beginning of one.
+std::int64_t WholeRound(const job::Job& job) {
+  const job::Timeouts& timeouts = job.timeouts;
+  return timeouts.gather + timeouts.advertise + timeouts.share + timeouts.upload + timeouts.commit +
+         timeouts.reveal;
+}
+
+// What ledger and data refuse is the site's own affair: not told as a veto, which goes to others.
+template <typename T>
+base::Result<T> OwnAffair(base::Result<T> answer) {
+  if (!answer && answer.error().code == base::Code::kPermissionDenied) {
+    return base::Fail(base::Code::kResourceExhausted, answer.error().message);
+  }
+  return answer;
+}
+
 nlohmann::json NullForInfinity(double value) {
   return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json();
 }
@@ -44,46 +59,51 @@ base::Status RecordUpdate(const std::filesystem::path& folder, std::uint64_t rou
                          base::AtomicFile::kPrivateMode);
 }
 
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
 }  // namespace
 
 base::Status Participation::Run(rpc::SiteStream& stream, Inbox& inbox) {
-  CLOISTER_ASSIGN_OR_RETURN(const auto offer, inbox.Expect<job::SignedJob>("a job"));
+  CLOISTER_ASSIGN_OR_RETURN(const auto offer,
+                            inbox.Expect<job::SignedJob>("a job", Inbox::kForever));
   CLOISTER_RETURN_IF_ERROR(Accept(offer, stream));
   for (;;) {
-    CLOISTER_ASSIGN_OR_RETURN(const auto round, inbox.Expect<rpc::Round>("a round"));
+    CLOISTER_ASSIGN_OR_RETURN(const auto round,
+                              inbox.Expect<rpc::Round>("a round", WholeRound(job_)));
     // The coordinator begins the next round, or ends, when the sum of the last one is settled.
-    if (rounds_ > 0) base::LogInfo("round " + std::to_string(rounds_) + ": done");
-    if (!round.last) {
-      CLOISTER_RETURN_IF_ERROR(RunRound(round, stream, inbox));
-      continue;
-    }
-    CLOISTER_ASSIGN_OR_RETURN(const protocol::Bytes bytes,
-                              Round::ReceiveParameters(inbox, round, terms_->words));
-    CLOISTER_ASSIGN_OR_RETURN(result_, job::DecodeParameters(bytes, terms_->words));
-    return inbox.ExpectEnd();
+    if (last_round_ > 0) base::LogInfo("round " + std::to_string(last_round_) + ": done");
+    if (round.last) return TakeResult(round, inbox);
+    CLOISTER_RETURN_IF_ERROR(RunRound(round, stream, inbox));
   }
+}
+
+base::Status Participation::TakeResult(const rpc::Round& last, Inbox& inbox) {
+  if (last.round != static_cast<std::uint64_t>(job_.rounds)) {
+    return base::Fail(base::Code::kDataLoss, "the coordinator ends job " + job_.name +
+                                                 " after round " + std::to_string(last.round) +
+                                                 " of " + std::to_string(job_.rounds) +
+                                                 ": ask its operator");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(
+      const protocol::Bytes bytes,
+      Round::ReceiveParameters(inbox, last, terms_->words, job_.timeouts.advertise));
+  CLOISTER_ASSIGN_OR_RETURN(result_, job::DecodeParameters(bytes, terms_->words));
+  return inbox.ExpectEnd(job_.timeouts.reveal);
 }
 
 base::Status Participation::Accept(const job::SignedJob& offer, rpc::SiteStream& stream) {
   CLOISTER_ASSIGN_OR_RETURN(job_, job::Verify(offer));
   base::LogInfo("job " + job_.name + " (" + security::Hex(job::Hash(job_)) + ") is offered");
   CLOISTER_ASSIGN_OR_RETURN(self_, IndexOf(job_, options_));
-  CLOISTER_RETURN_IF_ERROR(CheckJob(options_.policy, offer, job_));
+  CLOISTER_RETURN_IF_ERROR(Veto(CheckJob(options_.policy, offer, job_)));
   CLOISTER_RETURN_IF_ERROR(StartWorker());
   rpc::Accepted accepted;
   accepted.job = terms_->job;
   accepted.parameters = terms_->words;
   return stream.Send(accepted);
+}
+
+base::Status Participation::Veto(base::Status checked) {
+  vetoed_ = !checked && checked.error().code == base::Code::kPermissionDenied;
+  return checked;
 }
 
 base::Status Participation::StartWorker() {
@@ -94,21 +114,16 @@ base::Status Participation::StartWorker() {
     if (interrupted_) worker_->Interrupt();
   }
   auto answer = worker_->Open(OpenMessage());
-  // What the ledger refuses is the site's own affair: not told as a veto, which goes to others.
-  if (!answer && answer.error().code == base::Code::kPermissionDenied) {
-    return base::Fail(base::Code::kResourceExhausted, answer.error().message);
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const worker::Opened opened, std::move(answer));
+  CLOISTER_ASSIGN_OR_RETURN(const worker::Opened opened, OwnAffair(std::move(answer)));
   CLOISTER_RETURN_IF_ERROR(job::ValidateFor(job_, opened.parameters));
-  CLOISTER_RETURN_IF_ERROR(CheckEpsilon(options_.policy, job_, opened.parameters));
+  CLOISTER_RETURN_IF_ERROR(Veto(CheckEpsilon(options_.policy, job_, opened.parameters)));
+  privacy_ = {opened.epsilon, opened.epsilon_own_noise};
   terms_ = std::make_shared<const protocol::Terms>(job::TermsOf(job_, opened.parameters));
   CLOISTER_RETURN_IF_ERROR(protocol::Validate(*terms_));
   // An adapter of zeros changes nothing: this is the base model's loss.
-  const Stopwatch watch;
   base::LogInfo("evaluating the base model on held-out rows");
   const std::vector<float> zeros(static_cast<std::size_t>(opened.parameters));
   CLOISTER_ASSIGN_OR_RETURN(before_, worker_->Evaluate(zeros));
-  seconds_["evaluate"] += watch.seconds();
   return {};
 }
 
@@ -146,7 +161,7 @@ worker::Open Participation::OpenMessage() const {
 
 base::Status Participation::RunRound(const rpc::Round& round, rpc::SiteStream& stream,
                                      Inbox& inbox) {
-  if (round.round <= rounds_ || round.round > static_cast<std::uint64_t>(job_.rounds)) {
+  if (round.round <= last_round_ || round.round > static_cast<std::uint64_t>(job_.rounds)) {
     return base::Fail(
         base::Code::kDataLoss,
         "the coordinator begins round " + std::to_string(round.round) + ", which is not due");
@@ -161,12 +176,11 @@ base::Status Participation::RunRound(const rpc::Round& round, rpc::SiteStream& s
   std::error_code ignored;  // writing tells
   std::filesystem::create_directories(environment.outbox, ignored);
   std::filesystem::permissions(environment.outbox, std::filesystem::perms::owner_all, ignored);
-  Round run(environment, round);
-  const base::Status status = run.Run();
-  for (const auto& [phase, seconds] : run.phase_seconds()) seconds_[phase] += seconds;
+  last_round_ = round.round;
+  const base::Status status = Round(environment, round).Run();
   std::filesystem::remove_all(environment.outbox, ignored);
   if (!status) return status;
-  rounds_ = round.round;
+  ++rounds_taken_;
   return {};
 }
 
@@ -175,7 +189,7 @@ base::Result<std::vector<std::int64_t>> Participation::Train(std::uint64_t round
                                                              std::span<const float> parameters) {
   const worker::Train request{static_cast<std::int64_t>(round), static_cast<std::int64_t>(attempt)};
   CLOISTER_ASSIGN_OR_RETURN(WorkerChannel::NoisedUpdate update,
-                            worker_->Train(request, parameters));
+                            OwnAffair(worker_->Train(request, parameters)));
   privacy_ = update.privacy;
   if (options_.record_updates) {
     CLOISTER_RETURN_IF_ERROR(RecordUpdate(*options_.record_updates, round, update.values));
@@ -184,15 +198,14 @@ base::Result<std::vector<std::int64_t>> Participation::Train(std::uint64_t round
 }
 
 base::Result<nlohmann::ordered_json> Participation::Report(const rpc::SiteStream& stream) {
-  const Stopwatch watch;
   base::LogInfo("evaluating the result on held-out rows");
   CLOISTER_ASSIGN_OR_RETURN(const worker::Evaluated after, worker_->Evaluate(result_));
-  seconds_["evaluate"] += watch.seconds();
   nlohmann::ordered_json report;
   report["site"] = options_.files.name;
   report["job"] = security::Hex(terms_->job);
   report["name"] = job_.name;
-  report["rounds"] = rounds_;
+  report["rounds"] = rounds_taken_;  // of this process; ε is the ledger's, of every process
+  report["rounds_of_job"] = job_.rounds;
   report["loss_before"] = before_.loss;
   report["loss_after"] = after.loss;
   report["evaluation_rows"] = after.rows;
@@ -202,7 +215,6 @@ base::Result<nlohmann::ordered_json> Participation::Report(const rpc::SiteStream
   report["colluders"] = job_.colluders;
   report["bytes_sent"] = stream.bytes_sent();
   report["bytes_received"] = stream.bytes_received();
-  report["phase_seconds"] = seconds_;
   CLOISTER_RETURN_IF_ERROR(base::WriteFile(options_.state / "report.json", report.dump(2) + "\n",
                                            base::AtomicFile::kPrivateMode));
   return report;

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <map>
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -28,12 +27,17 @@ class Participation {
   // After Run: the held-out loss of the result, then the report, also on disk.
   base::Result<nlohmann::ordered_json> Report(const rpc::SiteStream& stream);
 
+  // After Run: its error is what the policy does not allow.
+  bool vetoed() const { return vetoed_; }
+
   // Makes a waiting worker call return. From any thread.
   void Interrupt();
 
  private:
   base::Status Accept(const job::SignedJob& offer, rpc::SiteStream& stream);
   base::Status StartWorker();
+  base::Status Veto(base::Status checked);
+  base::Status TakeResult(const rpc::Round& last, Inbox& inbox);
   worker::Open OpenMessage() const;
   base::Status RunRound(const rpc::Round& round, rpc::SiteStream& stream, Inbox& inbox);
   base::Result<std::vector<std::int64_t>> Train(std::uint64_t round, std::uint64_t attempt,
@@ -47,11 +51,12 @@ class Participation {
   std::mutex worker_mutex_;  // over the pointer, for Interrupt
   std::unique_ptr<WorkerChannel> worker_;
   bool interrupted_ = false;
+  bool vetoed_ = false;
   worker::Evaluated before_;
   worker::Update privacy_;
   std::vector<float> result_;
-  std::uint64_t rounds_ = 0;
-  std::map<std::string, double> seconds_;
+  std::uint64_t last_round_ = 0;    // the last that this process began
+  std::uint64_t rounds_taken_ = 0;  // of those, how many to the end
 };
 
 }  // namespace cloister::federation::site

@@ -28,9 +28,9 @@ std::vector<security::Ed25519PublicKey> ReadKeys(const job::YamlMap& map, const 
   return keys;
 }
 
-tl::unexpected<base::Error> Veto(const Policy& policy, const std::string& reason) {
-  return base::Fail(base::Code::kPermissionDenied,
-                    "refused by policy " + policy.path + ": " + reason);
+// Told to the coordinator and, by it, to others: nothing of this host, such as a path, is in it.
+tl::unexpected<base::Error> Veto(const std::string& reason) {
+  return base::Fail(base::Code::kPermissionDenied, "refused by the site's policy: " + reason);
 }
 
 bool Holds(const std::vector<security::Ed25519PublicKey>& keys,
@@ -72,29 +72,28 @@ base::Result<Policy> ReadPolicy(const std::string& path) {
 
 base::Status CheckJob(const Policy& policy, const job::SignedJob& signed_job, const job::Job& job) {
   if (!Holds(policy.submitters, signed_job.submitter)) {
-    return Veto(policy,
-                "submitter " + security::Hex(signed_job.submitter) + " is not among submitters");
+    return Veto("submitter " + security::Hex(signed_job.submitter) + " is not among submitters");
   }
   if (std::find(policy.models.begin(), policy.models.end(), job.model_sha256) ==
       policy.models.end()) {
-    return Veto(policy, "model " + job.model_sha256 + " is not among models");
+    return Veto("model " + job.model_sha256 + " is not among models");
   }
   for (const job::JobSite& site : job.sites) {
     if (!Holds(policy.peers, site.identity)) {
-      return Veto(policy, "site " + site.name + "'s identity key is not among peers");
+      return Veto("site " + site.name + "'s identity key is not among peers");
     }
   }
   const std::int64_t smallest = protocol::SmallestCohort(job::ParametersOf(job));
   if (smallest < policy.minimum_cohort) {
-    return Veto(policy, "the job sums as few as " + std::to_string(smallest) +
-                            " sites, below minimum_cohort");
+    return Veto("the job sums as few as " + std::to_string(smallest) +
+                " sites, below minimum_cohort");
   }
   if (job.colluders < policy.colluders) {
-    return Veto(policy, "the job reckons with " + std::to_string(job.colluders) +
-                            " colluding sites, below colluders");
+    return Veto("the job reckons with " + std::to_string(job.colluders) +
+                " colluding sites, below colluders");
   }
   if (job.privacy.delta > policy.budget_delta) {
-    return Veto(policy, "the job's delta is above budget.delta");
+    return Veto("the job's delta is above budget.delta");
   }
   return {};
 }
@@ -102,13 +101,11 @@ base::Status CheckJob(const Policy& policy, const job::SignedJob& signed_job, co
 base::Status CheckEpsilon(const Policy& policy, const job::Job& job, std::int64_t parameters) {
   CLOISTER_ASSIGN_OR_RETURN(const job::JobPrivacy privacy, job::PrivacyOf(job, parameters));
   if (!(privacy.epsilon <= policy.epsilon_per_job)) {
-    return Veto(policy,
-                "the job's ε is " + std::to_string(privacy.epsilon) + ", above epsilon_per_job");
+    return Veto("the job's ε is " + std::to_string(privacy.epsilon) + ", above epsilon_per_job");
   }
   if (policy.epsilon_alone_per_job && !(privacy.epsilon_alone <= *policy.epsilon_alone_per_job)) {
-    return Veto(policy, "the job's ε with this site's noise alone is " +
-                            std::to_string(privacy.epsilon_alone) +
-                            ", above epsilon_alone_per_job");
+    return Veto("the job's ε with this site's noise alone is " +
+                std::to_string(privacy.epsilon_alone) + ", above epsilon_alone_per_job");
   }
   return {};
 }

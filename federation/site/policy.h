@@ -32,8 +32,8 @@ struct Policy {
 // budget{epsilon, delta}. kInvalidArgument with every wrong key and value.
 base::Result<Policy> ReadPolicy(const std::string& path);
 
-// kPermissionDenied with what the policy does not allow: submitter, model, peers, cohort,
-// colluders, δ, and ε for an adapter of `parameters` values.
+// kPermissionDenied with what the policy does not allow (no path is in it): submitter, model,
+// peers, cohort, colluders, δ, and ε for an adapter of `parameters` values.
 base::Status CheckJob(const Policy& policy, const job::SignedJob& signed_job, const job::Job& job);
 base::Status CheckEpsilon(const Policy& policy, const job::Job& job, std::int64_t parameters);
 

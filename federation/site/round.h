@@ -1,9 +1,7 @@
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -44,11 +42,12 @@ class Round {
       : environment_(environment), round_(round) {}
 
   base::Status Run();
-  const std::map<std::string, double>& phase_seconds() const { return seconds_; }
 
-  // The parameters that follow a Round message, checked against its size and hash.
+  // The parameters that follow a Round message, checked against its size and hash; each part must
+  // come within `seconds`.
   static base::Result<protocol::Bytes> ReceiveParameters(Inbox& inbox, const rpc::Round& round,
-                                                         std::uint64_t values);
+                                                         std::uint64_t values,
+                                                         std::int64_t seconds);
 
  private:
   base::Result<protocol::Shared> AdvertiseAndShare(const protocol::AttemptId& attempt);
@@ -58,14 +57,11 @@ class Round {
   base::Status CommitAndReveal(protocol::Masked masked);
   base::Status Send(const protocol::Bytes& message);
   base::Status Keep(const std::string& name, std::span<const std::uint8_t> bytes);
-  base::Result<protocol::Bytes> Await(const std::string& what);
-  void EndPhase(const std::string& name);
+  base::Result<protocol::Bytes> Await(const std::string& what, std::int64_t seconds);
 
   const RoundEnvironment& environment_;
   const rpc::Round round_;
   protocol::Bytes parameters_;
-  std::chrono::steady_clock::time_point phase_start_ = std::chrono::steady_clock::now();
-  std::map<std::string, double> seconds_;
 };
 
 }  // namespace cloister::federation::site

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "federation/rpc/client.h"
+#include "federation/site/cut_off.h"
 #include "federation/site/inbox.h"
 #include "federation/site/journal.h"
 #include "federation/site/participation.h"
@@ -31,7 +32,10 @@ rpc::End Goodbye(const base::Error& error) {
 // The error that a person should see: a worker that was interrupted because the coordinator ended
 // the job is a consequence, not the reason.
 base::Error Reason(const base::Error& error, const Inbox& inbox, const std::stop_token& stop) {
-  if (stop.stop_requested()) return {base::Code::kCancelled, "stopped by a signal"};
+  if (stop.stop_requested())
+    return {
+        base::Code::kCancelled,
+        "stopped by a signal before the job ended: start the site again to join its next round"};
   if (error.code == base::Code::kAborted) {
     if (const auto ended = inbox.ended()) return *ended;
   }
@@ -49,15 +53,25 @@ base::Result<nlohmann::ordered_json> TakePart(const Options& options, std::stop_
                    : rpc::SiteStream::Dial(options.coordinator, options.files, kPatience, stop));
   base::LogInfo("attending coordinator " + options.coordinator);
   const std::stop_callback interrupt(stop, [&] { participation.Interrupt(); });
-  Inbox inbox(*stream, [&] { participation.Interrupt(); });
+  Inbox inbox(
+      *stream, [&] { participation.Interrupt(); }, options.patience);
   const base::Status status = participation.Run(*stream, inbox);
   if (!status) {
     const base::Error reason = Reason(status.error(), inbox, stop);
-    stream->Leave(Goodbye(reason));
+    {
+      const CutOff cut_off(*stream, kGoodbye);
+      stream->Leave(Goodbye(reason));
+    }
     inbox.WaitForEnd(kGoodbye);
+    if (reason.code == base::Code::kPermissionDenied && participation.vetoed()) {
+      return base::Fail(reason.code, options.policy.path + ": " + reason.message);
+    }
     return tl::unexpected<base::Error>(reason);
   }
-  stream->Leave({});
+  {
+    const CutOff cut_off(*stream, kGoodbye);
+    stream->Leave({});
+  }
   return participation.Report(*stream);
 }
 

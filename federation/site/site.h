@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -32,6 +33,8 @@ struct Options {
   // when absent.
   std::optional<std::filesystem::path> record_updates;
   std::function<base::Result<std::unique_ptr<WorkerChannel>>()> start_worker;
+  // How long the coordinator may be silent beyond what the job's timeouts allow for.
+  std::chrono::seconds patience{60};
   // How to reach the coordinator; rpc::SiteStream::Dial when empty.
   std::function<base::Result<std::unique_ptr<rpc::SiteStream>>(std::stop_token)> dial;
 };
@@ -39,10 +42,11 @@ struct Options {
 // Takes part in one job, then ends: dials the coordinator, checks the job it is offered against the
 // policy, answers the rounds, evaluates the result on held-out rows, writes state/report.json and
 // returns it: loss_before, loss_after, evaluation_rows, epsilon, epsilon_alone, delta, colluders,
-// bytes_sent, bytes_received, phase_seconds. Losses never leave this host.
+// bytes_sent, bytes_received; ε as the ledger has it for the whole job. No time of a phase is among
+// it: how long training took depends on the secret draw. Losses never leave this host.
 // kPermissionDenied for a veto and where the job does not name this site; kResourceExhausted when
 // the data set's budget does not bear the job; kUnavailable when the coordinator is lost or ends
-// the job early; kCancelled when `stop` is requested.
+// the job early, kDeadlineExceeded when it falls silent; kCancelled when `stop` is requested.
 base::Result<nlohmann::ordered_json> TakePart(const Options& options, std::stop_token stop);
 
 }  // namespace cloister::federation::site

@@ -84,13 +84,23 @@ base::Result<Open> OpenFromJson(const nlohmann::json& json) {
 }
 
 nlohmann::json ToJson(const Opened& opened) {
-  return {{"type", "opened"}, {"parameters", opened.parameters}};
+  return {{"type", "opened"},
+          {"parameters", opened.parameters},
+          {"epsilon", NullForInfinity(opened.epsilon)},
+          {"epsilon_own_noise", NullForInfinity(opened.epsilon_own_noise)}};
 }
 
 base::Result<Opened> OpenedFromJson(const nlohmann::json& json) {
   JsonFields fields(json, "the worker's opened message");
   fields.Type("opened");
-  Opened opened{fields.Integer("parameters", 1, kMostParameters)};
+  Opened opened;
+  opened.parameters = fields.Integer("parameters", 1, kMostParameters);
+  if (json.is_object() && json.contains("epsilon")) {
+    opened.epsilon = fields.NumberOrInfinity("epsilon", 0);
+  }
+  if (json.is_object() && json.contains("epsilon_own_noise")) {
+    opened.epsilon_own_noise = fields.NumberOrInfinity("epsilon_own_noise", 0);
+  }
   CLOISTER_RETURN_IF_ERROR(fields.Finish());
   return opened;
 }

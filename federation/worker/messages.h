@@ -54,6 +54,9 @@ base::Result<Open> OpenFromJson(const nlohmann::json& json);
 
 struct Opened {
   std::int64_t parameters = 0;  // d
+  // What the ledger holds for this job already, as in Update; may be absent on the wire (zeros).
+  double epsilon = 0;
+  double epsilon_own_noise = 0;
 };
 nlohmann::json ToJson(const Opened& opened);
 base::Result<Opened> OpenedFromJson(const nlohmann::json& json);

@@ -30,8 +30,8 @@ struct Perplexity {
   double value() const;  // exp(nll_sum / tokens)
 };
 
-// Adds one chunk of `ids`: each id of the second half is scored given all before it, which is ids
-// n/2 + 1 … n - 1 from position 0 (llama-perplexity's rule: the first half is context alone).
+// Adds one chunk of `ids`: the ids at places n/2 + 1 … n - 1, counted from 0, are scored, each
+// given all before it. That is the second half without its first id (llama-perplexity's rule).
 // Errors: as Engine's.
 base::Status AddChunk(Engine& engine, std::span<const model::TokenId> ids, Perplexity& perplexity);
 

@@ -41,6 +41,17 @@ TEST(Command, UnknownCommandIsWrongUsage) {
   EXPECT_THAT(testing::internal::GetCapturedStderr(), testing::StartsWith("error: "));
 }
 
+TEST(Command, FirstWordOfAGroupListsItsCommands) {
+  std::vector<std::string> seen;
+  const std::vector<Command> commands = {Recording("model merge", seen), Recording("other", seen)};
+  testing::internal::CaptureStdout();
+  EXPECT_EQ(RunMain(commands, {"model", "--help"}), 0);
+  const std::string text = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(text, testing::HasSubstr("model merge"));
+  EXPECT_THAT(text, testing::Not(testing::HasSubstr("other")));
+  EXPECT_TRUE(seen.empty());
+}
+
 TEST(Command, ErrorIsOneLineWhateverTheMessageHolds) {
   const std::vector<Command> commands = {
       {"fail", "", [](std::span<const std::string>) -> base::Status {
@@ -52,14 +63,14 @@ TEST(Command, ErrorIsOneLineWhateverTheMessageHolds) {
 }
 
 TEST(Command, ExitStatusFollowsTheCode) {
-  for (const auto& [code, status] : std::vector<std::pair<base::Code, int>>{
-           {base::Code::kDataLoss, 1},
-           {base::Code::kNotFound, 1},
-           {base::Code::kUnavailable, 1},
-           {base::Code::kInvalidArgument, 2},
-           {base::Code::kUnimplemented, 2},
-           {base::Code::kPermissionDenied, 3},
-           {base::Code::kResourceExhausted, 3}}) {
+  for (const auto& [code, status] :
+       std::vector<std::pair<base::Code, int>>{{base::Code::kDataLoss, 1},
+                                               {base::Code::kNotFound, 1},
+                                               {base::Code::kUnavailable, 1},
+                                               {base::Code::kInvalidArgument, 2},
+                                               {base::Code::kUnimplemented, 2},
+                                               {base::Code::kPermissionDenied, 3},
+                                               {base::Code::kResourceExhausted, 3}}) {
     testing::internal::CaptureStderr();
     const std::vector<Command> commands = {Failing(code)};
     EXPECT_EQ(RunMain(commands, {"fail"}), status) << base::CodeName(code);
@@ -101,6 +112,15 @@ TEST(Flags, ValueStartingWithADashIsWrittenWithEquals) {
   const auto parsed = ParseNumber({"--number=-3"});
   ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
   EXPECT_EQ((**parsed)["number"].as<int>(), -3);
+}
+
+TEST(Flags, EmptyValueIsAValue) {
+  Flags flags{.usage = "cloister x --text T", .about = "About."};
+  flags.options.add_options()("text", boost::program_options::value<std::string>(), "T");
+  const std::vector<std::string> words = {"--text="};
+  const auto parsed = Parse(flags, words);
+  ASSERT_TRUE(parsed.has_value()) << parsed.error().message;
+  EXPECT_EQ((**parsed)["text"].as<std::string>(), "");
 }
 
 TEST(Flags, HelpPrintsUsageAndRunsNothing) {

@@ -186,6 +186,7 @@ double ExactNorm(const at::Tensor& left, const at::Tensor& right) {
 
 TEST(ExampleGradients, BoundHoldsWhereTokensNearlyCancel) {
   at::manual_seed(11);
+  std::printf("seed 11\n");
   int fp32_far_too_small = 0;
   for (int round = 0; round < 40; ++round) {
     const at::Tensor g = at::randn({1, 1, 6}), a = at::randn({1, 1, 40});
@@ -229,6 +230,7 @@ at::Tensor PoisonedSum(float poison, std::span<const std::int64_t> chosen) {
 }
 
 TEST(BookKeeping, NonFiniteExampleContributesZero) {
+  std::printf("seed 5\n");
   const std::vector<std::int64_t> all = {0, 1, 2}, others = {0, 2}, second = {1};
   for (const float poison : {NAN, INFINITY, -INFINITY}) {
     const at::Tensor sum = PoisonedSum(poison, all);

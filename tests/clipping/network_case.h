@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <cstdio>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -33,7 +34,8 @@ class NetworkCase {
         .first_layer = first_layer};
     weights_ = trainer::LoadWeights(*files, architecture_).value();
     network_ = std::make_unique<trainer::Network>(architecture_, weights_);
-    at::manual_seed(7);
+    at::manual_seed(kSeed);
+    std::printf("seed %d\n", kSeed);
     flat_ = at::randn({model::AdapterSize(model::AdapterLayout(config_, architecture_))}) * 0.1;
     view_ = trainer::MakeAdapterView(config_, architecture_, flat_);
     for (std::int64_t length : {9, 21, 14, 30, 5, 17}) examples_.push_back(RandomExample(length));
@@ -42,6 +44,11 @@ class NetworkCase {
   std::int64_t parameters() const { return flat_.numel(); }
   const std::vector<PathShape>& shapes() const { return view_.shapes; }
   std::size_t examples() const { return examples_.size(); }
+  const trainer::Example& example(std::size_t index) const { return examples_[index]; }
+  const model::LoraConfig& config() const { return config_; }
+  std::span<const float> values() const {
+    return {flat_.const_data_ptr<float>(), static_cast<std::size_t>(flat_.numel())};
+  }
 
   // One forward and one backward pass over the chosen examples under `observer`.
   void Run(std::span<const std::size_t> chosen, PathObserver& observer) const {
@@ -67,6 +74,8 @@ class NetworkCase {
   }
 
  private:
+  static constexpr int kSeed = 7;
+
   trainer::Example RandomExample(std::int64_t length) const {
     trainer::Example example;
     const at::Tensor ids = at::randint(architecture_.vocab_size, {length}, at::kLong);

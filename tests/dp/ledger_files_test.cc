@@ -99,6 +99,85 @@ TEST_F(LedgerTest, WithoutItsKeyALedgerIsNotOpened) {
   EXPECT_EQ(OpenError(), base::Code::kOk);
 }
 
+TEST_F(LedgerTest, WithoutItsLedgerAKeyIsNotUsed) {
+  { Register(*Open(), Units(0, 5)); }
+  fs::rename(path_, folder_ / "elsewhere");
+  const auto refused = Ledger::Open(path_);
+  ASSERT_FALSE(refused) << "a new ledger would be a fresh budget";
+  EXPECT_EQ(refused.error().code, base::Code::kDataLoss);
+  for (const std::string& named : {path_.string() + ",", path_.string() + ".key",
+                                   std::string("restore the ledger from a backup")}) {
+    EXPECT_NE(refused.error().message.find(named), std::string::npos) << refused.error().message;
+  }
+  EXPECT_FALSE(fs::exists(path_));
+  fs::rename(folder_ / "elsewhere", path_);
+  EXPECT_EQ(OpenError(), base::Code::kOk);
+  // Nor where its log alone is left.
+  fs::rename(path_, path_.string() + "-wal");
+  fs::remove(path_.string() + ".key");
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss);
+}
+
+// What a crash leaves on either side of the key.
+TEST_F(LedgerTest, AHalfMadeLedgerIsBegunAgainOrCompleted) {
+  const std::string fresh = path_.string() + ".new";
+  ASSERT_TRUE(base::WriteFile(fresh, "half a file"));
+  ASSERT_TRUE(base::WriteFile(fresh + "-journal", "its journal"));
+  EXPECT_EQ(OpenError(), base::Code::kOk);
+  EXPECT_FALSE(fs::exists(fresh));
+  EXPECT_FALSE(fs::exists(fresh + "-journal"));
+
+  const std::string key = *base::ReadFile(path_.string() + ".key");
+  fs::rename(path_, fresh);
+  EXPECT_EQ(OpenError(), base::Code::kOk);
+  EXPECT_FALSE(fs::exists(fresh));
+  EXPECT_EQ(*base::ReadFile(path_.string() + ".key"), key);
+}
+
+TEST_F(LedgerTest, AUsedLedgerIsNoHalfMadeOne) {
+  const std::string fresh = path_.string() + ".new";
+  { Open(); }
+  const std::string unused = *base::ReadFile(path_);
+  const std::string key = *base::ReadFile(path_.string() + ".key");
+  const auto with_fresh = [&](const std::string& bytes) {
+    EXPECT_TRUE(base::WriteFile(fresh, bytes));
+    const base::Code code = OpenError();
+    EXPECT_EQ(*base::ReadFile(code == base::Code::kOk ? path_ : fs::path(fresh)), bytes);
+    return code;
+  };
+  {
+    const auto ledger = Open();
+    const std::string id = Register(*ledger, Units(0, 5));
+    ASSERT_TRUE(ledger->Debit(id, SpendOf(1)));
+  }
+  const std::string used = *base::ReadFile(path_);
+  fs::remove(path_);
+  EXPECT_EQ(with_fresh(used), base::Code::kDataLoss);
+  EXPECT_EQ(with_fresh(""), base::Code::kDataLoss);
+  EXPECT_EQ(with_fresh(unused.substr(0, 4096)), base::Code::kDataLoss);
+  ASSERT_TRUE(base::WriteFile(path_.string() + ".key", std::string(32, 'k')));
+  EXPECT_EQ(with_fresh(unused), base::Code::kDataLoss) << "another ledger's key";
+  ASSERT_TRUE(base::WriteFile(path_.string() + ".key", key));
+  EXPECT_EQ(with_fresh(unused), base::Code::kOk);
+}
+
+// Killed anywhere on the way, a creation leaves what the next one can work with.
+TEST_F(LedgerTest, ACreationThatIsKilledDoesNotBlockTheNext) {
+  for (int i = 0; i < 9; ++i) {
+    path_ = folder_ / ("ledger" + std::to_string(i));
+    const pid_t child = ::fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      ::_exit(Ledger::Open(path_).has_value() ? 0 : 1);
+    }
+    ::usleep(useconds_t{500} << i);
+    ASSERT_EQ(::kill(child, SIGKILL), 0);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(OpenError(), base::Code::kOk) << i;
+  }
+}
+
 TEST_F(LedgerTest, AHostileRowIsAnError) {
   { Register(*Open(), Units(0, 5)); }
   sqlite3* database = nullptr;

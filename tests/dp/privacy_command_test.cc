@@ -153,6 +153,25 @@ TEST_F(PrivacyFiles, EventsAreComposed) {
   EXPECT_TRUE(found);
 }
 
+TEST_F(PrivacyFiles, ASigmaIsDividedByItsSensitivityAndAMultiplierIsNot) {
+  const auto epsilon = [&](const std::string& noise) {
+    const std::string path =
+        Write(R"([{"mechanism":"gaussian","sampling_rate":0.02,"steps":500,)" + noise + "}]");
+    return Print({"privacy", "epsilon", "--events", path, "--delta", "1e-5", "--accountant", "rdp"})
+        .at("epsilon")
+        .get<double>();
+  };
+  const double expected = epsilon(R"("noise_multiplier":1.25)");
+  for (const char* const same :
+       {R"("noise_multiplier":1.25,"sensitivity":1)", R"("noise_multiplier":1.25,"sensitivity":4)",
+        R"("noise_multiplier":1.25,"sensitivity":0.5)", R"("sigma":1.25)",
+        R"("sigma":5,"sensitivity":4)", R"("sigma":0.625,"sensitivity":0.5)",
+        R"("scale":5,"sensitivity":4)", R"("scale":1.25)"}) {
+    EXPECT_EQ(epsilon(same), expected) << same;
+  }
+  EXPECT_GT(epsilon(R"("sigma":1.25,"sensitivity":2)"), 1.5 * expected);
+}
+
 TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   const auto refused = [&](const std::string& text, int status, const std::string& named) {
     const std::string path = Write(text);
@@ -179,7 +198,15 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused(row(good + R"(,"steps":1e300)"), 1, "steps");
   refused(row(good + R"(,"steps":-1)"), 1, "steps");
   refused(row(good + R"(,"steps":"1")"), 1, "steps");
-  refused(row(good + R"(,"steps":1,"sensitivity":2)"), 1, "sensitivity");
+  for (const char* const sensitivity : {"0", "-1", "\"1\"", "null"}) {
+    refused(row(good + R"(,"steps":1,"sensitivity":)" + sensitivity), 1, "sensitivity");
+  }
+  refused(row(good + R"(,"steps":1,"sigma":2)"), 1, "noise_multiplier and sigma");
+  const std::string without = R"("mechanism":"gaussian","sampling_rate":0.1,"steps":1)";
+  refused(row(without), 1, "noise_multiplier");
+  refused(row(without + R"(,"sigma":1,"scale":1)"), 1, "sigma and scale");
+  refused(row(without + R"(,"sigma":-1)"), 1, "sigma");
+  refused(row(without + R"(,"sigma":1e-300,"sensitivity":1e300)"), 1, "noise_multiplier");
   refused(row(good + R"(,"steps":1,"noise":2)"), 1, "noise");
   refused(row(R"("mechanism":"gaussian","noise_multiplier":0,"sampling_rate":0.1,"steps":1)"), 1,
           "noise_multiplier");
@@ -232,7 +259,15 @@ TEST_F(PrivacyFiles, LedgerPrintsARowASpend) {
   const Outcome text = RunCloister({"privacy", "ledger", "--ledger", path});
   EXPECT_EQ(text.status, 0) << text.error;
   EXPECT_NE(text.out.find("round 4.1"), std::string::npos) << text.out;
-  EXPECT_NE(text.out.find("epsilon"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("used so far epsilon"), std::string::npos) << text.out;
+}
+
+TEST(PrivacyAudit, SaysThatItIsNotBuilt) {
+  const std::string text = "privacy audit is not built yet";
+  ExpectRefused({"privacy", "audit", "--config", "recipe.yaml"}, 2, text);
+  ExpectRefused({"privacy", "audit"}, 2, text);
+  const Outcome list = RunCloister({"--help"});
+  EXPECT_NE(list.out.find(text), std::string::npos) << list.out;
 }
 
 TEST(PrivacyHelp, EveryCommandHasOne) {

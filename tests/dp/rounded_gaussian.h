@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iostream>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,9 @@
 
 namespace cloister::dp {
 
+// Says its seed, so that a test's output is enough to draw the same again.
 inline security::AesCtrStream StreamOfSeed(std::uint8_t seed) {
+  std::cout << "seed " << int{seed} << "\n";
   security::SecretBytes key(32);
   key.mutable_bytes()[0] = seed;
   return security::AesCtrStream::FromKey(key);

@@ -90,7 +90,8 @@ class Commands(unittest.TestCase):
     def coordinator(self):
         process = subprocess.Popen(
             [CLOISTER, "federation", "coordinator", "--listen", "127.0.0.1:0", "--certificates",
-             "certificates/coordinator", "--model", "model", "--state", "coordinator",
+             "certificates/coordinator", "--submitters",
+             "certificates/submitter/identity-public.pem", "--model", "model", "--state", "coordinator",
              "--output", "adapter", "--json"],
             cwd=self.root, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.processes.append(process)
@@ -132,6 +133,28 @@ class Commands(unittest.TestCase):
         policy = (self.root / "policy.yaml").read_text().replace("peers:", "peer:")
         (self.root / "policy.yaml").write_text(policy)
         self.fails(2, "'peers'", *self.site("north", "127.0.0.1:1"))
+
+    def test_coordinator_needs_submitters_and_a_real_port(self):
+        words = ["coordinator", "--certificates", "certificates/coordinator", "--model", "model",
+                 "--state", "coordinator", "--output", "adapter", "--listen"]
+        self.fails(2, "submitters", *words, "127.0.0.1:0")
+        self.fails(2, "65535", *words, "127.0.0.1:99999", "--submitters",
+                   "certificates/submitter/identity-public.pem")
+
+    def test_planned_commands_say_so(self):
+        for command in ("status", "simulate", "approve"):
+            self.fails(2, "is not built yet", command)
+
+    def test_a_strangers_handshake_leaves_no_lines_of_the_library(self):
+        process, address = self.coordinator()
+        self.ok("ca", "init", "--directory", "other")
+        self.ok("ca", "issue", "--directory", "other", "--name", "north", "--role", "site",
+                "--output", "certificates/impostor")
+        result = self.run_(*self.site("north", address, certificates="certificates/impostor"))
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertNotIn(".cc:", result.stderr)
+        process.send_signal(signal.SIGTERM)
+        self.assertNotIn(".cc:", process.communicate(timeout=30)[1])
 
     def test_refusals_have_their_exit_codes(self):
         process, address = self.coordinator()

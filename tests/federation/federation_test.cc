@@ -55,6 +55,7 @@ TEST(Federation, EveryoneStaysAndTheSumIsThePlainSum) {
     EXPECT_EQ(result->at("epsilon"), 0.5);
     EXPECT_EQ(result->at("epsilon_alone"), 0.9);
     EXPECT_GT(result->at("bytes_sent"), 0);
+    EXPECT_FALSE(result->contains("phase_seconds"));  // training's time depends on the draw
     EXPECT_EQ(report->at("bytes_received").at(federation.parties.NameOf(site)).get<int>() > 0,
               true);
   }
@@ -168,6 +169,52 @@ INSTANTIATE_TEST_SUITE_P(EveryPhase, LosingTwoSites,
                                            Break{"Commit", 5, 0}, Break{"Reveal", 6, 0}),
                          [](const auto& info) { return info.param.where; });
 
+// Sends an upload in halves, each of them well formed.
+class HalvingStream final : public rpc::SiteStream {
+ public:
+  explicit HalvingStream(std::unique_ptr<rpc::SiteStream> stream) : stream_(std::move(stream)) {}
+  base::Status Send(const rpc::SiteMessage& message) override {
+    const auto* protocol = std::get_if<rpc::Protocol>(&message);
+    if (protocol == nullptr) return stream_->Send(message);
+    auto chunk = protocol::DecodeUploadChunk(protocol->bytes);
+    if (!chunk) return stream_->Send(message);
+    chunk->bytes.resize(chunk->bytes.size() / 2);
+    chunk->sha256 = security::HashBytes(chunk->bytes);
+    return stream_->Send(rpc::Protocol{protocol::Encode(*chunk)});
+  }
+  base::Result<rpc::CoordinatorMessage> Receive() override { return stream_->Receive(); }
+  void Leave(const rpc::End& end) override { stream_->Leave(end); }
+  void Cancel() override { stream_->Cancel(); }
+  std::uint64_t bytes_sent() const override { return stream_->bytes_sent(); }
+  std::uint64_t bytes_received() const override { return stream_->bytes_received(); }
+
+ private:
+  std::unique_ptr<rpc::SiteStream> stream_;
+};
+
+TEST(Federation, ASiteThatUploadsInCrumbsIsPutOut) {
+  Federation federation(4, 1);
+  federation.StartCoordinator();
+  federation.StartSites(0, 3);
+  federation.StartSite(3, [](site::Options& options) {
+    options.dial =
+        [options](std::stop_token stop) -> base::Result<std::unique_ptr<rpc::SiteStream>> {
+      CLOISTER_ASSIGN_OR_RETURN(
+          auto stream,
+          rpc::SiteStream::Dial(options.coordinator, options.files, std::chrono::seconds(5), stop));
+      return std::make_unique<HalvingStream>(std::move(stream));
+    };
+  });
+  ASSERT_TRUE(federation.Submit());
+  const auto report = federation.CoordinatorResult();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(SurvivorsOf(*report, 1), SizeIs(3));
+  const auto result = federation.SiteResult(3);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, base::Code::kUnavailable);
+  EXPECT_THAT(result.error().message, HasSubstr("chunks"));
+}
+
 TEST(Federation, ASecondLossInALaterRoundStopsTheJob) {
   Federation federation(4, 3);
   federation.StartCoordinator();
@@ -179,6 +226,8 @@ TEST(Federation, ASecondLossInALaterRoundStopsTheJob) {
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().code, base::Code::kUnavailable);
   EXPECT_THAT(report.error().message, HasSubstr("round 2"));
+  EXPECT_THAT(report.error().message,
+              HasSubstr("2 of 4 sites are lost (site-2, site-3), at least 3 must upload"));
   EXPECT_FALSE(federation.RecordedSum(1).empty());
   EXPECT_TRUE(federation.RecordedSum(2).empty());
 }

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <future>
 #include <string>
 
@@ -135,37 +136,166 @@ TEST(Refusal, AForgedJobIsRefusedAtSubmission) {
   EXPECT_EQ(terms.error().code, base::Code::kUnauthenticated);
 }
 
-// The coordinator is not trusted: a site checks the signature for itself.
-TEST(Refusal, AForgedJobIsRefusedByASite) {
-  const Authority authority;
-  Parties parties(4, 1);
-  TemporaryFolder folder;
-  const auto server = rpc::Server::Start("127.0.0.1:0", authority.Coordinator()).value();
-  site::Options options;
-  options.coordinator = server->address();
-  options.files = authority.Site("site-0");
-  options.identity = parties.identities[0];
-  options.policy = parties.PolicyAllowing();
-  options.state = folder.path();
-  bool started = false;
-  options.start_worker = [&]() -> base::Result<std::unique_ptr<site::WorkerChannel>> {
-    started = true;
-    return base::Fail(base::Code::kInternal, "must not start");
+TEST(Refusal, AJobOfAnUnknownSubmitterIsRefusedAtSubmission) {
+  Federation federation(4, 1);
+  federation.StartCoordinator();
+  const security::Ed25519KeyPair other = security::GenerateEd25519();
+  const auto refused = federation.Submit(job::Sign(federation.parties.job, other));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kPermissionDenied);
+  EXPECT_THAT(refused.error().message, HasSubstr("--submitters"));
+  EXPECT_THAT(refused.error().message, HasSubstr(security::Hex(other.public_key)));
+}
+
+TEST(Refusal, AnAdapterAboveTheCoordinatorsCap) {
+  Federation federation(4, 1);  // 80 values
+  federation.change_coordinator = [](coordinator::Options& options) {
+    options.max_parameters = 79;
   };
-  std::future<Federation::Report> result =
-      std::async(std::launch::async, [&] { return site::TakePart(options, {}); });
-  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  const auto event = server->Next(soon, {});
-  ASSERT_TRUE(event);
-  const auto attended = std::get<rpc::Attended>(*event);
-  EXPECT_EQ(attended.site, "site-0");
-  job::SignedJob forged = job::Sign(parties.job, security::GenerateEd25519());
-  forged.submitter = parties.submitter.public_key;
-  server->Send(attended.connection, forged);
-  const auto report = result.get();
+  federation.StartCoordinator();
+  const auto refused = federation.Submit();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kInvalidArgument);
+  EXPECT_THAT(refused.error().message, HasSubstr("80 values"));
+}
+
+TEST(Refusal, AJobWhoseFolderIsThereAlready) {
+  Federation federation(4, 1);
+  federation.change_coordinator = [](coordinator::Options& options) {
+    options.folder_per_job = true;
+  };
+  std::filesystem::create_directories(federation.output() / federation.parties.job.name);
+  federation.StartCoordinator();
+  const auto refused = federation.Submit();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kAlreadyExists);
+}
+
+TEST(Refusal, AJobWhileAnotherRuns) {
+  Federation federation(4, 1);
+  federation.StartCoordinator();
+  ASSERT_TRUE(federation.Submit());
+  federation.parties.job.name = "second";
+  const auto refused = federation.Submit();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message, HasSubstr("another job is running"));
+}
+
+// The coordinator is not trusted: what one that follows a script of its own gets from a site.
+class HostileCoordinator : public ::testing::Test {
+ protected:
+  void Start() {
+    options_.coordinator = server_->address();
+    options_.files = authority_.Site("site-0");
+    options_.identity = parties_.identities[0];
+    options_.state = folder_.path();
+    options_.patience = std::chrono::seconds(0);
+    options_.start_worker = [this]() -> base::Result<std::unique_ptr<site::WorkerChannel>> {
+      worker_started_ = true;
+      return std::make_unique<FakeWorker>("site-0", 80, updates_, FakeWorker::Hook{});
+    };
+    result_ = std::async(std::launch::async, [this] { return site::TakePart(options_, {}); });
+    connection_ = std::get<rpc::Attended>(Next()).connection;
+  }
+
+  rpc::Event Next() {
+    const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    return server_->Next(soon, {}).value();
+  }
+
+  // Until the site has accepted.
+  void Offer() {
+    server_->Send(connection_, job::Sign(parties_.job, parties_.submitter));
+    const rpc::Event event = Next();
+    ASSERT_TRUE(std::holds_alternative<rpc::Accepted>(std::get<rpc::Received>(event).message));
+  }
+
+  const Authority authority_;
+  Parties parties_{4, 2};
+  TemporaryFolder folder_;
+  std::unique_ptr<rpc::Server> server_ =
+      rpc::Server::Start("127.0.0.1:0", authority_.Coordinator()).value();
+  PlainUpdates updates_;
+  site::Options options_{.policy = parties_.PolicyAllowing()};
+  bool worker_started_ = false;
+  rpc::ConnectionId connection_ = 0;
+  std::future<Federation::Report> result_;
+};
+
+TEST_F(HostileCoordinator, AForgedJobIsRefusedByASite) {
+  Start();
+  job::SignedJob forged = job::Sign(parties_.job, security::GenerateEd25519());
+  forged.submitter = parties_.submitter.public_key;
+  server_->Send(connection_, forged);
+  const auto report = result_.get();
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().code, base::Code::kUnauthenticated);
-  EXPECT_FALSE(started);
+  EXPECT_FALSE(worker_started_);
+}
+
+TEST_F(HostileCoordinator, AnEndBeforeTheLastRoundIsNoResult) {
+  Start();
+  Offer();
+  server_->Send(connection_, rpc::Round{1, 1, 320, {}, true});
+  const auto report = result_.get();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, base::Code::kDataLoss);
+  EXPECT_THAT(report.error().message, HasSubstr("after round 1 of 2"));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "report.json"));
+}
+
+TEST_F(HostileCoordinator, SilenceEndsTheJob) {
+  parties_.job.timeouts = {1, 1, 1, 1, 1, 1};
+  Start();
+  Offer();
+  server_->Send(connection_, rpc::Round{1, 1, 320, {}, false});
+  const auto report = result_.get();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, base::Code::kDeadlineExceeded);
+  EXPECT_THAT(report.error().message, HasSubstr("for 1 s, awaited: the round's parameters"));
+}
+
+TEST_F(HostileCoordinator, ARefusalAfterTheOfferIsNoVeto) {
+  Start();
+  Offer();
+  server_->Close(connection_, {base::Code::kPermissionDenied, "go away"});
+  const auto report = result_.get();
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, base::Code::kUnavailable);
+}
+
+TEST_F(HostileCoordinator, AVetoTellsNoPath) {
+  options_.policy.path = "/home/owner/policy.yaml";
+  options_.policy.colluders = 2;
+  Start();
+  server_->Send(connection_, job::Sign(parties_.job, parties_.submitter));
+  const rpc::Event event = Next();
+  const auto* end = std::get_if<rpc::End>(&std::get<rpc::Received>(event).message);
+  ASSERT_NE(end, nullptr);
+  EXPECT_EQ(end->code, base::Code::kPermissionDenied);
+  EXPECT_THAT(end->message, HasSubstr("colluders"));
+  EXPECT_EQ(end->message.find("owner"), std::string::npos) << end->message;
+  server_->Close(connection_, {});
+  const auto report = result_.get();
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().message, HasSubstr(options_.policy.path));
+}
+
+// A process that starts late says the ε of those before it.
+TEST_F(HostileCoordinator, EpsilonIsTheLedgersNotThisProcesses) {
+  Start();
+  Offer();
+  const std::vector<std::uint8_t> zeros(320);
+  server_->Send(connection_, rpc::Round{2, 1, 320, security::HashBytes(zeros), true});
+  server_->Send(connection_, rpc::ParameterChunk{0, zeros});
+  server_->Close(connection_, {});
+  const auto report = result_.get();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->at("rounds"), 0);
+  EXPECT_EQ(report->at("rounds_of_job"), 2);
+  EXPECT_EQ(report->at("epsilon"), 0.25);
+  EXPECT_EQ(report->at("epsilon_alone"), 0.75);
 }
 
 TEST(Refusal, TooFewSitesAreReadyInTime) {

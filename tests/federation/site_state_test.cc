@@ -67,12 +67,35 @@ TEST(Journal, CutsOffATornRecordAndRefusesDamage) {
     ASSERT_TRUE(journal->Append(protocol::StartRecord(AttemptOf(3))));
     EXPECT_FALSE(journal->Past()->CheckStart(AttemptOf(3)));
   }
-  std::string damaged = whole;
-  damaged[whole.size() / 2 - 1] ^= 1;  // the first record's last byte
-  ASSERT_TRUE(base::WriteFile(path, damaged));
-  const auto journal = site::Journal::Open(folder.path());
-  ASSERT_FALSE(journal);
-  EXPECT_EQ(journal.error().code, base::Code::kDataLoss);
+  for (std::size_t i = 0; i < whole.size(); ++i) {  // the last record's bytes as well
+    std::string damaged = whole;
+    damaged[i] = static_cast<char>(damaged[i] ^ 1);
+    ASSERT_TRUE(base::WriteFile(path, damaged));
+    const auto journal = site::Journal::Open(folder.path());
+    ASSERT_FALSE(journal) << i;
+    EXPECT_EQ(journal.error().code, base::Code::kDataLoss);
+    EXPECT_EQ(base::ReadFile(path).value(), damaged);  // nothing is cut off
+  }
+  const std::size_t half = whole.size() / 2;
+  for (const std::string& other :
+       {whole.substr(half), whole.substr(half) + whole.substr(0, half), whole + whole}) {
+    ASSERT_TRUE(base::WriteFile(path, other));
+    EXPECT_FALSE(site::Journal::Open(folder.path()));
+  }
+}
+
+TEST(Journal, IsMadePrivateWhereItWasNot) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "choices.journal";
+  ASSERT_TRUE(base::WriteFile(path, ""));
+  ASSERT_EQ(::chmod(path.c_str(), 0644), 0);
+  ASSERT_EQ(::chmod(folder.path().c_str(), 0755), 0);
+  ASSERT_TRUE(site::Journal::Open(folder.path()));
+  struct stat status {};
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600U);
+  ASSERT_EQ(::stat(folder.path().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0700U);
 }
 
 worker::Open GoodOpen() {
@@ -124,6 +147,17 @@ TEST(WorkerMessages, OpenComesBackAndEveryMissingOrUnknownFieldIsNamed) {
   nlohmann::json rate = json;
   rate["sampling_rate"] = 1.5;
   EXPECT_FALSE(worker::OpenFromJson(rate));
+}
+
+TEST(WorkerMessages, OpenedMayLeaveOutWhatTheLedgerHolds) {
+  const auto bare = worker::OpenedFromJson({{"type", "opened"}, {"parameters", 80}});
+  ASSERT_TRUE(bare) << bare.error().message;
+  EXPECT_EQ(bare->epsilon, 0);
+  const auto full = worker::OpenedFromJson(worker::ToJson(worker::Opened{80, 0.25, 0.75}));
+  ASSERT_TRUE(full);
+  EXPECT_EQ(full->epsilon, 0.25);
+  EXPECT_EQ(full->epsilon_own_noise, 0.75);
+  EXPECT_FALSE(worker::OpenedFromJson({{"type", "opened"}, {"parameters", 80}, {"epsilon", -1}}));
 }
 
 TEST(WorkerMessages, InfinityTravels) {

@@ -1,15 +1,22 @@
 // The transport's door: mutual TLS 1.3 only, one authority, names that match.
 
 #include <gmock/gmock.h>
+#include <grpcpp/create_channel.h>
 #include <gtest/gtest.h>
 
 #include <array>
 #include <cstdio>
+#include <future>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <vector>
 
 #include "base/file.h"
+#include "federation.grpc.pb.h"
 #include "federation/rpc/client.h"
+#include "federation/rpc/event_queue.h"
 #include "federation/rpc/server.h"
 #include "tests/federation/support/parties.h"
 
@@ -122,6 +129,91 @@ TEST_F(Tls, NobodyListeningIsSaid) {
       rpc::SiteStream::Dial(address, authority_.Site("site-0"), std::chrono::seconds(0), {});
   ASSERT_FALSE(stream);
   EXPECT_THAT(stream.error().message, HasSubstr("nothing listens"));
+}
+
+// A stream that does only what the test lets it do.
+struct RawCall {
+  RawCall(const std::string& address, const rpc::TlsFiles& files) {
+    grpc::SslCredentialsOptions options;
+    options.pem_root_certs = files.authority_pem;
+    options.pem_private_key = files.key_pem;
+    options.pem_cert_chain = files.certificate_pem;
+    grpc::ChannelArguments apart;
+    apart.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    stub = v1::Federation::NewStub(
+        grpc::CreateCustomChannel(address, grpc::SslCredentials(options), apart));
+    stream = stub->Attend(&context);
+  }
+
+  std::unique_ptr<v1::Federation::Stub> stub;
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReaderWriter<v1::SiteMessage, v1::CoordinatorMessage>> stream;
+};
+
+// It was told the end, and neither reads it nor ends its stream.
+TEST_F(Tls, ASiteThatDoesNotHangUpIsCutOff) {
+  RawCall call(server_->address(), authority_.Site("site-0"));
+  v1::SiteMessage hello;
+  hello.mutable_hello()->set_version(rpc::kVersion);
+  hello.mutable_hello()->set_site("site-0");
+  ASSERT_TRUE(call.stream->Write(hello));
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  const auto attended = server_->Next(soon, {});
+  ASSERT_TRUE(attended);
+  const rpc::ConnectionId connection = std::get<rpc::Attended>(*attended).connection;
+  server_->Send(connection, rpc::Protocol{protocol::Bytes(std::size_t{256} << 10)});
+  server_->Close(connection, {});
+  const auto lost = server_->Next(soon, {});
+  ASSERT_TRUE(lost) << lost.error().message;
+  EXPECT_TRUE(std::holds_alternative<rpc::Lost>(*lost));
+  call.context.TryCancel();
+  call.stream->Finish();
+}
+
+// Streams that never say hello take threads: of one name only a few get in.
+TEST_F(Tls, OneNameHasFewOpenCalls) {
+  const rpc::TlsFiles files = authority_.Site("site-0");
+  std::vector<std::unique_ptr<RawCall>> callers;
+  std::promise<grpc::Status> refused;
+  std::once_flag once;
+  std::vector<std::jthread> waiting;
+  for (int i = 0; i < 5; ++i) {
+    auto caller = std::make_unique<RawCall>(server_->address(), files);
+    waiting.emplace_back([&, stream = caller->stream.get()] {
+      const grpc::Status status = stream->Finish();
+      std::call_once(once, [&] { refused.set_value(status); });
+    });
+    callers.push_back(std::move(caller));
+  }
+  // Whichever came last is not let in, nor is another while the four are silent.
+  const grpc::Status first = refused.get_future().get();
+  EXPECT_EQ(first.error_code(), grpc::StatusCode::ABORTED) << first.error_message();
+  const auto next = Dial(files);
+  ASSERT_FALSE(next);
+  EXPECT_EQ(next.error().code, base::Code::kAborted) << next.error().message;
+  EXPECT_THAT(next.error().message, HasSubstr("too many calls of site-0"));
+  EXPECT_TRUE(Dial(authority_.Site("site-1")));  // nobody else is kept out
+  for (auto& caller : callers) caller->context.TryCancel();
+}
+
+TEST(ServerAddress, HasAPortThatExists) {
+  const Authority authority;
+  for (const char* listen : {"127.0.0.1:99999", "127.0.0.1:65536", "127.0.0.1:-1",
+                             "127.0.0.1:", "127.0.0.1", ":7000", "127.0.0.1:7x"}) {
+    const auto server = rpc::Server::Start(listen, authority.Coordinator());
+    ASSERT_FALSE(server) << listen;
+    EXPECT_EQ(server.error().code, base::Code::kInvalidArgument) << listen;
+  }
+}
+
+TEST(EventQueue, ADeadlineComesAlsoWhileEventsWait) {
+  rpc::EventQueue queue;
+  ASSERT_TRUE(queue.Push(rpc::Lost{1}));
+  const auto now = std::chrono::steady_clock::now();
+  const auto late = queue.Pop(now, {});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, base::Code::kDeadlineExceeded);
+  EXPECT_TRUE(queue.Pop(now + std::chrono::minutes(1), {}));
 }
 
 TEST_F(Tls, ATamperedCertificateFileIsNamed) {

@@ -4,12 +4,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "base/file.h"
 #include "inference/engine/engine.h"
 #include "inference/engine/score.h"
+#include "model/byte_alphabet.h"
+#include "model/pre_tokenizer.h"
+#include "model/tokenizer_json.h"
 #include "tests/inference/run_command.h"
 
 namespace cloister::cli {
@@ -106,6 +111,8 @@ TEST_F(CommandsTest, GenerateRefusesWrongFlags) {
       {"--prompt-ids", "1", "--temperature=-0.5"},
       {"--prompt-ids", "1", "--temperature", "nan"},
       {"--prompt-ids", "1", "--kernels", "avx9"},
+      {"--prompt-ids", "1", "--seed=-1"},
+      {"--prompt-ids", "1", "--seed", "-1"},
       {"--prompt-ids", "1", "--unknown"},
   };
   for (const auto& flags : wrong) {
@@ -185,12 +192,80 @@ TEST_F(CommandsTest, BenchPrintsItsThreeFigures) {
   EXPECT_EQ(RunCommand({"bench", "--model", model_, "--prompt-tokens", "0"}).status, 2);
 }
 
+// -ln of the probability of `id`, in double and in the plainest way.
+double Surprise(std::span<const float> logits, model::TokenId id) {
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+  return std::log(sum) - static_cast<double>(logits[static_cast<std::size_t>(id)]);
+}
+
+// The model with a tokenizer of one token a character, ids 0 to 127, that starts texts with 128.
+std::string WithAsciiTokenizer(const std::string& model, const std::filesystem::path& copy) {
+  std::filesystem::copy(model, copy);
+  model::TokenizerData data;
+  for (int byte = 0; byte < 128; ++byte) {
+    data.pieces.push_back(model::ByteToPiece(static_cast<std::uint8_t>(byte)));
+  }
+  data.pieces.emplace_back("<s>");
+  data.kinds.assign(data.pieces.size(), model::TokenKind::kNormal);
+  data.kinds.back() = model::TokenKind::kControl;
+  data.split_patterns = model::FindPreTokenizer("smollm")->patterns;
+  data.bos = data.unknown = 128;
+  data.adds_bos = true;
+  EXPECT_TRUE(base::WriteFile(copy / "tokenizer.json", model::TokenizerJson(data)->dump()));
+  EXPECT_TRUE(
+      base::WriteFile(copy / "tokenizer_config.json", model::TokenizerConfigJson(data, "").dump()));
+  return copy.string();
+}
+
+TEST_F(CommandsTest, PerplexityIsThatOfTheLogitsOfEachSecondHalfWithoutItsFirstToken) {
+  constexpr std::size_t kContext = 10, kChunks = 3;
+  const std::string text = "The sky is blue, the grass is greenish";
+  model_ = WithAsciiTokenizer(model_, folder_ / "ascii");
+  const Outcome outcome =
+      RunCommand({"perplexity", "--model", model_, "--file", Write("text", text), "--context", "10",
+                  "--threads", "1", "--json"});
+  ASSERT_EQ(outcome.status, 0) << outcome.errors;
+  std::vector<model::TokenId> ids = {128};
+  for (const char c : text) ids.push_back(c);
+  const auto files = model::ModelFiles::Open(model_);
+  const auto engine = inference::Engine::Load(*files, {.threads = 1});
+  double sum = 0, first_tokens = 0;
+  for (std::size_t chunk = 0; chunk < kChunks; ++chunk) {
+    ids[chunk * kContext] = 128;
+    (*engine)->Reset();
+    for (std::size_t i = 0; i + 1 < kContext; ++i) {
+      const auto logits = (*engine)->Decode(ids[chunk * kContext + i]);
+      ASSERT_TRUE(logits);
+      const double nats = Surprise(*logits, ids[chunk * kContext + i + 1]);
+      if (i + 1 > kContext / 2) sum += nats;
+      if (i + 1 == kContext / 2) first_tokens += nats;
+    }
+  }
+  const json line = outcome.lines().at(0);
+  EXPECT_EQ(line.at("tokens"), kChunks * (kContext / 2 - 1));
+  const double expected = std::exp(sum / (kChunks * (kContext / 2 - 1)));
+  EXPECT_NEAR(line.at("perplexity").get<double>(), expected, 1e-4 * expected);
+  // The comparison can fail: with the halves' first tokens it would be another number.
+  const double other = std::exp((sum + first_tokens) / (kChunks * kContext / 2));
+  EXPECT_GT(std::fabs(other - expected), 1e-2 * expected);
+}
+
 TEST_F(CommandsTest, EveryCommandHasHelp) {
   for (const Command& command : InferenceCommands()) {
     const Outcome outcome = RunCommand({command.name, "--help"});
     EXPECT_EQ(outcome.status, 0);
     EXPECT_NE(outcome.output.find("usage: cloister " + command.name), std::string::npos);
     EXPECT_NE(outcome.output.find("--model"), std::string::npos);
+    std::istringstream stream(outcome.output);
+    std::string line;
+    std::getline(stream, line);  // the usage
+    int examples = 0;
+    while (std::getline(stream, line)) {
+      EXPECT_LE(line.size(), 100u) << line;
+      if (line.starts_with("  cloister " + command.name)) ++examples;
+    }
+    EXPECT_GE(examples, 2) << command.name;
   }
 }
 

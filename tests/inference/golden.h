@@ -1,9 +1,7 @@
 #pragma once
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -11,23 +9,6 @@
 #include "model/tokenizer.h"
 
 namespace cloister::inference {
-
-// The fixture folders under tests/data/models and under $CLOISTER_FIXTURES/models.
-inline std::vector<std::filesystem::path> FixtureFolders() {
-  std::vector<std::filesystem::path> roots = {std::filesystem::path(CLOISTER_TEST_DATA) / "models"};
-  if (const char* more = std::getenv("CLOISTER_FIXTURES")) {
-    roots.push_back(std::filesystem::path(more) / "models");
-  }
-  std::set<std::filesystem::path> folders;
-  for (const auto& root : roots) {
-    if (!std::filesystem::is_directory(root)) continue;
-    for (const auto& entry : std::filesystem::directory_iterator(root)) {
-      if (std::filesystem::exists(entry.path() / "golden.safetensors"))
-        folders.insert(entry.path());
-    }
-  }
-  return {folders.begin(), folders.end()};
-}
 
 // What another implementation computed in fp32: sequences, logits after each token, the greedy
 // continuation of each sequence, the mean loss of each sequence.

@@ -8,6 +8,7 @@
 #include "inference/engine/score.h"
 #include "model/model_files.h"
 #include "tests/inference/golden.h"
+#include "tests/model/fixture_folders.h"
 
 namespace cloister::inference {
 namespace {
@@ -49,7 +50,7 @@ class ParityTest : public testing::TestWithParam<kernels::cpu::Tier> {
  protected:
   static void SetUpTestSuite() {
     folders_.clear();
-    for (const auto& folder : FixtureFolders()) {
+    for (const auto& folder : cloister::fixtures::FixtureFolders()) {
       if (Supported(folder)) folders_.push_back(folder);
     }
   }

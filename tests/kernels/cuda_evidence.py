@@ -5,8 +5,7 @@ usage: cuda_evidence.py NOTE.md CUBIN_DIR [DIRECTORY_WITH_CUOBJDUMP…]
 
 The note's table names, for each kernel and architecture, the most registers, the shared memory, the
 blocks an SM holds, and the instructions that must be there. Checked: what ptxas reported (no spills,
-no stack, registers, shared memory), the occupancy that follows, the PTX, and, where cuobjdump is
-found, the machine code.
+no stack, registers, shared memory), the occupancy that follows, the PTX and the machine code.
 """
 import pathlib
 import re
@@ -89,7 +88,7 @@ def check(claim: dict, folder: pathlib.Path, tools):
     yield from instruction_problems(claim, ptx, "PTX", True)
     code = machine_code(stem.with_name(stem.name + ".cubin"), tools)
     if code is None:
-        print(f"{stem.name}: no cuobjdump here: PTX and ptxas report checked, machine code not")
+        yield "no cuobjdump could read its machine code: run ./dev setup"
     else:
         yield from instruction_problems(claim, code, "machine code", False)
 

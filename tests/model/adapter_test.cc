@@ -116,7 +116,10 @@ TEST(Adapter, NamesWhatItRefuses) {
       {"r", Code::kDataLoss, [](auto& c) { c.erase("r"); }},
       {"lm_head", Code::kDataLoss, [](auto& c) { c["target_modules"] = {"lm_head"}; }},
       {"2 x 64", Code::kDataLoss, [](auto& c) { c["r"] = 3; }},
-      {"k_proj", Code::kDataLoss, [](auto& c) { c["target_modules"].push_back("k_proj"); }},
+      {"the adapter is incomplete", Code::kDataLoss,
+       [](auto& c) { c["target_modules"].push_back("k_proj"); }},
+      {"'q_proj' is listed twice: name it once", Code::kDataLoss,
+       [](auto& c) { c["target_modules"].push_back("q_proj"); }},
       {"does not name", Code::kDataLoss, [](auto& c) { c["target_modules"].erase(0); }},
   };
   TemporaryFolder folder;

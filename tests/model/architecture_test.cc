@@ -75,6 +75,8 @@ TEST(Architecture, NamesWhatItRefuses) {
       {"hidden_size", Code::kDataLoss, [](json& c) { c["hidden_size"] = "64"; }},
       {"num_hidden_layers", Code::kDataLoss,
        [](json& c) { c["num_hidden_layers"] = std::int64_t{1} << 62; }},
+      {"num_hidden_layers is 0, but must lie in 1 … 4096: correct it or fetch the model again",
+       Code::kDataLoss, [](json& c) { c["num_hidden_layers"] = 0; }},
       {"num_key_value_heads", Code::kDataLoss, [](json& c) { c["num_key_value_heads"] = 3; }},
       {"head_dim", Code::kDataLoss, [](json& c) { c["head_dim"] = 15; }},
       {"rms_norm_eps", Code::kDataLoss, [](json& c) { c["rms_norm_eps"] = 0.0; }},

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "model/gguf_writer.h"
 #include "model/model_files.h"
+#include "model/safetensors_writer.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"
 
@@ -129,6 +131,64 @@ TEST(InspectCommand, SummarizesFoldersFilesAndBareVocabularies) {
   EXPECT_EQ(Cli({"model", "inspect", folder / "absent"}).status, 1);
 }
 
+// The llama fixture as GGUF with the type of `tensor`, which has `dimensions`, made q6_k.
+std::string WithUnsupportedType(const std::filesystem::path& fixture, const std::string& tensor,
+                                std::size_t dimensions, const TemporaryFolder& folder) {
+  const std::string path = folder / "m.gguf";
+  EXPECT_EQ(Cli({"model", "convert", "--input", fixture, "--output", path}).status, 0);
+  std::string bytes = testing::ReadBytes(path);
+  bytes[bytes.find(tensor) + tensor.size() + 4 + 8 * dimensions] = 14;
+  testing::WriteBytes(path, bytes);
+  return path;
+}
+
+TEST(InspectCommand, SummarizesAModelWithATensorOfAnotherType) {
+  TemporaryFolder folder;
+  const std::string path =
+      WithUnsupportedType(testing::LlamaFolder(), "blk.0.ffn_up.weight", 2, folder);
+  const json summary = CliJson({"model", "inspect", path});
+  EXPECT_EQ(summary["supported"], false);
+  EXPECT_NE(summary["note"].get<std::string>().find("up_proj.weight: its type q6_k"),
+            std::string::npos);
+  EXPECT_EQ(summary["layers"], 2);
+  EXPECT_EQ(summary["types"], json({{"f32", 20}, {"unsupported", 1}}));
+  EXPECT_TRUE(summary["parameters"].is_null());
+  EXPECT_EQ(
+      Cli({"quantize", "--model", path, "--output", folder / "q.gguf", "--type", "q8_0"}).status,
+      2);
+}
+
+TEST(InspectCommand, RopeFrequenciesOfAnotherTypeAreRefused) {
+  TemporaryFolder folder;
+  const std::string path =
+      WithUnsupportedType(testing::TiedFolder(), "rope_freqs.weight", 1, folder);
+  const Outcome outcome = Cli({"model", "inspect", path});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.error.find("rope_freqs.weight"), std::string::npos) << outcome.error;
+}
+
+TEST(InspectCommand, SummarizesAModelWithATensorThatTheNetworkDoesNotHave) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "m");
+  std::filesystem::copy(testing::LlamaFolder() / "config.json", folder / "m");
+  const auto files = *model::ModelFiles::Open(testing::LlamaFolder());
+  const std::string bias = "model.layers.0.self_attn.q_proj.bias";
+  std::vector<model::TensorSpec> specs;
+  for (const std::string& name : files->TensorNames()) {
+    specs.push_back({name, model::DataType::kF32, files->Tensor(name)->shape});
+  }
+  specs.push_back({bias, model::DataType::kF32, {64}});
+  auto sink = *model::NewSafetensors(folder / "m" / "model.safetensors", specs);
+  for (const model::TensorSpec& spec : specs) {
+    ASSERT_TRUE(sink->Write(std::vector<std::byte>(spec.bytes())));
+  }
+  ASSERT_TRUE(sink->Commit());
+  const json summary = CliJson({"model", "inspect", folder / "m"});
+  EXPECT_EQ(summary["supported"], false);
+  EXPECT_NE(summary["note"].get<std::string>().find(bias), std::string::npos);
+  EXPECT_EQ(summary["types"]["f32"], 22);
+}
+
 TEST(InspectCommand, RefusesATruncatedModel) {
   TemporaryFolder folder;
   ASSERT_EQ(
@@ -177,6 +237,39 @@ TEST(WriteCommands, NameTypesThatAreNotBuiltOrDoNotFit) {
   EXPECT_EQ(
       status({"model", "merge", "--model", model, "--adapter", folder / "no", "--output", out}), 1);
   EXPECT_EQ(folder.entries(), 0);
+}
+
+TEST(WriteCommands, TellHowToMendWrongFlags) {
+  TemporaryFolder folder;
+  const std::string model = testing::LlamaFolder();
+  const std::string out = folder / "q.gguf";
+  const std::vector<std::pair<std::vector<std::string>, std::string>> wrong = {
+      {{"model", "convert", "--input", model, "--output", ""}, "--output is empty: "},
+      {{"quantize", "--model", model, "--output", "", "--type", "q8_0"}, "--output is empty: "},
+      {{"model", "convert", "--input", model, "--output", out, "--type", "f64"},
+       "--type f64 is no type of weights: use f32, f16 or bf16\n"},
+      {{"quantize", "--model", model, "--output", out, "--type", "q4_k"},
+       "--type q4_k is not built yet: use q8_0, q4_0 or q4_1\n"},
+  };
+  for (const auto& [words, message] : wrong) {
+    const Outcome outcome = Cli(words);
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_EQ(outcome.error.rfind("error: " + message, 0), 0u) << outcome.error;
+  }
+  EXPECT_EQ(folder.entries(), 0);
+}
+
+TEST(WriteCommands, TheBarTellsNoMoreThanWasWritten) {
+  TemporaryFolder folder;
+  const std::string gguf = folder / "m.gguf";
+  const Outcome outcome =
+      Cli({"model", "convert", "--input", testing::LlamaFolder(), "--output", gguf});
+  std::uint64_t done = 0, total = 0;
+  ASSERT_EQ(std::sscanf(outcome.error.c_str(), "convert %lu/%lu KiB", &done, &total), 2)
+      << outcome.error;
+  EXPECT_EQ(done, total);
+  EXPECT_GT(done, 0u);
+  EXPECT_LE(done * 1024, std::filesystem::file_size(gguf));
 }
 
 }  // namespace

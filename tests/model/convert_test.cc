@@ -1,6 +1,8 @@
 #include "model/convert.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cmath>
@@ -194,6 +196,41 @@ TEST(Convert, LeavesNothingBehindWhenAWeightIsNotFinite) {
         << written.error().message;
   }
   EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(Convert, RemovesWhatAKilledProcessLeftOfTheSameFolder) {
+  TemporaryFolder folder;
+  const pid_t dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  ASSERT_EQ(::waitpid(dead, nullptr, 0), dead);
+  std::filesystem::create_directories(folder / ("out.tmp." + std::to_string(dead)) / "x");
+  ASSERT_TRUE(Convert(testing::LlamaFolder(), folder / "out", std::nullopt));
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(Convert, AFolderWithTheNameOfTheFileIsToldBeforeTheWork) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "d.gguf");
+  ::testing::internal::CaptureStderr();
+  const auto written = Convert(testing::LlamaFolder(), folder / "d.gguf", std::nullopt);
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");  // no progress
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().message.find("remove it"), std::string::npos);
+}
+
+TEST(QuantizeModel, ABeyondRangeErrorNamesACommandThatCanHoldTheValue) {
+  TemporaryFolder folder;
+  std::filesystem::copy(testing::LlamaFolder(), folder / "hf");
+  std::string bytes = testing::ReadBytes(folder / "hf" / "model.safetensors");
+  const float large = 1e6f;
+  std::uint64_t header = 0;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  std::memcpy(bytes.data() + 8 + header, &large, sizeof large);
+  testing::WriteBytes(folder / "hf" / "model.safetensors", bytes);
+  const auto written = QuantizeModel(folder / "hf", folder / "q.gguf", DataType::kQ8_0);
+  ASSERT_FALSE(written);
+  EXPECT_NE(written.error().message.find("cloister model convert"), std::string::npos)
+      << written.error().message;
 }
 
 TEST(QuantizeModel, MatricesBecomeBlocksAndVectorsStay) {

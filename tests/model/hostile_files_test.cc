@@ -50,7 +50,9 @@ TEST(HostileGguf, TruncatedOrChangedHeadersGiveOneError) {
   testing::ExpectDamageIsNoticed(bytes, bytes.size() - kTwoBytes, path, [&] {
     const auto files = ModelFiles::Open(path);
     if (!files) return files.error().message.find("bad.gguf") != std::string::npos;
-    for (const std::string& name : (*files)->TensorNames()) (void)ToFloat(*(*files)->Tensor(name));
+    for (const std::string& name : (*files)->TensorNames()) {
+      if (const auto tensor = (*files)->Tensor(name)) (void)ToFloat(*tensor);
+    }
     (void)(*files)->LoadTokenizer();
     return true;
   });
@@ -119,20 +121,43 @@ TEST(HostileGguf, CountsBeyondTheFileAreRefusedWithoutAllocating) {
   EXPECT_EQ(GgufFile::Open(folder / "a.gguf").error().code, Code::kDataLoss);
 }
 
-TEST(HostileGguf, OtherVersionsAndTypesAreNamed) {
+TEST(HostileGguf, OtherVersionsAreNamed) {
   TemporaryFolder folder;
   const std::string bytes = SmallGguf(folder / "a.gguf", kTwo);
   std::string changed = bytes;
   changed[4] = 1;
   WriteBytes(folder / "a.gguf", changed);
   EXPECT_EQ(GgufFile::Open(folder / "a.gguf").error().code, Code::kUnimplemented);
-  changed = bytes;
-  const std::size_t type = bytes.find("blk.0.ffn_up.weight") + 19 + 20;
-  changed[type] = 12;
-  WriteBytes(folder / "a.gguf", changed);
-  const auto file = GgufFile::Open(folder / "a.gguf");
-  EXPECT_EQ(file.error().code, Code::kUnimplemented);
-  EXPECT_NE(file.error().message.find("q4_k"), std::string::npos);
+}
+
+// The other tensors and the tokenizer can still be read.
+TEST(HostileGguf, ATensorOfAnotherTypeIsNamedWhenItIsAskedFor) {
+  TemporaryFolder folder;
+  std::string bytes = SmallGguf(folder / "a.gguf", kTwo);
+  bytes[bytes.find("blk.0.ffn_up.weight") + 19 + 20] = 12;
+  WriteBytes(folder / "a.gguf", bytes);
+  const auto files = ModelFiles::Open(folder / "a.gguf");
+  ASSERT_TRUE(files) << files.error().message;
+  const auto tensor = (*files)->Tensor("model.layers.0.mlp.up_proj.weight");
+  ASSERT_FALSE(tensor);
+  EXPECT_EQ(tensor.error().code, Code::kUnimplemented);
+  for (const char* word : {"a.gguf", "up_proj", "q4_k (12)"}) {
+    EXPECT_NE(tensor.error().message.find(word), std::string::npos) << tensor.error().message;
+  }
+  EXPECT_TRUE((*files)->Tensor("model.embed_tokens.weight"));
+  EXPECT_TRUE((*files)->LoadTokenizer());
+}
+
+TEST(HostileGguf, PlacesOfTensorsOfAnotherTypeAreCheckedToo) {
+  TemporaryFolder folder;
+  std::string bytes = SmallGguf(folder / "a.gguf", kTwo);
+  const std::string second = "blk.0.ffn_up.weight";
+  bytes[bytes.find(second) + 19 + 20] = 12;
+  for (const std::uint64_t offset :
+       {std::uint64_t{0}, std::uint64_t{500}, std::uint64_t{1} << 40}) {
+    WriteBytes(folder / "a.gguf", Patched(bytes, second, 24, offset));
+    EXPECT_EQ(GgufFile::Open(folder / "a.gguf").error().code, Code::kDataLoss) << offset;
+  }
 }
 
 TEST(HostileSafetensors, TruncatedOrChangedHeadersGiveOneError) {

@@ -249,7 +249,7 @@ TEST(HostileCoordinator, EquivocatingSurvivorSetsOpenAtMostOneSum) {
       std::move(committed.at(1))
           .Reveal({sim.survivor_set.binding, {votes[0], votes[1], votes[2]}}, PastChoices{});
   ASSERT_FALSE(mixed.has_value());
-  EXPECT_EQ(mixed.error().code, base::Code::kPermissionDenied);
+  EXPECT_EQ(mixed.error().code, base::Code::kFailedPrecondition);
   auto first = std::move(committed.at(0))
                    .Reveal({sim.survivor_set.binding, {votes[0], votes[1], colluder.Vote(all)}},
                            PastChoices{});

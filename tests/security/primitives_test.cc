@@ -8,7 +8,7 @@
 
 #include "base/file.h"
 #include "security/aead.h"
-#include "security/random.h"
+#include "tests/security/key_of_seed.h"
 
 namespace cloister::security {
 namespace {
@@ -125,7 +125,7 @@ TEST_F(PemFiles, RefuseWhatIsNoKey) {
 }
 
 TEST(SealedMessage, OpensOnlyInItsOwnContext) {
-  const SecretBytes key = RandomSecret(32);
+  const SecretBytes key = KeyOfSeed(1);
   const MessageContext context{{1, 2}, "alpha", "beta", "share"};
   std::vector<std::uint8_t> sealed = SealOnce(key.Clone(), Ascii("hello"), context);
   EXPECT_EQ(sealed.size(), 5u + 16u);
@@ -137,7 +137,7 @@ TEST(SealedMessage, OpensOnlyInItsOwnContext) {
                                       MessageContext{{1, 2}, "alpha", "beta", "seed"}}) {
     EXPECT_EQ(Open(key, sealed, other).error().code, base::Code::kDataLoss);
   }
-  EXPECT_FALSE(Open(RandomSecret(32), sealed, context));
+  EXPECT_FALSE(Open(KeyOfSeed(2), sealed, context));
   for (std::uint8_t& byte : sealed) {
     byte ^= 0x20;
     EXPECT_FALSE(Open(key, sealed, context));

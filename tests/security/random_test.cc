@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "security/primitives.h"
+#include "tests/security/key_of_seed.h"
 
 namespace cloister::security {
 namespace {
@@ -54,8 +55,7 @@ TEST(AesCtrStream, StartsAtCounterZeroForAKey) {
 }
 
 TEST(AesCtrStream, GivesTheSameBytesHoweverTheyAreAsked) {
-  SecretBytes key(32);
-  key.mutable_bytes()[0] = 7;
+  const SecretBytes key = KeyOfSeed(7);
   std::vector<std::uint8_t> whole(100'003);
   AesCtrStream::FromKey(key).Fill(whole);
 
@@ -111,10 +111,11 @@ TEST(AesCtrStream, SystemStreamsDiffer) {
 
 // Rates as multiples of 2^-64 rounded down, checked against the very words that decide.
 TEST(Bernoulli, IsTrueExactlyUnderTheRoundedDownThreshold) {
+  const SecretBytes key = KeyOfSeed(0);
   for (const double p :
        {0x1p-64, 0x1.8p-64, 1e-9, 0.01, 0.3, 0.5, 0.999999999999, 0x1.fffffffffffffp-1}) {
-    AesCtrStream draws = AesCtrStream::FromKey(SecretBytes(32));
-    AesCtrStream words = AesCtrStream::FromKey(SecretBytes(32));
+    AesCtrStream draws = AesCtrStream::FromKey(key);
+    AesCtrStream words = AesCtrStream::FromKey(key);
     const long double scaled = std::floor(std::ldexp(static_cast<long double>(p), 64));
     for (int i = 0; i < 2000; ++i) {
       const bool expected = static_cast<long double>(words.NextU64()) < scaled;
@@ -124,7 +125,7 @@ TEST(Bernoulli, IsTrueExactlyUnderTheRoundedDownThreshold) {
 }
 
 TEST(Bernoulli, NeverHappensAtZeroAndAlwaysAtOne) {
-  AesCtrStream stream = AesCtrStream::FromSystem();
+  AesCtrStream stream = AesCtrStream::FromKey(KeyOfSeed(1));
   for (int i = 0; i < 1000; ++i) {
     EXPECT_FALSE(stream.Bernoulli(0));
     EXPECT_FALSE(stream.Bernoulli(-1));
@@ -135,9 +136,7 @@ TEST(Bernoulli, NeverHappensAtZeroAndAlwaysAtOne) {
 }
 
 TEST(NextBelow, IsUniform) {
-  SecretBytes key(32);
-  key.mutable_bytes()[31] = 1;
-  AesCtrStream stream = AesCtrStream::FromKey(key);
+  AesCtrStream stream = AesCtrStream::FromKey(KeyOfSeed(1));
   constexpr int kDraws = 60'000;
   std::vector<int> counts(6);
   for (int i = 0; i < kDraws; ++i) ++counts.at(stream.NextBelow(counts.size()));

@@ -6,7 +6,6 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -16,6 +15,7 @@
 
 #include "model/model_files.h"
 #include "model/safetensors_file.h"
+#include "tests/model/fixture_folders.h"
 #include "trainer/networks/batch.h"
 #include "trainer/networks/network.h"
 
@@ -23,21 +23,6 @@ namespace cloister::trainer {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::set<fs::path> FixtureFolders() {
-  std::set<fs::path> folders;
-  std::vector<fs::path> roots = {fs::path(CLOISTER_TEST_DATA) / "models"};
-  if (const char* more = std::getenv("CLOISTER_FIXTURES")) {
-    roots.push_back(fs::path(more) / "models");
-  }
-  for (const fs::path& root : roots) {
-    std::error_code none;
-    for (const auto& entry : fs::directory_iterator(root, none)) {
-      if (fs::exists(entry.path() / "golden.safetensors")) folders.insert(entry.path());
-    }
-  }
-  return folders;
-}
 
 at::Tensor Golden(const model::SafetensorsFile& file, const std::string& name) {
   const auto& entry = file.entries().at(name);
@@ -118,7 +103,7 @@ void CheckFixture(const Network& network, const model::SafetensorsFile& golden) 
 TEST(NetworkParity, EveryFixtureOfASupportedFamily) {
   at::set_num_threads(1);  // too small to share
   std::set<std::string> passed;
-  for (const fs::path& folder : FixtureFolders()) {
+  for (const fs::path& folder : cloister::fixtures::FixtureFolders()) {
     SCOPED_TRACE(folder.string());
     const auto files = model::ModelFiles::Open(folder);
     ASSERT_TRUE(files) << files.error().message;

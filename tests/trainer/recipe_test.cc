@@ -98,6 +98,19 @@ TEST(Recipe, PrivateRunsTakeNoSeedAndNoFixedBatch) {
   EXPECT_FALSE(plain->privacy);
 }
 
+TEST(Recipe, AnEmptyPrivacySectionIsNotARunWithoutPrivacy) {
+  const std::string plain = base::ReadFile(kConfigs / "lora.yaml", 1 << 20).value();
+  for (const char* section : {"privacy: {}\n", "privacy:\n", "privacy: null\n"}) {
+    ExpectFault(LoadText(plain + section), HasSubstr("section 'privacy' is empty"));
+  }
+  ExpectFault(Load("lora.yaml", {"privacy={}"}), HasSubstr("section 'privacy' is empty"));
+  ExpectFault(Load("dp-lora.yaml", {"privacy={}"}), HasSubstr("section 'privacy' is empty"));
+  ExpectFault(Load("lora.yaml", {"privacy=true"}), HasSubstr("section 'privacy' is no mapping"));
+  ExpectFault(Load("dp-lora.yaml", {"privacy=", "training.batch_size=8"}),
+              HasSubstr("--set privacy="));
+  ExpectFault(LoadText("{}\n"), HasSubstr("holds no key"));
+}
+
 TEST(Recipe, SaysWhatIsNotBuilt) {
   ExpectFault(Load("dp-lora.yaml", {"privacy.unit=user"}), HasSubstr("privacy.unit"),
               base::Code::kUnimplemented);
@@ -121,7 +134,7 @@ TEST(Recipe, RefusesWhatIsNoRecipe) {
   ExpectFault(LoadText("lora:\n  rank: 1\n  rank: 2\n"), HasSubstr("'lora.rank' stands twice"));
   ExpectFault(LoadText("a: {b: {c: {d: {e: {f: 1}}}}}\n"), HasSubstr("nested too deeply"));
   ExpectFault(LoadRecipe("/nowhere/recipe.yaml", {}), HasSubstr("/nowhere/recipe.yaml"),
-              base::Code::kNotFound);
+              base::Code::kInvalidArgument);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <cstring>
 #include <filesystem>
@@ -99,11 +100,13 @@ class SiteWorkerTest : public testing::Test {
 TEST_F(SiteWorkerTest, TrainsEvaluatesAndAnswersARoundOnce) {
   const std::vector<float> parameters(kParameters, 0.01F);
   std::vector<std::int64_t> first(kParameters);
+  worker::Update spent;
   {
     SiteWorker site(&NoSandbox);
     const auto opened = Ask(site, worker::ToJson(Job()));
     ASSERT_EQ(opened.header["type"], "opened") << opened.header.dump();
     EXPECT_EQ(worker::OpenedFromJson(opened.header)->parameters, kParameters);
+    EXPECT_EQ(worker::OpenedFromJson(opened.header)->epsilon, 0);
 
     const auto evaluated = Ask(site, {{"type", "evaluate"}}, parameters);
     ASSERT_EQ(evaluated.header["type"], "evaluated") << evaluated.header.dump();
@@ -122,12 +125,13 @@ TEST_F(SiteWorkerTest, TrainsEvaluatesAndAnswersARoundOnce) {
     ExpectError(Ask(site, worker::ToJson(worker::Train{.round = 1, .attempt = 1}), parameters),
                 base::Code::kAlreadyExists, "round 1");
 
-    // Still usable, and another attempt is another draw with other noise.
+    // Still usable, and another round is another draw with other noise.
     const auto again =
-        Ask(site, worker::ToJson(worker::Train{.round = 1, .attempt = 2}), parameters);
+        Ask(site, worker::ToJson(worker::Train{.round = 2, .attempt = 1}), parameters);
     ASSERT_EQ(again.header["type"], "update") << again.header.dump();
     EXPECT_NE(std::memcmp(first.data(), again.payload.data(), again.payload.size()), 0);
-    EXPECT_GT(again.header["epsilon"].get<double>(), said.epsilon);
+    spent = worker::UpdateFromJson(again.header).value();
+    EXPECT_GT(spent.epsilon, said.epsilon);
   }
   // The noise is there: its share is 1.0 * C / sqrt(2), C being 2^16 lattice units.
   double squares = 0;
@@ -136,9 +140,12 @@ TEST_F(SiteWorkerTest, TrainsEvaluatesAndAnswersARoundOnce) {
   EXPECT_GT(deviation, 0.6);
   EXPECT_LT(deviation, 1.0);
 
-  // Another worker on the same ledger does not answer it again either.
+  // Another worker on the same ledger knows what was spent and does not answer it again either.
   SiteWorker restarted(&NoSandbox);
-  ASSERT_EQ(Ask(restarted, worker::ToJson(Job())).header["type"], "opened");
+  const auto opened = worker::OpenedFromJson(Ask(restarted, worker::ToJson(Job())).header);
+  ASSERT_TRUE(opened) << opened.error().message;
+  EXPECT_EQ(opened->epsilon, spent.epsilon);
+  EXPECT_EQ(opened->epsilon_own_noise, spent.epsilon_own_noise);
   ExpectError(Ask(restarted, worker::ToJson(worker::Train{.round = 1, .attempt = 1}), parameters),
               base::Code::kAlreadyExists, "");
 }
@@ -163,9 +170,51 @@ TEST_F(SiteWorkerTest, RefusesWhatItMustAndGoesOn) {
   ExpectError(Ask(site, worker::ToJson(worker::Train{.round = 1, .attempt = 1}), few),
               base::Code::kInvalidArgument, "768");
   ExpectError(Ask(site, {{"type", "evaluate"}}, bad), base::Code::kInvalidArgument, "finite");
-  ExpectError(Ask(site, worker::ToJson(worker::Train{.round = 4, .attempt = 1}),
-                  std::vector<float>(kParameters, 0.0F)),
-              base::Code::kInvalidArgument, "round 4");
+}
+
+TEST_F(SiteWorkerTest, NoDrawIsMadeThatTheBudgetWasNotAskedFor) {
+  SiteWorker site(&NoSandbox);
+  ASSERT_EQ(Ask(site, worker::ToJson(Job())).header["type"], "opened");
+  const std::vector<float> parameters(kParameters, 0.0F);
+  const auto train = [&](std::int64_t round, std::int64_t attempt) {
+    return Ask(site, {{"type", "train"}, {"round", round}, {"attempt", attempt}}, parameters);
+  };
+  ExpectError(train(0, 1), base::Code::kInvalidArgument, "round 0");
+  ExpectError(train(4, 1), base::Code::kInvalidArgument, "round 4");
+  ExpectError(train(1, 0), base::Code::kInvalidArgument, "attempt 0");
+  ExpectError(train(1, 2), base::Code::kUnimplemented, "attempt 2");
+  EXPECT_TRUE(dp::Ledger::OpenReadOnly(folder_ / "ledger.sqlite").value()->Rows()->empty());
+  EXPECT_EQ(train(3, 1).header["type"], "update");
+}
+
+TEST_F(SiteWorkerTest, HeldOutRecordInTheTrainingFileIsRefused) {
+  WriteRecords("eval.jsonl", 18, 22);
+  SiteWorker site(&NoSandbox);
+  ExpectError(Ask(site, worker::ToJson(Job())), base::Code::kDataLoss, "eval.jsonl:1");
+}
+
+TEST_F(SiteWorkerTest, HeldOutRecordsWithoutAnAnswerAreRefusedBeforeAnythingIsSpent) {
+  worker::Open job = Job();
+  job.max_tokens = 8;
+  SiteWorker site(&NoSandbox);
+  ExpectError(Ask(site, worker::ToJson(job)), base::Code::kFailedPrecondition, "max_tokens");
+}
+
+TEST_F(SiteWorkerTest, EndsQuietlyWhenTheDaemonHasLeft) {
+  for (const bool asks : {false, true}) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    base::FrameChannel channel(ends[0]);
+    {
+      base::FrameChannel daemon(ends[1]);
+      if (asks) {
+        ASSERT_TRUE(daemon.Send({{"type", "evaluate"}}));
+      }
+    }
+    SiteWorker site(&NoSandbox);
+    const base::Status status = ServeWorker(channel, site);
+    EXPECT_TRUE(status) << status.error().message;
+  }
 }
 
 TEST_F(SiteWorkerTest, BudgetOfThePolicyIsAskedBeforeAnythingIsDone) {

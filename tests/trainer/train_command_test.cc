@@ -1,6 +1,7 @@
 // `cloister train` end to end, on the real model where models/ has it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 #include <cstdio>
@@ -51,9 +52,12 @@ class TrainCommand : public testing::Test {
 
   bool HasModel() const { return fs::exists(model_); }
 
-  // Runs a recipe of configs/ on this test's files with more overrides.
-  Outcome Run(const std::string& recipe, const std::vector<std::string>& overrides) const {
-    std::string command = std::string(CLOISTER_BIN_DIR) + "/cloister-train train --json --config " +
+  // Runs a recipe of configs/ on this test's files with more overrides. The process is sent
+  // `signal`, if any, when the first event of the named kind has been read.
+  Outcome Run(const std::string& recipe, const std::vector<std::string>& overrides, int signal = 0,
+              const std::string& at = {}) const {
+    std::string command = "echo $$; exec " + std::string(CLOISTER_BIN_DIR) +
+                          "/cloister-train train --json --config " +
                           (kRoot / "configs" / recipe).string();
     std::vector<std::string> all = {"model=" + model_.string(),
                                     "output=" + output().string(),
@@ -71,17 +75,24 @@ class TrainCommand : public testing::Test {
     for (const std::string& one : all) command += " --set '" + one + "'";
     const fs::path error = folder_ / "stderr";
     FILE* pipe = ::popen((command + " 2>" + error.string()).c_str(), "r");
-    std::string text;
-    char buffer[4096];
-    for (std::size_t got = 0; (got = std::fread(buffer, 1, sizeof buffer, pipe)) > 0;) {
-      text.append(buffer, got);
-    }
     Outcome outcome;
-    outcome.status = WEXITSTATUS(::pclose(pipe));
-    std::istringstream lines(text);
-    for (std::string line; std::getline(lines, line);) {
-      outcome.events.push_back(nlohmann::json::parse(line));
+    int process = 0;
+    std::string line;
+    for (int c = 0; (c = std::fgetc(pipe)) != EOF;) {
+      if (c != '\n') {
+        line.push_back(static_cast<char>(c));
+        continue;
+      }
+      if (process == 0) {
+        process = std::stoi(line);
+      } else {
+        outcome.events.push_back(nlohmann::json::parse(line));
+        if (signal != 0 && outcome.events.back()["event"] == at) ::kill(process, signal);
+      }
+      line.clear();
     }
+    const int status = ::pclose(pipe);
+    outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     outcome.error = base::ReadFile(error).value();
     return outcome;
   }
@@ -191,6 +202,52 @@ TEST_F(TrainCommand, StepCountGivesWayToTheTargetEpsilon) {
   EXPECT_LE(done["epsilon"].get<double>(), 0.3);
   EXPECT_LT(outcome.events.size(), 50U);
   EXPECT_GT(outcome.events.size(), 3U);
+  // Said openly, before and after.
+  const std::string steps = std::to_string(outcome.events.size() - 3);
+  EXPECT_THAT(outcome.error, HasSubstr("leaves " + steps + " of the training.steps 50"));
+  EXPECT_EQ(done["steps"], outcome.events.size() - 3);
+  EXPECT_EQ(done["planned_steps"], 50);
+  EXPECT_THAT(base::ReadFile(output() / "recipe.yaml").value(), HasSubstr("planned_steps: 50"));
+}
+
+TEST_F(TrainCommand, ASignalLeavesNothingButWhatWasDebited) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  for (const int signal : {SIGTERM, SIGINT}) {
+    const fs::path path = folder_ / ("ledger" + std::to_string(signal) + ".sqlite");
+    const Outcome outcome =
+        Run("dp-lora.yaml",
+            {"privacy.ledger=" + path.string(), "privacy.target_epsilon=null",
+             "privacy.noise_multiplier=20", "training.steps=500", "training.eval_every=0"},
+            signal, "step");
+    EXPECT_EQ(outcome.status, 1);
+    const auto ledger = dp::Ledger::OpenReadOnly(path).value();
+    const std::string steps = std::to_string(ledger->Rows().value().size());
+    EXPECT_NE(steps, "0");
+    EXPECT_NE(steps, "500");
+    EXPECT_THAT(outcome.error,
+                HasSubstr("stopped by a signal after step " + steps + ": nothing was written, " +
+                          steps + " steps stay debited"));
+    // A first run says that its ledger knows of nothing before it.
+    EXPECT_THAT(outcome.error, HasSubstr("new ledger " + path.string()));
+    // Neither rates nor times of private work where stderr may be kept.
+    EXPECT_THAT(outcome.error, testing::Not(HasSubstr("steps/s")));
+    ExpectNothingWritten();
+  }
+}
+
+TEST_F(TrainCommand, HeldOutRecordsWithoutAnAnswerAreRefusedBeforeAnySpend) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  const Outcome outcome = Run("dp-lora.yaml", {"data.max_tokens=8"});
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_THAT(outcome.error, HasSubstr("data.max_tokens"));
+  EXPECT_FALSE(fs::exists(folder_ / "ledger.sqlite"));
+  ExpectNothingWritten();
+}
+
+TEST_F(TrainCommand, AbsentRecipeIsWrongUsage) {
+  const Outcome outcome = Run("nowhere.yaml", {});
+  EXPECT_EQ(outcome.status, 2);
+  EXPECT_THAT(outcome.error, HasSubstr("nowhere.yaml"));
 }
 
 TEST_F(TrainCommand, PlainRunLearnsAndSaysSo) {

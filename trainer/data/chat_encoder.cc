@@ -1,10 +1,17 @@
 #include "trainer/data/chat_encoder.h"
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <utility>
 
 namespace cloister::trainer {
+namespace {
+
+// Stands for a message's content while the template is looked at; no template writes it.
+std::string Mark(std::size_t message) { return "\x01" + std::to_string(message) + "\x02"; }
+
+}  // namespace
 
 ChatEncoder::ChatEncoder(std::shared_ptr<const model::Tokenizer> tokenizer,
                          std::shared_ptr<const model::ChatTemplate> chat_template,
@@ -14,18 +21,96 @@ ChatEncoder::ChatEncoder(std::shared_ptr<const model::Tokenizer> tokenizer,
       max_tokens_(max_tokens),
       end_of_turn_(tokenizer_->end_of_generation()) {}
 
-base::Result<std::string> ChatEncoder::Render(const nlohmann::ordered_json& messages,
-                                              std::size_t count, bool add_generation_prompt) const {
-  nlohmann::ordered_json input;
-  input["messages"] = nlohmann::ordered_json::array_t(messages.begin(),
-                                                      messages.begin() + static_cast<long>(count));
-  input["add_generation_prompt"] = add_generation_prompt;
-  return template_->Render(input);
+base::Result<ChatEncoder::Rendered> ChatEncoder::Render(const nlohmann::ordered_json& messages,
+                                                        std::size_t count,
+                                                        bool add_generation_prompt) const {
+  nlohmann::ordered_json input, marked;
+  input["messages"] = marked["messages"] = nlohmann::ordered_json::array();
+  for (std::size_t i = 0; i < count; ++i) {
+    input["messages"].push_back(messages[i]);
+    marked["messages"].push_back(messages[i]);
+    marked["messages"].back()["content"] = Mark(i);
+  }
+  input["add_generation_prompt"] = marked["add_generation_prompt"] = add_generation_prompt;
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, template_->Render(input));
+  CLOISTER_ASSIGN_OR_RETURN(const std::string frame, template_->Render(marked));
+  Rendered rendered;
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t found = frame.find(Mark(i), done);
+    if (found == std::string::npos) break;
+    rendered.text.append(frame, done, found - done);
+    const std::string& content = messages[i]["content"].get_ref<const std::string&>();
+    rendered.contents.emplace_back(rendered.text.size(), content.size());
+    rendered.text += content;
+    done = found + Mark(i).size();
+  }
+  rendered.text.append(frame, done);
+  if (rendered.text != text) {
+    return base::Fail(base::Code::kUnimplemented,
+                      "the chat template changes what messages say, which is not supported: use a "
+                      "model with another template");
+  }
+  return rendered;
 }
 
-void ChatEncoder::Append(Example& example, std::string_view text, bool answer) const {
-  const std::vector<model::TokenId> ids =
-      tokenizer_->Encode(text, {.parse_special = true, .add_bos = false});
+base::Result<std::vector<ChatEncoder::Piece>> ChatEncoder::Frame(std::string_view text) const {
+  const auto encode = [this](std::string_view part, bool special) {
+    return tokenizer_->Encode(part, {.parse_special = special, .add_bos = false});
+  };
+  std::vector<Piece> pieces;
+  std::size_t done = 0;
+  for (const model::TokenId id : encode(text, true)) {
+    CLOISTER_ASSIGN_OR_RETURN(const std::string part, tokenizer_->Decode(std::array{id}));
+    if (text.substr(done, part.size()) != part) {
+      return base::Fail(base::Code::kUnimplemented,
+                        "the tokenizer does not give back the chat template's text, which is not "
+                        "supported: use another model");
+    }
+    done += part.size();
+    const std::vector<model::TokenId> alone = {id};
+    if (encode(part, true) == alone && encode(part, false) != alone) {
+      pieces.push_back({{}, id});
+    } else {
+      pieces.push_back({part, {}});
+    }
+  }
+  return pieces;
+}
+
+base::Result<std::vector<model::TokenId>> ChatEncoder::Tokenize(const Rendered& rendered,
+                                                                std::size_t from) const {
+  const std::string_view text = rendered.text;
+  std::vector<model::TokenId> ids;
+  std::string ordinary;  // what stands between two special tokens is tokenized as one
+  const auto flush = [&] {
+    const auto more = tokenizer_->Encode(ordinary, {.parse_special = false, .add_bos = false});
+    ids.insert(ids.end(), more.begin(), more.end());
+    ordinary.clear();
+  };
+  const auto add_frame = [&](std::string_view frame) -> base::Status {
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Piece> pieces, Frame(frame));
+    for (const Piece& piece : pieces) {
+      ordinary += piece.text;
+      if (!piece.special) continue;
+      flush();
+      ids.push_back(*piece.special);
+    }
+    return {};
+  };
+  std::size_t done = from;
+  for (const auto& [offset, size] : rendered.contents) {
+    if (offset < from) continue;
+    CLOISTER_RETURN_IF_ERROR(add_frame(text.substr(done, offset - done)));
+    ordinary.append(text, offset, size);
+    done = offset + size;
+  }
+  CLOISTER_RETURN_IF_ERROR(add_frame(text.substr(done)));
+  flush();
+  return ids;
+}
+
+void ChatEncoder::Append(Example& example, std::span<const model::TokenId> ids, bool answer) const {
   // What the template writes after the end of a turn is not the model's to say.
   auto last = ids.end();
   if (answer) {
@@ -42,24 +127,26 @@ void ChatEncoder::Append(Example& example, std::string_view text, bool answer) c
 base::Result<Example> ChatEncoder::Encode(const nlohmann::ordered_json& messages) const {
   Example example;
   std::string done;  // the text that `example` holds so far
-  const auto extends = [&done](const std::string& text) {
-    return text.compare(0, done.size(), done) == 0;
+  const auto extends = [&done](const Rendered& rendered) {
+    return rendered.text.compare(0, done.size(), done) == 0;
   };
   for (std::size_t turn = 0; turn < messages.size(); ++turn) {
     if (messages[turn]["role"] != "assistant") continue;
-    CLOISTER_ASSIGN_OR_RETURN(std::string prompt, Render(messages, turn, true));
+    CLOISTER_ASSIGN_OR_RETURN(Rendered prompt, Render(messages, turn, true));
     if (!extends(prompt))
       return base::Fail(base::Code::kDataLoss,
                         "the chat template rewrites earlier turns: give one answer a record");
-    Append(example, std::string_view(prompt).substr(done.size()), false);
-    done = std::move(prompt);
-    CLOISTER_ASSIGN_OR_RETURN(std::string answered, Render(messages, turn + 1, false));
+    CLOISTER_ASSIGN_OR_RETURN(const auto asked, Tokenize(prompt, done.size()));
+    Append(example, asked, false);
+    done = std::move(prompt.text);
+    CLOISTER_ASSIGN_OR_RETURN(Rendered answered, Render(messages, turn + 1, false));
     if (!extends(answered))
       return base::Fail(base::Code::kDataLoss,
                         "the chat template writes an answer otherwise than it asks for one: use a "
                         "model with another template");
-    Append(example, std::string_view(answered).substr(done.size()), true);
-    done = std::move(answered);
+    CLOISTER_ASSIGN_OR_RETURN(const auto said, Tokenize(answered, done.size()));
+    Append(example, said, true);
+    done = std::move(answered.text);
   }
   return example;
 }

@@ -2,6 +2,12 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "model/chat_template.h"
@@ -12,7 +18,9 @@ namespace cloister::trainer {
 
 // Turns a conversation into ids and marks its answers: for each assistant turn, the text that the
 // template adds after the generation prompt, up to and with the token that ends the turn. Each
-// piece is tokenized on its own, as it is when the model answers. Immutable, thread-safe.
+// piece is tokenized on its own, as it is when the model answers. Special tokens are the template's
+// alone: one that is spelled out in a message is ordinary text, so that no record can end or forge
+// a turn. Immutable, thread-safe.
 class ChatEncoder {
  public:
   // Examples are cut after `max_tokens` tokens.
@@ -20,13 +28,27 @@ class ChatEncoder {
               std::shared_ptr<const model::ChatTemplate> chat_template, std::int64_t max_tokens);
 
   // `messages`: [{"role", "content"}, …]. kInvalidArgument or kDataLoss with the template's
-  // message.
+  // message; kUnimplemented for a template that changes what a message says.
   base::Result<Example> Encode(const nlohmann::ordered_json& messages) const;
 
  private:
-  base::Result<std::string> Render(const nlohmann::ordered_json& messages, std::size_t count,
-                                   bool add_generation_prompt) const;
-  void Append(Example& example, std::string_view text, bool answer) const;
+  // A conversation as text, and where the messages' own text lies in it, in order.
+  struct Rendered {
+    std::string text;
+    std::vector<std::pair<std::size_t, std::size_t>> contents;  // offset, size
+  };
+  base::Result<Rendered> Render(const nlohmann::ordered_json& messages, std::size_t count,
+                                bool add_generation_prompt) const;
+  // A stretch of text that is nobody's message, cut where a special token stands.
+  struct Piece {
+    std::string text;
+    std::optional<model::TokenId> special;  // then `text` is empty
+  };
+  base::Result<std::vector<Piece>> Frame(std::string_view text) const;
+  // The ids of the text from `from` on.
+  base::Result<std::vector<model::TokenId>> Tokenize(const Rendered& rendered,
+                                                     std::size_t from) const;
+  void Append(Example& example, std::span<const model::TokenId> ids, bool answer) const;
 
   std::shared_ptr<const model::Tokenizer> tokenizer_;
   std::shared_ptr<const model::ChatTemplate> template_;

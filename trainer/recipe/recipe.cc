@@ -186,7 +186,10 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
                                 std::span<const std::string> overrides) {
   const std::string where = "recipe " + path.string();
   auto text = base::ReadFile(path, std::size_t{1} << 20);
-  if (!text) return base::Annotate(std::move(text), where);
+  if (!text) {  // the command names it: wrong usage, like a wrong key
+    return base::Fail(base::Code::kInvalidArgument,
+                      where + ": " + text.error().message + " (configs/ has recipes to copy)");
+  }
   auto flat = Flatten(*text, overrides);
   if (!flat) return base::Annotate(std::move(flat), where);
   std::vector<std::string> faults = Faults(*flat, kFields);

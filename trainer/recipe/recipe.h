@@ -58,7 +58,7 @@ struct Recipe {
 };
 
 // Reads and checks the whole recipe, `overrides` ("a.b=c") laid over it. kInvalidArgument with
-// every fault on one line, kNotFound for a file that is absent.
+// every fault on one line, also for a file that is absent or cannot be read.
 base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
                                 std::span<const std::string> overrides);
 

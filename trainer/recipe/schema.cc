@@ -43,6 +43,12 @@ base::Status FlattenInto(FlatRecipe& flat, const std::string& prefix, const YAML
     }
     return {};
   }
+  if (node.size() == 0) {  // dropped, it would undo what its writer meant it to ask for
+    return base::Fail(base::Code::kInvalidArgument,
+                      prefix.empty()
+                          ? "holds no key: see configs/ for what a recipe looks like"
+                          : "section '" + prefix + "' is empty: give its keys, or leave it out");
+  }
   for (const auto& item : node) {
     if (depth == kMaxDepth || flat.size() >= kMaxKeys || !item.first.IsScalar()) {
       return base::Fail(base::Code::kInvalidArgument,
@@ -70,6 +76,10 @@ base::Status Override(FlatRecipe& flat, const std::string& text) {
                       "--set " + text + ": write --set section.key=value");
   }
   const std::string path = text.substr(0, equals);
+  if (equals + 1 == text.size()) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "--set " + text + ": give a value after '=' (null removes the key)");
+  }
   try {
     const YAML::Node value = YAML::Load(text.substr(equals + 1));
     if (value.IsNull()) {
@@ -78,7 +88,8 @@ base::Status Override(FlatRecipe& flat, const std::string& text) {
     }
     return FlattenInto(flat, path, value, 1, /*replace=*/true);
   } catch (const YAML::Exception& error) {
-    return base::Fail(base::Code::kInvalidArgument, "--set " + text + ": " + error.msg);
+    return base::Fail(base::Code::kInvalidArgument,
+                      "--set " + text + ": no valid YAML (" + error.msg + "): mend the value");
   }
 }
 
@@ -157,6 +168,13 @@ std::vector<std::string> Faults(const FlatRecipe& recipe, std::span<const Field>
   for (const auto& [path, value] : recipe) {
     const auto field =
         std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.path == path; });
+    const std::string section = path + ".";
+    if (std::any_of(fields.begin(), fields.end(),
+                    [&](const Field& f) { return f.path.starts_with(section); })) {
+      faults.push_back("section '" + path + "' is " +
+                       (value.IsNull() ? "empty" : "no mapping of keys"));
+      continue;
+    }
     if (field == fields.end()) {
       faults.push_back("unknown key '" + path + "', nearest is '" +
                        std::string(NearestPath(path, fields)) + "'");

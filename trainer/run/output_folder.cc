@@ -20,8 +20,14 @@ base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path) {
   }
   fs::path temporary = path;
   temporary += ".tmp." + std::to_string(::getpid());
-  fs::create_directories(temporary, error);
-  if (error) {
+  if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
+  const bool made = !error && fs::create_directory(temporary, error);
+  if (!made && !error) {  // it was there: what lies in it is not ours to rename or to remove
+    return base::Fail(
+        base::Code::kAlreadyExists,
+        "folder " + temporary.string() + " was left by an earlier run: remove it and start again");
+  }
+  if (!made) {
     return base::Fail(base::Code::kUnknown, "cannot make " + temporary.string() + " (" +
                                                 error.message() +
                                                 "): choose an output where you may write");

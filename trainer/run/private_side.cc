@@ -1,7 +1,9 @@
 #include "trainer/run/private_side.h"
 
+#include <system_error>
 #include <utility>
 
+#include "base/log.h"
 #include "security/primitives.h"
 #include "trainer/data/sampling.h"
 
@@ -16,7 +18,13 @@ std::string RunId() { return "run-" + security::Hex(security::RandomSecret(16).b
 base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyPlan& plan,
                                             const ChatFile& train) {
   const Recipe::Privacy& privacy = *recipe.privacy;
+  std::error_code ignored;
+  const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(privacy.ledger));
+  if (fresh) {
+    base::LogInfo("new ledger " + privacy.ledger.string() +
+                  ": nothing was spent on this data before, as far as this ledger knows");
+  }
   CLOISTER_ASSIGN_OR_RETURN(
       const std::string data_set,
       ledger->RegisterDataSet(recipe.data.train.string(), train.unit_hashes(), privacy.unit,

@@ -8,16 +8,17 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "model/model_files.h"
 #include "trainer/data/chat_data.h"
+#include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
 #include "trainer/lora_model.h"
 #include "trainer/run/output_folder.h"
@@ -45,30 +46,19 @@ std::string Fixed(double value, int digits) {
   return text;
 }
 
-// Held-out records that also stand among the training records would be trained on and be shown.
-base::Status CheckDisjoint(const ChatFile& train, const ChatFile& eval) {
-  const std::set<std::string> known(train.unit_hashes().begin(), train.unit_hashes().end());
-  for (std::int64_t i = 0; i < eval.size(); ++i) {
-    if (known.contains(eval.unit_hashes()[static_cast<std::size_t>(i)])) {
-      return base::Fail(base::Code::kDataLoss,
-                        eval.Where(i) +
-                            ": this record also stands in the training file: held-out "
-                            "records are not covered by ε, take it out of one of them");
-    }
-  }
-  return {};
-}
-
 class TrainingRun {
  public:
-  TrainingRun(const Recipe& recipe, const EventSink& sink) : recipe_(recipe), sink_(sink) {}
+  TrainingRun(const Recipe& recipe, const EventSink& sink, const StopRequest& stop)
+      : recipe_(recipe), sink_(sink), stop_(stop) {}
 
   base::Status Run() {
     CLOISTER_ASSIGN_OR_RETURN(OutputFolder output, OutputFolder::Create(recipe_.output));
     CLOISTER_RETURN_IF_ERROR(Prepare());
     const std::vector<float> initial = parameters_;
-    CLOISTER_RETURN_IF_ERROR(Evaluate());
-    CLOISTER_RETURN_IF_ERROR(Steps());
+    base::Status worked = Evaluate();
+    if (worked) worked = Steps();
+    if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
+    CLOISTER_RETURN_IF_ERROR(std::move(worked));
     if (parameters_ == initial) {
       return base::Fail(base::Code::kFailedPrecondition,
                         "the adapter ended as it began: no record has an answer within "
@@ -103,6 +93,11 @@ class TrainingRun {
       private_.emplace(std::move(side));
     }
     steps_ = plan ? plan->steps : recipe_.training.steps;
+    if (steps_ < recipe_.training.steps) {
+      base::LogInfo("privacy.target_epsilon leaves " + std::to_string(steps_) +
+                    " of the training.steps " + std::to_string(recipe_.training.steps) +
+                    " at this privacy.noise_multiplier: the run ends after them");
+    }
     optimizer_.emplace(recipe_.optimizer, parameters_.size());
     batches_.emplace(train_->size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
@@ -126,21 +121,29 @@ class TrainingRun {
     if (!eval) return {};
     CLOISTER_ASSIGN_OR_RETURN(
         held_out_, ChatData(std::move(*eval), encoder).LoadFirst(recipe_.data.eval_rows));
-    return {};
+    return CheckHasAnswer(held_out_, *recipe_.data.eval, "data.max_tokens");
   }
 
   base::Status Evaluate() {
     if (held_out_.empty()) return {};
-    CLOISTER_ASSIGN_OR_RETURN(const double loss,
-                              model_->Loss(held_out_, recipe_.training.micro_batch_tokens, {}));
+    CLOISTER_ASSIGN_OR_RETURN(
+        const double loss,
+        model_->Loss(held_out_, recipe_.training.micro_batch_tokens, keep_going_));
+    if (!std::isfinite(loss)) {
+      return base::Fail(base::Code::kFailedPrecondition,
+                        "the loss of " + recipe_.data.eval->string() +
+                            " is not finite: lower optimizer.learning_rate");
+    }
     Emit({{"event", "eval"}, {"loss", loss}}, ordered_json::object());
     return {};
   }
 
   base::Status Steps() {
     const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
-    base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps");
+    base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps",
+                            private_ ? base::Timing::kHidden : base::Timing::kShown);
     for (std::int64_t step = 1; step <= steps_; ++step) {
+      if (!keep_going_(0)) return base::Fail(base::Code::kCancelled, "stopped: start again");
       const Clock::time_point start = Clock::now();
       std::string detail;
       ordered_json event = {{"event", "step"}, {"step", step}};
@@ -161,6 +164,7 @@ class TrainingRun {
         event["loss"] = done.loss;
         detail = "loss " + Fixed(done.loss, 3);
       }
+      done_ = step;
       Emit(std::move(event), std::move(rate));
       progress.Update(static_cast<std::uint64_t>(step), detail);
       if (step == steps_) progress.Finish(detail);
@@ -178,8 +182,9 @@ class TrainingRun {
   base::Result<Done> PlainStep() {
     const std::vector<std::int64_t> records = batches_->Next();
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(records));
-    CLOISTER_ASSIGN_OR_RETURN(LoraModel::Plain plain,
-                              model_->Gradient(examples, recipe_.training.micro_batch_tokens, {}));
+    CLOISTER_ASSIGN_OR_RETURN(
+        LoraModel::Plain plain,
+        model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
     for (double& value : plain.gradient) value /= static_cast<double>(records.size());
     CLOISTER_RETURN_IF_ERROR(Apply(plain.gradient));
     return Done{plain.loss, Tokens(examples)};
@@ -189,14 +194,12 @@ class TrainingRun {
   base::Result<double> PrivateStep(std::int64_t step) {
     const Recipe::Privacy& privacy = private_->privacy();
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(private_->Draw()));
-    CLOISTER_ASSIGN_OR_RETURN(
-        LoraModel::Clipped clipped,
-        model_->ClippedGradient(examples,
-                                {.clip_norm = privacy.clip_norm,
-                                 .unit = privacy.unit,
-                                 .neighbours = privacy.neighbours,
-                                 .micro_batch_tokens = recipe_.training.micro_batch_tokens},
-                                {}));
+    CLOISTER_ASSIGN_OR_RETURN(LoraModel::Clipped clipped,
+                              model_->ClippedGradient(examples,
+                                                      {.clip_norm = privacy.clip_norm,
+                                                       .unit = privacy.unit,
+                                                       .neighbours = privacy.neighbours},
+                                                      keep_going_));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> gradient,
                               private_->Release(std::move(clipped.sum), step));
     CLOISTER_RETURN_IF_ERROR(Apply(gradient));
@@ -218,6 +221,13 @@ class TrainingRun {
     sink_(event);
   }
 
+  base::Status Stopped() const {
+    const std::string steps = std::to_string(done_);
+    return base::Fail(base::Code::kCancelled,
+                      "stopped by a signal after step " + steps + ": nothing was written" +
+                          (private_ ? ", " + steps + " steps stay debited" : ""));
+  }
+
   base::Status Save(OutputFolder& output) {
     ordered_json done = {{"event", "done"}, {"epsilon", nullptr}, {"delta", nullptr}};
     Recipe resolved = recipe_;
@@ -228,10 +238,17 @@ class TrainingRun {
       resolved.privacy->noise_multiplier = private_->plan().mechanism.noise_multiplier;
       resolved.training.steps = steps_;
     }
+    done["steps"] = steps_;
+    done["planned_steps"] = recipe_.training.steps;
     done["output"] = recipe_.output.string();
     CLOISTER_RETURN_IF_ERROR(model::SaveAdapter(output.path(), recipe_.lora, architecture_,
                                                 parameters_, recipe_.model.string()));
-    CLOISTER_RETURN_IF_ERROR(base::WriteFile(output.path() / "recipe.yaml", ToYaml(resolved)));
+    std::string yaml = ToYaml(resolved);
+    if (steps_ < recipe_.training.steps) {
+      yaml += "# planned_steps: " + std::to_string(recipe_.training.steps) +
+              " (privacy.target_epsilon cut training.steps)\n";
+    }
+    CLOISTER_RETURN_IF_ERROR(base::WriteFile(output.path() / "recipe.yaml", yaml));
     CLOISTER_RETURN_IF_ERROR(
         base::WriteFile(output.path() / "events.jsonl", log_ + done.dump() + "\n"));
     CLOISTER_RETURN_IF_ERROR(output.Commit());
@@ -241,6 +258,8 @@ class TrainingRun {
 
   const Recipe& recipe_;
   const EventSink& sink_;
+  const StopRequest& stop_;
+  const LoraModel::Progress keep_going_ = [this](std::int64_t) { return !stop_ || !stop_(); };
   model::Architecture architecture_;
   std::optional<ChatData> train_;
   std::vector<Example> held_out_;
@@ -250,13 +269,14 @@ class TrainingRun {
   std::optional<ShuffledBatches> batches_;
   std::optional<PrivateSide> private_;
   std::int64_t steps_ = 0;
+  std::int64_t done_ = 0;  // steps that were taken
   std::string log_;
 };
 
 }  // namespace
 
-base::Status RunTraining(const Recipe& recipe, const EventSink& sink) {
-  return TrainingRun(recipe, sink).Run();
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop) {
+  return TrainingRun(recipe, sink, stop).Run();
 }
 
 }  // namespace cloister::trainer

@@ -12,6 +12,9 @@ namespace cloister::trainer {
 // that `cloister train --json` prints.
 using EventSink = std::function<void(const nlohmann::ordered_json& event)>;
 
+// Asked often; true ends the run with kCancelled.
+using StopRequest = std::function<bool()>;
+
 // Fine-tunes a LoRA adapter as `recipe` says. The output folder appears when all is done and holds
 // the adapter in PEFT's form, recipe.yaml as resolved, and events.jsonl.
 //
@@ -19,6 +22,8 @@ using EventSink = std::function<void(const nlohmann::ordered_json& event)>;
 // each step's spend is durable before anything derived from its noise exists. Nothing else that is
 // computed from training records reaches the events or the output; the held-out loss is of records
 // that the guarantee does not cover, which must not stand among the training records.
-base::Status RunTraining(const Recipe& recipe, const EventSink& sink);
+//
+// Stopped, it leaves nothing behind but what the ledger has debited.
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop = {});
 
 }  // namespace cloister::trainer

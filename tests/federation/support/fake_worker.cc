@@ -30,7 +30,7 @@ bool PlainUpdates::Has(const std::string& site, std::int64_t round) const {
 }
 
 base::Result<worker::Opened> FakeWorker::Open(const worker::Open&) {
-  return worker::Opened{parameters_};
+  return worker::Opened{parameters_, 0.25, 0.75};
 }
 
 base::Result<worker::Evaluated> FakeWorker::Evaluate(std::span<const float> parameters) {

@@ -57,6 +57,8 @@ void Federation::StartCoordinator() {
   options.architecture = architecture_;
   options.base_model = "base";
   options.output = folder_.path() / "adapter";
+  options.submitters = {parties.submitter.public_key};
+  if (change_coordinator) change_coordinator(options);
   options.record_sums = folder_.path() / "sums";
   coordinator_ = std::make_unique<coordinator::Coordinator>(*server_, *state_, std::move(options));
   coordinator_result_ = std::async(std::launch::async, [this] {

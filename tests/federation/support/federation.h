@@ -44,6 +44,7 @@ class Federation {
   void StopSite(std::size_t site) { stops_.at(site).request_stop(); }
 
   std::string address() const { return server_->address(); }
+  std::filesystem::path output() const { return folder_.path() / "adapter"; }
   std::filesystem::path StateOf(std::size_t site) const;
   // The recorded sum of a round, empty where none was opened.
   std::vector<std::int64_t> RecordedSum(std::int64_t round) const;
@@ -52,6 +53,7 @@ class Federation {
   Parties parties;
   PlainUpdates updates;
   FakeWorker::Hook before_training;
+  std::function<void(coordinator::Options&)> change_coordinator;  // before it starts
 
  private:
   site::Options OptionsOf(std::size_t site);

@@ -1,0 +1,33 @@
+#include "trainer/data/held_out.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+namespace cloister::trainer {
+
+base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out) {
+  const std::set<std::string> known(train.unit_hashes().begin(), train.unit_hashes().end());
+  for (std::int64_t i = 0; i < held_out.size(); ++i) {
+    if (known.contains(held_out.unit_hashes()[static_cast<std::size_t>(i)])) {
+      return base::Fail(base::Code::kDataLoss,
+                        held_out.Where(i) +
+                            ": this record also stands in the training file: held-out "
+                            "records are not covered by ε, take it out of one of them");
+    }
+  }
+  return {};
+}
+
+base::Status CheckHasAnswer(std::span<const Example> held_out, const std::filesystem::path& path,
+                            const char* max_tokens) {
+  const bool any = std::any_of(held_out.begin(), held_out.end(),
+                               [](const Example& one) { return one.answer_tokens() > 0; });
+  if (any) return {};
+  return base::Fail(base::Code::kFailedPrecondition,
+                    path.string() + ": none of the " + std::to_string(held_out.size()) +
+                        " held-out records has an answer within " + max_tokens +
+                        ": raise it, or give records with an answer");
+}
+
+}  // namespace cloister::trainer

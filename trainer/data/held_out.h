@@ -1,0 +1,23 @@
+#pragma once
+
+#include <filesystem>
+#include <span>
+
+#include "base/result.h"
+#include "trainer/data/chat_file.h"
+#include "trainer/data/example.h"
+
+namespace cloister::trainer {
+
+// What must be true of held-out records before anything is spent on the training records.
+
+// Held-out records that also stand among the training records would be trained on and then shown
+// through their loss, which ε does not cover. kDataLoss naming file and line of the first one.
+base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out);
+
+// Whether at least one record has an answer token within the cut: else there is no loss to show.
+// kFailedPrecondition naming `path`, and `max_tokens` by its dotted or message name.
+base::Status CheckHasAnswer(std::span<const Example> held_out, const std::filesystem::path& path,
+                            const char* max_tokens);
+
+}  // namespace cloister::trainer
