@@ -46,7 +46,7 @@ std::vector<Fixture> LoadFixtures(const std::vector<std::filesystem::path>& fold
   return fixtures;
 }
 
-class ParityTest : public testing::TestWithParam<kernels::cpu::Tier> {
+class ParityTest : public ::testing::TestWithParam<kernels::cpu::Tier> {
  protected:
   static void SetUpTestSuite() {
     folders_.clear();
@@ -138,7 +138,7 @@ TEST_P(ParityTest, AnotherOrderOfTokensIsSeen) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tiers, ParityTest, testing::ValuesIn(kernels::cpu::SupportedTiers()),
+INSTANTIATE_TEST_SUITE_P(Tiers, ParityTest, ::testing::ValuesIn(kernels::cpu::SupportedTiers()),
                          [](const auto& info) { return std::string(TierName(info.param)); });
 
 }  // namespace
