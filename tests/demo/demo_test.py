@@ -53,7 +53,7 @@ class Demo(unittest.TestCase):
         self.assertEqual(report["round_2"]["words"], 23040)
         self.assertEqual(set(report["after_second_loss"]), {"niddk", "cancergov"})
         for reason in report["after_second_loss"].values():
-            self.assertIn("too few sites", reason)
+            self.assertIn("2 of 4 sites are lost (ninds, nhlbi)", reason)
         self.assertFalse((self.output / "demo" / "sums" / "round-3.i64").exists())
 
 
