@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "model/gguf_architecture.h"
-#include "model/pre_tokenizer.h"
+#include "model/tokenizer/pre_tokenizer.h"
 
 namespace cloister::model {
 namespace {

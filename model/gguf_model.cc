@@ -6,7 +6,7 @@
 #include "model/gguf_architecture.h"
 #include "model/gguf_file.h"
 #include "model/gguf_layout.h"
-#include "model/gguf_tokenizer.h"
+#include "model/tokenizer/gguf_tokenizer.h"
 #include "model/source_model.h"
 
 namespace cloister::model {

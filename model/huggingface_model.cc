@@ -9,7 +9,7 @@
 #include "model/json_reader.h"
 #include "model/safetensors_file.h"
 #include "model/source_model.h"
-#include "model/tokenizer_json.h"
+#include "model/tokenizer/tokenizer_json.h"
 
 namespace cloister::model {
 namespace {
@@ -152,8 +152,8 @@ class HuggingFaceModel final : public SourceModel {
     }
     if (!generation) return architecture;
     base::Result<std::vector<std::int64_t>> ids = EosTokenIds(*generation);
-    base::Status status = ids ? base::Status() : base::Status(base::Forward(std::move(ids)));
-    if (status && !ids->empty()) {
+    base::Status status = ids ? base::Status() : base::Status(tl::unexpected(ids.error()));
+    if (ids && !ids->empty()) {
       architecture->eos_token_ids = *ids;
       status = Validate(*architecture);
     }

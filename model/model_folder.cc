@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/file.h"
-#include "model/tokenizer_json.h"
+#include "model/tokenizer/tokenizer_json.h"
 
 namespace cloister::model {
 namespace {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "model/model_files.h"
-#include "model/tokenizer_data.h"
+#include "model/tokenizer/tokenizer_data.h"
 
 namespace cloister::model {
 

@@ -21,7 +21,8 @@ std::vector<double> MakeOrders() {
   }
   for (int tenth = 11; tenth < 110; ++tenth) orders.push_back(tenth / 10.0);
   for (int order = 11; order < 64; ++order) orders.push_back(order);
-  for (double order = 64; order < 4200; order *= 1.0625) orders.push_back(std::round(order));
+  // 64 · 1.0625^69 is the last below 4200.
+  for (int i = 0; i < 70; ++i) orders.push_back(std::round(64 * std::pow(1.0625, i)));
   return orders;
 }
 

@@ -214,7 +214,7 @@ base::Status CheckUnused(const fs::path& fresh, const security::SecretBytes& key
 base::Status CompleteCreation(const fs::path& path, const security::SecretBytes& key) {
   const fs::path fresh = Beside(path, kFresh);
   if (!IsThere(fresh)) return LedgerIsGone(path, kKey);
-  if (const base::Status unused = CheckUnused(fresh, key); !unused) {
+  if (base::Status unused = CheckUnused(fresh, key); !unused) {
     if (unused.error().code != base::Code::kDataLoss) return unused;
     return LedgerIsGone(
         path, kKey, ", and " + fresh.string() + " beside it is no half-made ledger of this key");

@@ -160,8 +160,8 @@ base::Status Attempt::Collect(const std::string& phase, std::int64_t timeout_sec
                               std::set<SiteIndex> awaited, std::size_t needed, const Take& take) {
   const auto start = Clock::now();
   answered_.clear();
-  const base::Status status = AwaitAnswers(start + std::chrono::seconds(timeout_seconds),
-                                           std::move(awaited), needed, phase, take);
+  base::Status status = AwaitAnswers(start + std::chrono::seconds(timeout_seconds),
+                                     std::move(awaited), needed, phase, take);
   seconds_[phase] += std::chrono::duration<double>(Clock::now() - start).count();
   if (!status) return status;
   // With too few answers the job ends, for its own reason, for everyone.

@@ -86,7 +86,7 @@ base::Result<YamlMap> YamlMap::Parse(const std::string& text, const std::string&
 YamlMap::YamlMap(std::shared_ptr<Document> document, YAML::Node node, std::string place,
                  std::vector<std::string> keys)
     : document_(std::move(document)),
-      node_(std::move(node)),
+      node_(node),
       place_(std::move(place)),
       keys_(std::move(keys)) {
   std::set<std::string> seen;

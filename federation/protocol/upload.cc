@@ -32,7 +32,7 @@ Digest HashWords(std::span<const std::uint32_t> words) {
 }
 
 MaskedUpload::MaskedUpload(std::vector<std::uint32_t> words, UploadSeal seal)
-    : words_(std::move(words)), seal_(std::move(seal)) {}
+    : words_(std::move(words)), seal_(seal) {}
 
 std::size_t MaskedUpload::ChunkCount(std::size_t chunk_bytes) const {
   CLOISTER_CHECK(chunk_bytes >= 4 && chunk_bytes % 4 == 0 && chunk_bytes <= kMaximumChunkBytes);

@@ -177,7 +177,7 @@ base::Status Participation::RunRound(const rpc::Round& round, rpc::SiteStream& s
   std::filesystem::create_directories(environment.outbox, ignored);
   std::filesystem::permissions(environment.outbox, std::filesystem::perms::owner_all, ignored);
   last_round_ = round.round;
-  const base::Status status = Round(environment, round).Run();
+  base::Status status = Round(environment, round).Run();
   std::filesystem::remove_all(environment.outbox, ignored);
   if (!status) return status;
   ++rounds_taken_;

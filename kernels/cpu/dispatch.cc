@@ -1,3 +1,5 @@
+#include <cpuid.h>
+
 #include <string>
 
 #include "kernels/cpu/kernels.h"
@@ -31,14 +33,27 @@ base::Result<Tier> ParseTier(std::string_view name) {
                     "no kernels are named '" + std::string(name) + "': choose one of " + known);
 }
 
+namespace {
+
+// CPUID leaf 1, ECX bit 29: not every compiler's run-time test knows the name. The operating system
+// saves the same registers as for AVX2.
+bool HasF16c() {
+  unsigned eax = 0;
+  unsigned ebx = 0;
+  unsigned ecx = 0;
+  unsigned edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+}  // namespace
+
 bool Supported(Tier tier) {
   switch (tier) {
     case Tier::kScalar:
       return true;
     case Tier::kAvx2:
       // The compiler's run-time test includes the operating system's (XGETBV).
-      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-             __builtin_cpu_supports("f16c");
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && HasF16c();
   }
   return false;
 }

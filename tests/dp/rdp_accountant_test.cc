@@ -95,7 +95,8 @@ TEST(RdpOfSampledGaussian, FractionalOrdersLieBetweenTheirNeighbours) {
   for (const double sigma : {0.05, 0.09, 0.1, 0.3, 1.0, 30.0, 200.0}) {
     for (const double rate : {1e-7, 1e-3, 0.5, 0.999}) {
       double before = 0;
-      for (double alpha = 1.1; alpha < 14; alpha += 0.1) {
+      for (int tenth = 11; tenth < 140; ++tenth) {
+        const double alpha = tenth / 10.0;
         const double rdp = RdpOfSampledGaussian(sigma, rate, alpha);
         ASSERT_GE(rdp, before * (1 - 1e-9)) << sigma << " " << rate << " " << alpha;
         before = rdp;
@@ -145,7 +146,8 @@ TEST(RdpAccountant, DeltaIsTheInverseOfEpsilon) {
   const double epsilon = Epsilon(event, 1e-5);
   EXPECT_NEAR(*RdpDelta(std::span(&event, 1), epsilon), 1e-5, 1e-10);
   double before = 1;
-  for (double target = 0; target < 6; target += 0.25) {
+  for (int quarter = 0; quarter < 24; ++quarter) {
+    const double target = quarter / 4.0;
     const double delta = *RdpDelta(std::span(&event, 1), target);
     EXPECT_LE(delta, before);
     before = delta;

@@ -36,7 +36,10 @@ Blocks QuantizeWith(const Kernels& kernels, const std::vector<float>& x) {
 TEST_P(ElementwiseTest, QuantizedActivationsLieWithinHalfAStep) {
   RandomData random(11);
   std::vector<float> x = random.Floats(32 * 50);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] *= std::exp2(static_cast<float>(i / 32) - 25.0f);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const std::size_t block = i / 32;
+    x[i] *= std::exp2(static_cast<float>(block) - 25.0f);
+  }
   const Blocks blocks = QuantizeWith(kernels(), x);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const float scale = blocks.scales[i / 32];

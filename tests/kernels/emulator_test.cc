@@ -18,8 +18,8 @@ void Mirror(const Thread& thread, bool with_barrier, std::vector<int>& output) {
   Numbers& shared = thread.Shared<Numbers>();
   shared.values[thread.thread()] = thread.thread() + 1000 * thread.block();
   if (with_barrier) thread.Barrier();
-  output[static_cast<std::size_t>(thread.block() * 128 + thread.thread())] =
-      shared.values[127 - thread.thread()];
+  output[static_cast<std::size_t>(thread.block()) * 128 +
+         static_cast<std::size_t>(thread.thread())] = shared.values[127 - thread.thread()];
 }
 
 TEST(EmulatorTest, ABarrierLetsThreadsSeeEachOthersWrites) {
@@ -44,7 +44,8 @@ TEST(EmulatorTest, ShufflesAddUpWarpByWarp) {
     output[static_cast<std::size_t>(thread.thread())] = sum;
   }));
   for (int i = 0; i < 96; ++i) {
-    EXPECT_EQ(output[static_cast<std::size_t>(i)], static_cast<float>(496 + 1024 * (i / 32)));
+    const int warp = i / 32;
+    EXPECT_EQ(output[static_cast<std::size_t>(i)], static_cast<float>(496 + 1024 * warp));
   }
 }
 

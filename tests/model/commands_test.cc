@@ -134,7 +134,7 @@ TEST(InspectCommand, SummarizesFoldersFilesAndBareVocabularies) {
 // The llama fixture as GGUF with the type of `tensor`, which has `dimensions`, made q6_k.
 std::string WithUnsupportedType(const std::filesystem::path& fixture, const std::string& tensor,
                                 std::size_t dimensions, const TemporaryFolder& folder) {
-  const std::string path = folder / "m.gguf";
+  std::string path = folder / "m.gguf";
   EXPECT_EQ(Cli({"model", "convert", "--input", fixture, "--output", path}).status, 0);
   std::string bytes = testing::ReadBytes(path);
   bytes[bytes.find(tensor) + tensor.size() + 4 + 8 * dimensions] = 14;

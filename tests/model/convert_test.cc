@@ -16,7 +16,7 @@
 #include "model/quantize.h"
 #include "model/safetensors_writer.h"
 #include "model/tokenizer.h"
-#include "model/tokenizer_json.h"
+#include "model/tokenizer/tokenizer_json.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"
 

@@ -193,10 +193,10 @@ TEST(HostileSafetensors, HeadersThatLieAreRefused) {
       R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})",
       R"({"a":{"dtype":"F32","shape":"2","data_offsets":[0,8]}})",
       R"({"a":{"dtype":"F32","shape":[2]}})",
-      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-      R"("b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",  // overlap
-      R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
-      R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",  // twice
+      std::string(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)") +
+          R"("b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",  // overlap
+      std::string(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)") +
+          R"("a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})",  // twice
   };
   for (const std::string& header : headers) {
     std::string bytes(8, '\0');

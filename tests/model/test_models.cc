@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <fstream>
 
-#include "model/byte_alphabet.h"
-#include "model/pre_tokenizer.h"
+#include "model/tokenizer/byte_alphabet.h"
+#include "model/tokenizer/pre_tokenizer.h"
 #include "tests/base/temporary_folder.h"
 
 namespace cloister::testing {

@@ -3,12 +3,12 @@
 #include <random>
 
 #include "base/file.h"
-#include "model/bpe_merges.h"
-#include "model/byte_alphabet.h"
+#include "model/tokenizer/bpe_merges.h"
+#include "model/tokenizer/byte_alphabet.h"
 #include "model/chat_template.h"
-#include "model/text_splitter.h"
-#include "model/tokenizer_data.h"
-#include "model/tokenizer_json.h"
+#include "model/tokenizer/text_splitter.h"
+#include "model/tokenizer/tokenizer_data.h"
+#include "model/tokenizer/tokenizer_json.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"
 

@@ -23,9 +23,10 @@ Losses LostAt(unsigned mask, Leaves point) {
 // Who is in the sum: everyone whose upload was whole.
 std::vector<SiteIndex> Uploaders(std::uint32_t sites, const Losses& losses) {
   std::vector<SiteIndex> who;
-  for (SiteIndex i = 0; i < sites; ++i) {
-    const auto loss = losses.find(i);
-    if (loss == losses.end() || loss->second > Leaves::kDuringUpload) who.push_back(i);
+  for (std::uint32_t i = 0; i < sites; ++i) {
+    const auto site = static_cast<SiteIndex>(i);
+    const auto loss = losses.find(site);
+    if (loss == losses.end() || loss->second > Leaves::kDuringUpload) who.push_back(site);
   }
   return who;
 }

@@ -324,6 +324,7 @@ TEST(HostileCoordinator, AStateThatRefusedOnceHasLeftTheAttempt) {
   SurvivorSet bad = sim.survivor_set;
   bad.survivors = {0, 1};
   ASSERT_FALSE(std::move(masked).Commit(bad, PastChoices{}).has_value());
+  // Using it again is what is tested. NOLINTNEXTLINE(bugprone-use-after-move)
   const auto again = std::move(masked).Commit(sim.survivor_set, PastChoices{});
   ASSERT_FALSE(again.has_value());
   EXPECT_EQ(again.error().code, base::Code::kFailedPrecondition);

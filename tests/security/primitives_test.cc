@@ -150,7 +150,8 @@ TEST(SealedMessage, OpensOnlyInItsOwnContext) {
 TEST(SecretBytesTest, AreGoneAfterAMove) {
   SecretBytes a(Ascii("secret"));
   const SecretBytes b = std::move(a);
-  EXPECT_EQ(a.size(), 0u);  // NOLINT(bugprone-use-after-move): what a moved one holds is the point
+  // What a moved one holds is the point.
+  EXPECT_EQ(a.size(), 0u);  // NOLINT(bugprone-use-after-move,clang-analyzer-cplusplus.Move)
   EXPECT_TRUE(b == SecretBytes(Ascii("secret")));
   EXPECT_FALSE(b == SecretBytes(Ascii("secreT")));
 }

@@ -1,4 +1,4 @@
-#include "model/byte_alphabet.h"
+#include "model/tokenizer/byte_alphabet.h"
 
 #include <unicode/utf8.h>
 

@@ -2,7 +2,7 @@
 
 #include "base/result.h"
 #include "model/gguf_file.h"
-#include "model/tokenizer_data.h"
+#include "model/tokenizer/tokenizer_data.h"
 
 namespace cloister::model {
 

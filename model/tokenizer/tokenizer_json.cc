@@ -1,4 +1,4 @@
-#include "model/tokenizer_json.h"
+#include "model/tokenizer/tokenizer_json.h"
 
 #include <limits>
 #include <optional>
@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "model/json_reader.h"
-#include "model/pre_tokenizer.h"
+#include "model/tokenizer/pre_tokenizer.h"
 
 namespace cloister::model {
 namespace {

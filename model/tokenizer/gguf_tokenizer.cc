@@ -1,9 +1,9 @@
-#include "model/gguf_tokenizer.h"
+#include "model/tokenizer/gguf_tokenizer.h"
 
 #include <limits>
 #include <utility>
 
-#include "model/pre_tokenizer.h"
+#include "model/tokenizer/pre_tokenizer.h"
 
 namespace cloister::model {
 namespace {

@@ -1,5 +1,5 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "model/text_splitter.h"
+#include "model/tokenizer/text_splitter.h"
 
 #include <pcre2.h>
 

@@ -1,4 +1,4 @@
-#include "model/pre_tokenizer.h"
+#include "model/tokenizer/pre_tokenizer.h"
 
 #include <unicode/utf8.h>
 

@@ -1,7 +1,7 @@
 #include <string>
 
-#include "model/pre_tokenizer.h"
-#include "model/tokenizer_json.h"
+#include "model/tokenizer/pre_tokenizer.h"
+#include "model/tokenizer/tokenizer_json.h"
 
 namespace cloister::model {
 namespace {

@@ -10,11 +10,11 @@
 #include <unordered_map>
 #include <utility>
 
-#include "model/bpe_merges.h"
-#include "model/byte_alphabet.h"
-#include "model/special_tokens.h"
-#include "model/text_splitter.h"
-#include "model/tokenizer_data.h"
+#include "model/tokenizer/bpe_merges.h"
+#include "model/tokenizer/byte_alphabet.h"
+#include "model/tokenizer/special_tokens.h"
+#include "model/tokenizer/text_splitter.h"
+#include "model/tokenizer/tokenizer_data.h"
 
 namespace cloister::model {
 namespace {

@@ -1,4 +1,4 @@
-#include "model/special_tokens.h"
+#include "model/tokenizer/special_tokens.h"
 
 #include <algorithm>
 #include <utility>

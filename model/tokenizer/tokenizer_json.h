@@ -5,7 +5,7 @@
 #include <string>
 
 #include "base/result.h"
-#include "model/tokenizer_data.h"
+#include "model/tokenizer/tokenizer_data.h"
 
 namespace cloister::model {
 
