@@ -6,8 +6,8 @@
 #include "model/gguf_architecture.h"
 #include "model/gguf_file.h"
 #include "model/gguf_layout.h"
-#include "model/tokenizer/gguf_tokenizer.h"
 #include "model/source_model.h"
+#include "model/tokenizer/gguf_tokenizer.h"
 
 namespace cloister::model {
 namespace {

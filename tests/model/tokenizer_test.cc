@@ -3,9 +3,9 @@
 #include <random>
 
 #include "base/file.h"
+#include "model/chat_template.h"
 #include "model/tokenizer/bpe_merges.h"
 #include "model/tokenizer/byte_alphabet.h"
-#include "model/chat_template.h"
 #include "model/tokenizer/text_splitter.h"
 #include "model/tokenizer/tokenizer_data.h"
 #include "model/tokenizer/tokenizer_json.h"
