@@ -67,30 +67,6 @@ base::Result<std::shared_ptr<const ModelFiles>> ModelFiles::Open(
   return std::shared_ptr<const ModelFiles>(std::move(model));
 }
 
-std::vector<NamedShape> ExpectedTensors(const Architecture& a) {
-  std::vector<NamedShape> expected = {{"model.embed_tokens.weight", {a.vocab_size, a.hidden_size}}};
-  for (std::int64_t layer = 0; layer < a.num_layers; ++layer) {
-    const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-    const auto add = [&](const char* name, std::vector<std::int64_t> shape) {
-      expected.push_back({prefix + name, std::move(shape)});
-    };
-    add("input_layernorm.weight", {a.hidden_size});
-    add("self_attn.q_proj.weight", {a.query_size(), a.hidden_size});
-    add("self_attn.k_proj.weight", {a.kv_size(), a.hidden_size});
-    add("self_attn.v_proj.weight", {a.kv_size(), a.hidden_size});
-    add("self_attn.o_proj.weight", {a.hidden_size, a.query_size()});
-    add("post_attention_layernorm.weight", {a.hidden_size});
-    add("mlp.gate_proj.weight", {a.intermediate_size, a.hidden_size});
-    add("mlp.up_proj.weight", {a.intermediate_size, a.hidden_size});
-    add("mlp.down_proj.weight", {a.hidden_size, a.intermediate_size});
-  }
-  expected.push_back({"model.norm.weight", {a.hidden_size}});
-  if (!a.tie_word_embeddings) {
-    expected.push_back({"lm_head.weight", {a.vocab_size, a.hidden_size}});
-  }
-  return expected;
-}
-
 base::Status CheckTensors(const ModelFiles& files, const Architecture& architecture) {
   std::set<std::string> known;
   for (const NamedShape& expected : ExpectedTensors(architecture)) {
@@ -109,8 +85,8 @@ base::Status CheckTensors(const ModelFiles& files, const Architecture& architect
     if (!known.contains(name)) {
       return base::Fail(Code::kUnimplemented,
                         files.path().string() + ": tensor " + name +
-                            " is no part of the network that the config describes: use a model "
-                            "of the supported family without biases and adapters");
+                            " is no part of the network that the config describes: weights and "
+                            "config do not belong together");
     }
   }
   return {};

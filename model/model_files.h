@@ -20,9 +20,10 @@ class ChatTemplate;
 // shapes of Hugging Face whatever the file's format:
 //   model.embed_tokens.weight [vocab, hidden]           model.norm.weight [hidden]
 //   model.layers.N.{input_layernorm,post_attention_layernorm}.weight [hidden]
-//   model.layers.N.self_attn.{q,k,v,o}_proj.weight      [out, in], q and k in the half layout of
-//                                                       rotary pairs (GGUF's permutation undone)
+//   model.layers.N.self_attn.{q,k,v,o}_proj.weight      [out, in], q and k with the rotary layout
+//                                                       of the architecture
 //   model.layers.N.mlp.{gate,up,down}_proj.weight       lm_head.weight (absent when tied)
+// and whatever else ExpectedTensors lists: biases, q/k norms, latent attention, experts one by one.
 // Tensors are views into the mapped files, except q and k of a GGUF file, whose rows are put back
 // into Hugging Face's order in memory of this object (rows move as whole, still quantized).
 // Immutable and thread-safe after Open. Every offset, size and count in the file is checked.

@@ -1,10 +1,11 @@
+#include "model/rope.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <utility>
 
 #include "base/check.h"
-#include "model/architecture.h"
 
 namespace cloister::model {
 namespace {
@@ -19,6 +20,31 @@ double Llama3Divisor(const Rope& rope, double frequency) {
   const double smooth = (context / wavelength - rope.low_freq_factor) /
                         (rope.high_freq_factor - rope.low_freq_factor);
   return 1.0 / ((1.0 - smooth) / rope.factor + smooth);
+}
+
+// YaRN's ramp (arXiv 2309.00071 §3.2; transformers, _compute_yarn_parameters): dimensions that turn
+// more than beta_fast times within the training context are kept, those below beta_slow divided.
+std::vector<double> YarnDivisors(const Rope& rope, std::int64_t rotary_dim) {
+  const auto dim = static_cast<double>(rotary_dim);
+  const auto dimension_of = [&](double rotations) {
+    const double context = static_cast<double>(rope.original_max_positions);
+    return dim * std::log(context / (rotations * 2.0 * std::numbers::pi)) /
+           (2.0 * std::log(rope.theta));
+  };
+  double low = dimension_of(rope.beta_fast), high = dimension_of(rope.beta_slow);
+  if (rope.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0), high = std::min(high, dim - 1);
+  if (low == high) high += 0.001;
+  std::vector<double> divisors(static_cast<std::size_t>(rotary_dim / 2));
+  for (std::size_t i = 0; i < divisors.size(); ++i) {
+    const double ramp = std::clamp((static_cast<double>(i) - low) / (high - low), 0.0, 1.0);
+    divisors[i] = 1.0 / ((1.0 - ramp) + ramp / rope.factor);
+  }
+  return divisors;
+}
+
+double Mscale(double factor, double mscale) {
+  return factor <= 1 ? 1.0 : 0.1 * mscale * std::log(factor) + 1.0;
 }
 
 // Whether two lists agree to the precision of fp32 numbers computed in fp32.
@@ -49,26 +75,57 @@ Rope RopeFromDivisors(double theta, std::vector<double> divisors) {
 std::vector<double> Rope::Divisors(std::int64_t rotary_dim) const {
   CLOISTER_CHECK(rotary_dim > 0 && rotary_dim % 2 == 0);
   std::vector<double> result(static_cast<std::size_t>(rotary_dim / 2), 1.0);
-  if (type == Type::kDivisors) {
-    CLOISTER_CHECK(divisors.size() == result.size());
-    return divisors;
+  switch (type) {
+    case Type::kDefault:
+    case Type::kDynamic:
+      return result;
+    case Type::kLinear:
+      result.assign(result.size(), factor);
+      return result;
+    case Type::kYarn:
+      return YarnDivisors(*this, rotary_dim);
+    case Type::kDivisors:
+      CLOISTER_CHECK(divisors.size() == result.size());
+      return divisors;
+    case Type::kLlama3:
+      break;
   }
-  if (type == Type::kLlama3) {
-    for (std::size_t i = 0; i < result.size(); ++i) {
-      result[i] = Llama3Divisor(
-          *this, std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim)));
-    }
+  for (std::size_t i = 0; i < result.size(); ++i) {
+    result[i] = Llama3Divisor(
+        *this, std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim)));
   }
   return result;
 }
 
-std::vector<double> Rope::InverseFrequencies(std::int64_t rotary_dim) const {
+std::vector<double> Rope::InverseFrequencies(std::int64_t rotary_dim, std::int64_t length) const {
   std::vector<double> result = Divisors(rotary_dim);
+  const auto dim = static_cast<double>(rotary_dim);
+  double base = theta;
+  if (type == Type::kDynamic && length > original_max_positions) {
+    const double stretch =
+        factor * static_cast<double>(length) / static_cast<double>(original_max_positions) -
+        (factor - 1);
+    base *= std::pow(stretch, dim / (dim - 2));
+  }
   for (std::size_t i = 0; i < result.size(); ++i) {
-    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(rotary_dim);
-    result[i] = std::pow(theta, exponent) / result[i];
+    result[i] = std::pow(base, -2.0 * static_cast<double>(i) / dim) / result[i];
   }
   return result;
+}
+
+double Rope::RotationScale() const {
+  if (type != Type::kYarn) return 1.0;
+  if (attention_factor > 0) return attention_factor;
+  if (mscale > 0 && mscale_all_dim > 0) {
+    return Mscale(factor, mscale) / Mscale(factor, mscale_all_dim);
+  }
+  return Mscale(factor, 1.0);
+}
+
+double Rope::LatentScoreScale() const {
+  if (type != Type::kYarn || mscale_all_dim <= 0) return 1.0;
+  const double scale = Mscale(factor, mscale_all_dim);
+  return scale * scale;
 }
 
 }  // namespace cloister::model

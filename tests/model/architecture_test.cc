@@ -63,12 +63,24 @@ struct Refusal {
 
 TEST(Architecture, NamesWhatItRefuses) {
   const std::vector<Refusal> refusals = {
-      {"qwen2", Code::kUnimplemented, [](json& c) { c["model_type"] = "qwen2"; }},
+      {"gemma2", Code::kUnimplemented, [](json& c) { c["model_type"] = "gemma2"; }},
+      {"final_logit_softcapping", Code::kUnimplemented,
+       [](json& c) { c["final_logit_softcapping"] = 30.0; }},
       {"model_type", Code::kDataLoss, [](json& c) { c.erase("model_type"); }},
-      {"attention_bias", Code::kUnimplemented, [](json& c) { c["attention_bias"] = true; }},
-      {"mlp_bias", Code::kUnimplemented, [](json& c) { c["mlp_bias"] = true; }},
+      {"attention_bias", Code::kUnimplemented,
+       [](json& c) {
+         c["model_type"] = "mistral";
+         c["attention_bias"] = true;
+       }},
+      {"rope_parameters.zoom", Code::kUnimplemented,
+       [](json& c) { c["rope_parameters"]["zoom"] = 2; }},
+      {"rope_scaling.factor", Code::kDataLoss,
+       [](json& c) {
+         c["rope_scaling"] = {{"factor", 3.0}};
+       }},
       {"gelu", Code::kUnimplemented, [](json& c) { c["hidden_act"] = "gelu"; }},
-      {"yarn", Code::kUnimplemented, [](json& c) { c["rope_parameters"]["rope_type"] = "yarn"; }},
+      {"longrope", Code::kUnimplemented,
+       [](json& c) { c["rope_parameters"]["rope_type"] = "longrope"; }},
       {"factor", Code::kDataLoss, [](json& c) { c["rope_parameters"].erase("factor"); }},
       {"hidden_size", Code::kDataLoss, [](json& c) { c.erase("hidden_size"); }},
       {"hidden_size", Code::kDataLoss, [](json& c) { c["hidden_size"] = -64; }},
