@@ -31,4 +31,8 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+// Asks the system to read `bytes`, a part of a mapped file, in the background. Any address; nothing
+// happens where the system does not care.
+void PrefetchMapped(std::span<const std::byte> bytes);
+
 }  // namespace cloister::base

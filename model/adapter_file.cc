@@ -114,7 +114,7 @@ base::Status CheckShape(const SafetensorsFile& file, const AdapterTensor& wanted
 base::Status ReadTensor(const SafetensorsFile& file, const AdapterTensor& wanted,
                         std::span<float> to) {
   CLOISTER_ASSIGN_OR_RETURN(const TensorView view, file.Tensor(wanted.name));
-  Dequantize(view.type, view.data.data(), to.data(), view.elements());
+  DequantizeRows(view, 0, view.rows(), to.data());
   for (const float value : to) {
     if (!std::isfinite(value)) {
       return base::Fail(Code::kDataLoss, file.path().string() + ": tensor " + wanted.name +

@@ -58,6 +58,12 @@ base::Status ReadWindow(ConfigFields& fields, Family family, Architecture& a) {
       sliding[i] = static_cast<std::int64_t>(i) >= from.value_or(28);
     }
   }
+  if (family == Family::kMistral && types) {  // its readers look at sliding_window alone
+    const std::vector<bool> all(layers, window.has_value());
+    if (sliding != all) {
+      return Contradiction("layer_types and sliding_window differ");
+    }
+  }
   if (std::none_of(sliding.begin(), sliding.end(), [](bool slides) { return slides; })) return {};
   if (family == Family::kLlama) {
     return base::Fail(Code::kUnimplemented,

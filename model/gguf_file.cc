@@ -98,8 +98,8 @@ base::Result<Placed> ReadTensorInfo(GgufCursor& cursor, std::string& name) {
   } else {
     placed.entry.unsupported = "its type " + std::string(GgmlTypeName(number)) + " (" +
                                std::to_string(number) +
-                               ") is not supported yet: use a file of f32, f16, bf16, q8_0, q4_0 "
-                               "or q4_1 tensors";
+                               ") is not supported: use a file of f32, f16, bf16, q8_0, q6_k, "
+                               "q5_k, q4_k, q5_1, q5_0, q4_1 or q4_0 tensors";
   }
   CLOISTER_RETURN_IF_ERROR(Measure(dimensions, placed));
   CLOISTER_ASSIGN_OR_RETURN(placed.offset, cursor.Read<std::uint64_t>());

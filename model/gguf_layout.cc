@@ -1,80 +1,238 @@
 #include "model/gguf_layout.h"
 
-#include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
+#include <map>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
+#include "model/model_files.h"
 
 namespace cloister::model {
 namespace {
 
-using Pair = std::pair<std::string_view, std::string_view>;  // GGUF, Hugging Face
+using Pair = std::pair<std::string_view, std::string_view>;  // Hugging Face, GGUF
 
-constexpr std::array<Pair, 3> kOuter = {{{"token_embd.weight", "model.embed_tokens.weight"},
-                                         {"output_norm.weight", "model.norm.weight"},
-                                         {"output.weight", "lm_head.weight"}}};
-constexpr std::array<Pair, 9> kInLayer = {{{"attn_norm.weight", "input_layernorm.weight"},
-                                           {"ffn_norm.weight", "post_attention_layernorm.weight"},
-                                           {"attn_q.weight", "self_attn.q_proj.weight"},
-                                           {"attn_k.weight", "self_attn.k_proj.weight"},
-                                           {"attn_v.weight", "self_attn.v_proj.weight"},
-                                           {"attn_output.weight", "self_attn.o_proj.weight"},
-                                           {"ffn_gate.weight", "mlp.gate_proj.weight"},
-                                           {"ffn_up.weight", "mlp.up_proj.weight"},
-                                           {"ffn_down.weight", "mlp.down_proj.weight"}}};
-constexpr Pair kLayerPrefix = {"blk.", "model.layers."};
+constexpr std::array<Pair, 3> kOuter = {{{"model.embed_tokens.weight", "token_embd.weight"},
+                                         {"model.norm.weight", "output_norm.weight"},
+                                         {"lm_head.weight", "output.weight"}}};
 
-std::string_view Side(const Pair& pair, bool huggingface) {
-  return huggingface ? pair.second : pair.first;
+// Modules of a layer; .weight and .bias follow.
+constexpr std::array<Pair, 23> kModules = {{
+    {"input_layernorm", "attn_norm"},
+    {"post_attention_layernorm", "ffn_norm"},
+    {"self_attn.q_proj", "attn_q"},
+    {"self_attn.k_proj", "attn_k"},
+    {"self_attn.v_proj", "attn_v"},
+    {"self_attn.o_proj", "attn_output"},
+    {"self_attn.q_norm", "attn_q_norm"},
+    {"self_attn.k_norm", "attn_k_norm"},
+    {"self_attn.q_a_proj", "attn_q_a"},
+    {"self_attn.q_a_layernorm", "attn_q_a_norm"},
+    {"self_attn.q_b_proj", "attn_q_b"},
+    {"self_attn.kv_a_proj_with_mqa", "attn_kv_a_mqa"},
+    {"self_attn.kv_a_layernorm", "attn_kv_a_norm"},
+    {"mlp.gate_proj", "ffn_gate"},
+    {"mlp.up_proj", "ffn_up"},
+    {"mlp.down_proj", "ffn_down"},
+    {"mlp.gate", "ffn_gate_inp"},
+    {"mlp.shared_experts.gate_proj", "ffn_gate_shexp"},
+    {"mlp.shared_experts.up_proj", "ffn_up_shexp"},
+    {"mlp.shared_experts.down_proj", "ffn_down_shexp"},
+    {"mlp.experts.gate_proj", "ffn_gate_exps"},
+    {"mlp.experts.up_proj", "ffn_up_exps"},
+    {"mlp.experts.down_proj", "ffn_down_exps"},
+}};
+constexpr Pair kCorrectionBias = {"mlp.gate.e_score_correction_bias", "exp_probs_b.bias"};
+
+std::string_view GgufModule(std::string_view module) {
+  for (const Pair& pair : kModules) {
+    if (pair.first == module) return pair.second;
+  }
+  CLOISTER_CHECK(false && "a module of ExpectedTensors");
+  return {};
 }
 
-std::string Translate(std::string_view name, bool to_huggingface) {
+// model.layers.12.mlp.experts.3.up_proj.weight, taken apart.
+struct LayerName {
+  std::string layer;      // "12"
+  std::string module;     // "mlp.experts.up_proj"
+  std::string attribute;  // "weight"
+  bool expert = false;
+};
+
+std::optional<LayerName> TakeApart(const std::string& name) {
+  static constexpr std::string_view kPrefix = "model.layers.";
+  static constexpr std::string_view kExperts = "mlp.experts.";
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  const std::size_t dot = name.find('.', kPrefix.size());
+  LayerName result;
+  result.layer = name.substr(kPrefix.size(), dot - kPrefix.size());
+  std::string rest = name.substr(dot + 1);
+  result.expert = rest.starts_with(kExperts);
+  if (result.expert)
+    rest.erase(kExperts.size(), rest.find('.', kExperts.size()) - kExperts.size() + 1);
+  const std::size_t last = rest.rfind('.');
+  result.module = rest.substr(0, last);
+  result.attribute = rest.substr(last + 1);
+  return result;
+}
+
+std::optional<PairOrder> OrderOf(const Architecture& a, const std::string& module) {
+  if (a.rope.layout != Rope::Layout::kHalves) return std::nullopt;
+  const bool query = module == "self_attn.q_proj" || module == "self_attn.q_b_proj";
+  if (!a.latent) {
+    const bool rotated = query || module == "self_attn.k_proj";
+    if (!rotated || GgufArchitecture(a) != "llama") return std::nullopt;
+    return PairOrder{a.head_dim, 0, a.head_dim};
+  }
+  const LatentAttention& latent = *a.latent;
+  if (query) return PairOrder{a.head_dim, latent.nope_dim, latent.rope_dim};
+  if (module != "self_attn.kv_a_proj_with_mqa") return std::nullopt;
+  return PairOrder{latent.kv_rank + latent.rope_dim, latent.kv_rank, latent.rope_dim};
+}
+
+std::string GgufLayer(const std::string& layer, std::string_view module,
+                      std::string_view attribute) {
+  return "blk." + layer + "." + std::string(module) + "." + std::string(attribute);
+}
+
+void AddKvUp(const Architecture& a, const LayerName& name, const std::string& part,
+             std::vector<GgufTensor>& tensors) {
+  const LatentAttention& latent = *a.latent;
+  tensors.push_back({GgufLayer(name.layer, "attn_k_b", "weight"),
+                     {a.num_heads, latent.kv_rank, latent.nope_dim},
+                     GgufTensor::Form::kKeyUp,
+                     {part},
+                     std::nullopt});
+  tensors.push_back({GgufLayer(name.layer, "attn_v_b", "weight"),
+                     {a.num_heads, latent.value_dim, latent.kv_rank},
+                     GgufTensor::Form::kValueUp,
+                     {part},
+                     std::nullopt});
+}
+
+std::string_view OuterName(const std::string& name) {
   for (const Pair& pair : kOuter) {
-    if (Side(pair, !to_huggingface) == name) return std::string(Side(pair, to_huggingface));
+    if (pair.first == name) return pair.second;
   }
-  const std::string_view prefix = Side(kLayerPrefix, !to_huggingface);
-  if (!name.starts_with(prefix)) return std::string(name);
-  const std::string_view rest = name.substr(prefix.size());
-  const std::size_t dot = rest.find('.');
-  if (dot == std::string_view::npos || dot == 0) return std::string(name);
-  const std::string_view layer = rest.substr(0, dot);
-  if (!std::all_of(layer.begin(), layer.end(), [](unsigned char c) { return std::isdigit(c); })) {
-    return std::string(name);
+  CLOISTER_CHECK(false && "a name of ExpectedTensors");
+  return {};
+}
+
+void CopyElements(const std::byte* from, std::byte* to, std::int64_t count, std::int64_t from_step,
+                  std::size_t size) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    std::memcpy(to + static_cast<std::size_t>(i) * size,
+                from + static_cast<std::size_t>(i * from_step) * size, size);
   }
-  for (const Pair& pair : kInLayer) {
-    if (Side(pair, !to_huggingface) == rest.substr(dot + 1)) {
-      return std::string(Side(kLayerPrefix, to_huggingface)) + std::string(layer) + "." +
-             std::string(Side(pair, to_huggingface));
-    }
-  }
-  return std::string(name);
+}
+
+// The bytes of `tensor` in the float type `type`.
+std::vector<std::byte> InType(const TensorView& tensor, DataType type) {
+  if (tensor.type == type) return {tensor.data.begin(), tensor.data.end()};
+  const std::vector<float> values = ToFloat(tensor);
+  const auto bytes = std::as_bytes(std::span<const float>(values));
+  return {bytes.begin(), bytes.end()};
 }
 
 }  // namespace
 
-std::string HuggingFaceTensorName(std::string_view gguf_name) { return Translate(gguf_name, true); }
-std::string GgufTensorName(std::string_view name) { return Translate(name, false); }
-
-bool IsQueryWeight(std::string_view name) { return name.ends_with(".self_attn.q_proj.weight"); }
-bool IsKeyWeight(std::string_view name) { return name.ends_with(".self_attn.k_proj.weight"); }
-
-std::int64_t HalfRowOf(std::int64_t pair_row, std::int64_t head_dim) {
-  const std::int64_t in_head = pair_row % head_dim;  // 2i + s
-  return pair_row - in_head + in_head % 2 * (head_dim / 2) + in_head / 2;
+std::string GgufArchitecture(const Architecture& a) {
+  if (a.latent) return "deepseek2";
+  if (a.qk_norm) return "qwen3";
+  return a.qkv_bias && !a.attention_output_bias ? "qwen2" : "llama";
 }
 
-std::vector<std::byte> PairRowsToHalves(const TensorView& tensor, std::int64_t head_dim) {
-  CLOISTER_CHECK(head_dim > 0 && head_dim % 2 == 0 && tensor.rows() % head_dim == 0);
-  const std::int64_t bytes = tensor.row_bytes();
+std::int64_t PairOrder::HalfRowOf(std::int64_t pair_row) const {
+  const std::int64_t in_pairs = pair_row % head_rows - first;  // 2i + s
+  if (in_pairs < 0 || in_pairs >= rows) return pair_row;
+  return pair_row - in_pairs + in_pairs % 2 * (rows / 2) + in_pairs / 2;
+}
+
+std::vector<GgufTensor> GgufTensors(const Architecture& a) {
+  std::vector<GgufTensor> tensors;
+  std::map<std::string, std::size_t> stacks;  // GGUF's name to its place
+  for (NamedShape& expected : ExpectedTensors(a)) {
+    const std::optional<LayerName> name = TakeApart(expected.name);
+    if (!name) {
+      tensors.push_back({std::string(OuterName(expected.name)),
+                         std::move(expected.shape),
+                         GgufTensor::Form::kSame,
+                         {expected.name},
+                         std::nullopt});
+      continue;
+    }
+    if (name->module == "self_attn.kv_b_proj") {
+      AddKvUp(a, *name, expected.name, tensors);
+      continue;
+    }
+    if (name->module + "." + name->attribute == kCorrectionBias.first) {
+      tensors.push_back({"blk." + name->layer + "." + std::string(kCorrectionBias.second),
+                         std::move(expected.shape),
+                         GgufTensor::Form::kSame,
+                         {expected.name},
+                         std::nullopt});
+      continue;
+    }
+    const std::string stored = GgufLayer(name->layer, GgufModule(name->module), name->attribute);
+    if (!name->expert) {
+      tensors.push_back({stored,
+                         std::move(expected.shape),
+                         GgufTensor::Form::kSame,
+                         {expected.name},
+                         OrderOf(a, name->module)});
+      continue;
+    }
+    const auto [place, added] = stacks.emplace(stored, tensors.size());
+    if (added) {
+      std::vector<std::int64_t> shape = {a.experts->count, expected.shape[0], expected.shape[1]};
+      tensors.push_back({stored, std::move(shape), GgufTensor::Form::kStack, {}, std::nullopt});
+    }
+    tensors[place->second].parts.push_back(expected.name);
+  }
+  return tensors;
+}
+
+std::vector<std::byte> PairRowsToHalves(const TensorView& tensor, const PairOrder& order) {
+  const bool vector = tensor.shape.size() == 1;
+  const std::int64_t rows = vector ? tensor.elements() : tensor.rows();
+  const std::int64_t bytes = vector ? BlockBytes(tensor.type) : tensor.row_bytes();
+  CLOISTER_CHECK(rows % order.head_rows == 0 && (!vector || BlockSize(tensor.type) == 1));
   std::vector<std::byte> moved(tensor.data.size());
-  for (std::int64_t row = 0; row < tensor.rows(); ++row) {
-    std::memcpy(moved.data() + HalfRowOf(row, head_dim) * bytes, tensor.data.data() + row * bytes,
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::memcpy(moved.data() + order.HalfRowOf(row) * bytes, tensor.data.data() + row * bytes,
                 static_cast<std::size_t>(bytes));
   }
   return moved;
+}
+
+KvUp JoinKvUp(const LatentAttention& latent, std::int64_t heads, const TensorView& key_up,
+              const TensorView& value_up) {
+  KvUp joined;
+  const bool plain = key_up.type == value_up.type && BlockSize(key_up.type) == 1 &&
+                     key_up.type != DataType::kF8E4M3;
+  joined.type = plain ? key_up.type : DataType::kF32;
+  const auto size = static_cast<std::size_t>(BlockBytes(joined.type));
+  const std::vector<std::byte> keys = InType(key_up, joined.type);
+  const std::vector<std::byte> values = InType(value_up, joined.type);
+  const std::int64_t key_elements = latent.nope_dim * latent.kv_rank;
+  const std::int64_t value_elements = latent.value_dim * latent.kv_rank;
+  joined.bytes.resize(keys.size() + values.size());
+  std::byte* to = joined.bytes.data();
+  for (std::int64_t head = 0; head < heads; ++head) {
+    const std::byte* from = keys.data() + static_cast<std::size_t>(head * key_elements) * size;
+    for (std::int64_t row = 0; row < latent.nope_dim; ++row) {
+      CopyElements(from + static_cast<std::size_t>(row) * size, to, latent.kv_rank, latent.nope_dim,
+                   size);
+      to += static_cast<std::size_t>(latent.kv_rank) * size;
+    }
+    std::memcpy(to, values.data() + static_cast<std::size_t>(head * value_elements) * size,
+                static_cast<std::size_t>(value_elements) * size);
+    to += static_cast<std::size_t>(value_elements) * size;
+  }
+  return joined;
 }
 
 }  // namespace cloister::model

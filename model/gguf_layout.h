@@ -2,30 +2,66 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "model/architecture.h"
 #include "model/tensor.h"
 
 namespace cloister::model {
 
-// Between Hugging Face's names and GGUF's for the llama family: model.layers.0.mlp.up_proj.weight
-// and blk.0.ffn_up.weight. A name of neither is returned as it is.
-std::string HuggingFaceTensorName(std::string_view gguf_name);
-std::string GgufTensorName(std::string_view huggingface_name);
+// How a network's tensors stand in a GGUF file, as llama.cpp's converter lays them out
+// (gguf-py's tensor names, "Hugging Face" names being those of ModelFiles).
 
-// Whether GGUF stores this tensor (Hugging Face's name) with its rows in pair order, and as how
-// many heads: q_proj and k_proj.
-bool IsQueryWeight(std::string_view huggingface_name);
-bool IsKeyWeight(std::string_view huggingface_name);
+// The general.architecture under which llama.cpp computes this network: llama, qwen2, qwen3 or
+// deepseek2.
+std::string GgufArchitecture(const Architecture& architecture);
 
-// A head's rotary pairs stand as rows (i, i + head_dim/2) in Hugging Face's half order and as rows
-// (2i, 2i + 1) in GGUF's pair order. `head_dim` is even.
-std::int64_t HalfRowOf(std::int64_t pair_row, std::int64_t head_dim);
+// Rows of a tensor whose rotary pairs GGUF wants as rows (2i, 2i + 1) where Hugging Face has
+// (i, i + rows/2): in every head of `head_rows` rows, `rows` rows from `first` on.
+struct PairOrder {
+  std::int64_t head_rows = 0;
+  std::int64_t first = 0;
+  std::int64_t rows = 0;
+  // The row of Hugging Face's order that is row `pair_row` of GGUF's.
+  std::int64_t HalfRowOf(std::int64_t pair_row) const;
+};
 
-// A [heads * head_dim, in] tensor of GGUF's put into half order. Rows move whole, so any storage
-// type will do.
-std::vector<std::byte> PairRowsToHalves(const TensorView& tensor, std::int64_t head_dim);
+// One tensor of a GGUF file and the network's tensors that it holds.
+struct GgufTensor {
+  enum class Form {
+    kSame,     // one tensor as it is, but for `order`
+    kStack,    // several of one shape, one after the other
+    kKeyUp,    // kv_b_proj's key rows, transposed a head: [heads, kv_rank, nope_dim]
+    kValueUp,  // kv_b_proj's value rows a head: [heads, value_dim, kv_rank]
+  };
+  std::string name;
+  std::vector<std::int64_t> shape;  // outermost first
+  Form form = Form::kSame;
+  std::vector<std::string> parts;  // Hugging Face's names
+  std::optional<PairOrder> order;
+};
+
+// Every tensor of the network in the order of the file, rope_freqs.weight left out.
+std::vector<GgufTensor> GgufTensors(const Architecture& architecture);
+
+// What follows "blk.N." where files of before April 2025 have kv_b_proj as it is, in place of
+// kKeyUp and kValueUp.
+inline constexpr char kLegacyKvUp[] = "attn_kv_b.weight";
+
+// The rows of `tensor`, a tensor in pair order, put into half order. Rows move whole, so any
+// storage type will do; a vector's rows are its elements.
+std::vector<std::byte> PairRowsToHalves(const TensorView& tensor, const PairOrder& order);
+
+// kv_b_proj.weight [heads * (nope_dim + value_dim), kv_rank] of its two tensors: in their type
+// where both are the same float type, in F32 otherwise.
+struct KvUp {
+  DataType type = DataType::kF32;
+  std::vector<std::byte> bytes;
+};
+KvUp JoinKvUp(const LatentAttention& latent, std::int64_t heads, const TensorView& key_up,
+              const TensorView& value_up);
 
 }  // namespace cloister::model

@@ -24,8 +24,20 @@ std::uint32_t FileType(DataType type) {
       return 3;
     case DataType::kQ8_0:
       return 7;
+    case DataType::kQ5_0:
+      return 8;
+    case DataType::kQ5_1:
+      return 9;
+    case DataType::kQ4_K:
+      return 14;  // the mix "small", which is Q4_K everywhere
+    case DataType::kQ5_K:
+      return 16;
+    case DataType::kQ6_K:
+      return 18;
     case DataType::kBF16:
       return 32;
+    case DataType::kF8E4M3:
+      break;
   }
   return 0;
 }
@@ -35,7 +47,6 @@ void AddSize(GgufMetadata& metadata, const std::string& key, std::int64_t value)
 }
 
 void AddGeneral(const SourceModel& source, DataType main_type, GgufMetadata& metadata) {
-  metadata.AddString("general.architecture", "llama");
   bool named = false;
   for (const auto& [key, text] : source.Descriptions()) {
     if (key == "general.file_type" || key == "general.quantization_version") continue;
@@ -49,27 +60,6 @@ void AddGeneral(const SourceModel& source, DataType main_type, GgufMetadata& met
   }
   AddSize(metadata, "general.file_type", FileType(main_type));
   AddSize(metadata, "general.quantization_version", 2);
-}
-
-void AddNetwork(const Architecture& a, GgufMetadata& metadata) {
-  AddSize(metadata, "llama.vocab_size", a.vocab_size);
-  AddSize(metadata, "llama.context_length", a.max_positions);
-  AddSize(metadata, "llama.embedding_length", a.hidden_size);
-  AddSize(metadata, "llama.block_count", a.num_layers);
-  AddSize(metadata, "llama.feed_forward_length", a.intermediate_size);
-  AddSize(metadata, "llama.attention.head_count", a.num_heads);
-  AddSize(metadata, "llama.attention.head_count_kv", a.num_kv_heads);
-  AddSize(metadata, "llama.attention.key_length", a.head_dim);
-  AddSize(metadata, "llama.attention.value_length", a.head_dim);
-  AddSize(metadata, "llama.rope.dimension_count", a.head_dim);
-  metadata.AddFloat32("llama.rope.freq_base", static_cast<float>(a.rope.theta));
-  metadata.AddFloat32("llama.attention.layer_norm_rms_epsilon", static_cast<float>(a.rms_norm_eps));
-  if (a.rope.type == Rope::Type::kLlama3) {
-    metadata.AddFloat64(kRopeFactorKey, a.rope.factor);
-    metadata.AddFloat64(kRopeLowKey, a.rope.low_freq_factor);
-    metadata.AddFloat64(kRopeHighKey, a.rope.high_freq_factor);
-    metadata.AddUint64(kRopeContextKey, static_cast<std::uint64_t>(a.rope.original_max_positions));
-  }
 }
 
 GgufTokenType TypeOf(TokenKind kind) {
@@ -137,6 +127,7 @@ base::Status AddTokenizer(const SourceModel& source, const Architecture& a,
     AddId(metadata, "unknown", data->unknown.value_or(-1));
     AddId(metadata, "padding", data->padding.value_or(-1));
   }
+  if (absent) metadata.AddString("tokenizer.ggml.model", "none");  // llama.cpp asks for the key
   AddId(metadata, "bos", bos);
   AddId(metadata, "eos", eos);
   if (a.eos_token_ids.size() > 1) {
@@ -151,8 +142,8 @@ base::Status AddTokenizer(const SourceModel& source, const Architecture& a,
 base::Result<GgufMetadata> MetadataFor(const SourceModel& source, const Architecture& architecture,
                                        DataType main_type) {
   GgufMetadata metadata;
+  CLOISTER_RETURN_IF_ERROR(AddNetwork(architecture, metadata));
   AddGeneral(source, main_type, metadata);
-  AddNetwork(architecture, metadata);
   CLOISTER_RETURN_IF_ERROR(AddTokenizer(source, architecture, metadata));
   const base::Result<std::string> text = source.ChatTemplateText();
   if (text) {

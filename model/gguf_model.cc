@@ -1,6 +1,8 @@
-#include <array>
+#include <charconv>
 #include <map>
+#include <mutex>
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "model/gguf_architecture.h"
@@ -14,19 +16,31 @@ namespace {
 
 using base::Code;
 
+// Where a tensor of the network lies in the file.
+struct Place {
+  GgufTensor::Form form = GgufTensor::Form::kSame;
+  const GgufFile::Entry* entry = nullptr;
+  const GgufFile::Entry* value_up = nullptr;  // kKeyUp
+  std::int64_t index = 0;                     // kStack
+  std::vector<std::int64_t> shape;            // that the entry must have
+  std::optional<PairOrder> order;
+};
+
 class GgufModel final : public SourceModel {
  public:
   explicit GgufModel(GgufFile file)
       : file_(std::move(file)), architecture_(ArchitectureFromGguf(file_)) {
+    std::map<std::string_view, const GgufFile::Entry*> entries;
     for (const GgufFile::Entry& entry : file_.entries()) {
-      if (entry.name == kRopeFrequencies) continue;  // a part of the architecture
-      const std::string name = HuggingFaceTensorName(entry.name);
-      names_.push_back(name);
-      if (!entry.unsupported.empty()) {
-        unsupported_.emplace(name, entry.unsupported);
-        continue;
-      }
-      tensors_.emplace(name, Restored(name, entry.view));
+      if (entry.name != kRopeFrequencies) entries.emplace(entry.name, &entry);
+    }
+    if (architecture_) {
+      for (const GgufTensor& tensor : GgufTensors(*architecture_)) Find(tensor, entries);
+      EraseProposers(entries);
+    }
+    for (const auto& [name, entry] : entries) {  // no part of the network
+      names_.emplace_back(name);
+      places_.emplace(name, Place{.entry = entry});
     }
   }
 
@@ -34,15 +48,23 @@ class GgufModel final : public SourceModel {
   std::vector<std::string> TensorNames() const override { return names_; }
 
   base::Result<TensorView> Tensor(const std::string& name) const override {
-    const auto found = tensors_.find(name);
-    if (found != tensors_.end()) return found->second;
-    if (const auto reason = unsupported_.find(name); reason != unsupported_.end()) {
-      return base::Fail(Code::kUnimplemented,
-                        path().string() + ": tensor " + name + ": " + reason->second);
+    const auto found = places_.find(name);
+    if (found == places_.end()) {
+      return base::Fail(Code::kDataLoss, path().string() + " has no tensor " + name +
+                                             ": the model is incomplete, fetch it again");
     }
-    return base::Fail(Code::kDataLoss, path().string() + " has no tensor " + name +
-                                           " (GGUF: " + GgufTensorName(name) +
-                                           "): the model is incomplete, fetch it again");
+    const Place& place = found->second;
+    for (const GgufFile::Entry* entry : {place.entry, place.value_up}) {
+      if (entry == nullptr || entry->unsupported.empty()) continue;
+      return base::Fail(Code::kUnimplemented,
+                        path().string() + ": tensor " + entry->name + ": " + entry->unsupported);
+    }
+    // One whose shape does not fit is left for CheckTensors to refuse.
+    const bool fits = place.shape.empty() || place.entry->view.shape == place.shape;
+    if (!fits) return place.entry->view;
+    if (place.form == GgufTensor::Form::kStack) return Slice(place.entry->view, place.index);
+    if (place.form == GgufTensor::Form::kKeyUp || place.order) return Restored(name, place);
+    return place.entry->view;
   }
 
   base::Result<TokenizerData> StoredTokenizerData() const override {
@@ -79,26 +101,85 @@ class GgufModel final : public SourceModel {
   std::filesystem::path path() const override { return file_.path(); }
 
  private:
-  // q and k with their rows in half order; any other tensor as it lies in the file. One whose shape
-  // does not fit is left for CheckTensors to refuse.
-  TensorView Restored(const std::string& name, const TensorView& stored) {
-    if (!architecture_ || !(IsQueryWeight(name) || IsKeyWeight(name))) return stored;
-    const bool query = IsQueryWeight(name);
-    const std::int64_t heads = query ? architecture_->num_heads : architecture_->num_kv_heads;
-    if (stored.shape.size() != 2 || stored.shape[0] != heads * architecture_->head_dim) {
-      return stored;
+  using Entries = std::map<std::string_view, const GgufFile::Entry*>;
+
+  // Claims the entries that `tensor` names.
+  void Find(const GgufTensor& tensor, Entries& entries) {
+    if (tensor.form == GgufTensor::Form::kValueUp) return;  // with its kKeyUp
+    const auto take = [&](std::string_view name) -> const GgufFile::Entry* {
+      const auto found = entries.find(name);
+      if (found == entries.end()) return nullptr;
+      const GgufFile::Entry* entry = found->second;
+      entries.erase(found);
+      return entry;
+    };
+    Place place = {.form = tensor.form, .entry = take(tensor.name), .order = tensor.order};
+    place.shape = tensor.shape;
+    if (tensor.form == GgufTensor::Form::kKeyUp) {
+      const std::string stem = tensor.name.substr(0, tensor.name.rfind("attn_k_b"));
+      place.value_up = take(stem + "attn_v_b.weight");
+      if (place.entry == nullptr || place.value_up == nullptr) {
+        place = {.entry = take(stem + kLegacyKvUp)};
+      }
     }
-    TensorView view = stored;
-    view.data = restored_.emplace_back(PairRowsToHalves(stored, architecture_->head_dim));
+    if (place.entry == nullptr) return;
+    for (const std::string& part : tensor.parts) {
+      names_.push_back(part);
+      places_.emplace(part, place);
+      ++place.index;
+    }
+  }
+
+  // Extra layers that only propose tokens stand behind the network's own.
+  void EraseProposers(Entries& entries) const {
+    std::erase_if(entries, [&](const auto& item) {
+      static constexpr std::string_view kPrefix = "blk.";
+      std::int64_t layer = -1;
+      const std::string_view name = item.first;
+      if (!name.starts_with(kPrefix)) return false;
+      std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+      return layer >= architecture_->num_layers &&
+             layer < architecture_->num_layers + ProposingLayers(file_);
+    });
+  }
+
+  // A tensor put back into Hugging Face's order, in memory of this object.
+  TensorView Restored(const std::string& name, const Place& place) const {
+    const std::lock_guard lock(mutex_);
+    const auto found = restored_.find(name);
+    if (found != restored_.end()) return View(found->second, place);
+    KvUp bytes;
+    if (place.order) {
+      bytes = {place.entry->view.type, PairRowsToHalves(place.entry->view, *place.order)};
+    } else {
+      const LatentAttention& latent = *architecture_->latent;
+      const std::int64_t heads = architecture_->num_heads;
+      const std::vector<std::int64_t> values = {heads, latent.value_dim, latent.kv_rank};
+      if (place.value_up->view.shape != values) return place.value_up->view;
+      bytes = JoinKvUp(latent, heads, place.entry->view, place.value_up->view);
+    }
+    return View(restored_.emplace(name, std::move(bytes)).first->second, place);
+  }
+
+  TensorView View(const KvUp& restored, const Place& place) const {
+    TensorView view;
+    view.type = restored.type;
+    view.shape = place.entry->view.shape;
+    if (place.form == GgufTensor::Form::kKeyUp) {
+      const LatentAttention& latent = *architecture_->latent;
+      view.shape = {architecture_->num_heads * (latent.nope_dim + latent.value_dim),
+                    latent.kv_rank};
+    }
+    view.data = restored.bytes;
     return view;
   }
 
   GgufFile file_;
   base::Result<Architecture> architecture_;
   std::vector<std::string> names_;
-  std::map<std::string, TensorView> tensors_;
-  std::map<std::string, std::string> unsupported_;  // name to why
-  std::vector<std::vector<std::byte>> restored_;    // moved as a whole, so views stay valid
+  std::map<std::string, Place> places_;
+  mutable std::mutex mutex_;                      // guards restored_
+  mutable std::map<std::string, KvUp> restored_;  // nodes do not move, so views stay valid
 };
 
 }  // namespace

@@ -16,18 +16,29 @@ std::uint32_t GgmlTypeNumber(DataType type) {
       return 2;
     case DataType::kQ4_1:
       return 3;
+    case DataType::kQ5_0:
+      return 6;
+    case DataType::kQ5_1:
+      return 7;
     case DataType::kQ8_0:
       return 8;
+    case DataType::kQ4_K:
+      return 12;
+    case DataType::kQ5_K:
+      return 13;
+    case DataType::kQ6_K:
+      return 14;
     case DataType::kBF16:
       return 30;
+    case DataType::kF8E4M3:
+      break;
   }
-  CLOISTER_CHECK(false);
+  CLOISTER_CHECK(false && "GGUF has no number for it");
 }
 
 std::optional<DataType> DataTypeOfGgml(std::uint32_t number) {
-  for (const DataType type : {DataType::kF32, DataType::kF16, DataType::kBF16, DataType::kQ8_0,
-                              DataType::kQ4_0, DataType::kQ4_1}) {
-    if (GgmlTypeNumber(type) == number) return type;
+  for (const DataType type : kAllDataTypes) {
+    if (type != DataType::kF8E4M3 && GgmlTypeNumber(type) == number) return type;
   }
   return std::nullopt;
 }

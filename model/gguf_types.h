@@ -28,7 +28,8 @@ enum class GgufType : std::uint32_t {
   kFloat64 = 12,
 };
 
-// ggml's numbers of the tensor types that we hold, and names of those that we do not.
+// ggml's numbers of the tensor types that we hold (all but kF8E4M3), and names of those that we do
+// not.
 std::uint32_t GgmlTypeNumber(DataType type);
 std::optional<DataType> DataTypeOfGgml(std::uint32_t number);
 std::string_view GgmlTypeName(std::uint32_t number);  // "type" when unknown

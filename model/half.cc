@@ -48,4 +48,14 @@ std::uint16_t FloatToBFloat16(float value) {
   return static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
+// OCP 8-bit floating point 1.0, E4M3: 1 sign, 4 exponent (bias 7), 3 fraction bits.
+float Float8E4M3ToFloat(std::uint8_t value) {
+  const std::uint32_t magnitude = value & 0x7fu;
+  const std::uint32_t sign = (value & 0x80u) << 24;
+  if (magnitude == 0x7fu) return std::bit_cast<float>(sign | 0x7fc00000u);
+  // The bits are those of a binary16 number of 1/256 the size.
+  const float scaled = HalfToFloat(static_cast<std::uint16_t>(magnitude << 7)) * 256.0f;
+  return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | sign);
+}
+
 }  // namespace cloister::model

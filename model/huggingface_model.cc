@@ -1,11 +1,14 @@
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstring>
 #include <map>
 #include <optional>
-#include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/file.h"
+#include "model/fp8_config.h"
 #include "model/json_reader.h"
 #include "model/safetensors_file.h"
 #include "model/source_model.h"
@@ -17,6 +20,7 @@ namespace {
 using base::Code;
 using nlohmann::json;
 
+constexpr char kScaleSuffix[] = "_scale_inv";  // after X.weight
 constexpr char kSingle[] = "model.safetensors";
 constexpr char kIndex[] = "model.safetensors.index.json";
 constexpr std::size_t kMaxShards = 4096;
@@ -89,20 +93,29 @@ class HuggingFaceModel final : public SourceModel {
         architecture_(ReadArchitecture(generation)),
         weights_(std::move(weights)) {
     const bool tied = architecture_ && architecture_->tie_word_embeddings;
-    std::erase_if(weights_.shard_of, [&](const auto& item) { return IsImplied(item.first, tied); });
+    std::erase_if(weights_.shard_of, [&](const auto& item) {
+      return IsImplied(item.first, tied) || IsOfProposingLayer(item.first);
+    });
+    fp8_ = Fp8FromConfig(config_).value_or(std::nullopt);  // an error is the architecture's too
   }
 
   base::Result<Architecture> architecture() const override { return architecture_; }
 
   std::vector<std::string> TensorNames() const override {
     std::vector<std::string> names;
-    for (const auto& [name, shard] : weights_.shard_of) names.push_back(name);
+    for (const auto& [name, shard] : weights_.shard_of) {
+      if (!IsScaleOf8Bit(name)) names.push_back(name);
+    }
     return names;
   }
 
   base::Result<TensorView> Tensor(const std::string& name) const override {
     const auto found = weights_.shard_of.find(name);
-    if (found != weights_.shard_of.end()) return weights_.shards.at(found->second).Tensor(name);
+    if (found != weights_.shard_of.end()) {
+      CLOISTER_ASSIGN_OR_RETURN(TensorView view, weights_.shards.at(found->second).Tensor(name));
+      if (view.type != DataType::kF8E4M3) return view;
+      return Scaled(name, std::move(view));
+    }
     if (weights_.shards.empty()) {
       return base::Fail(Code::kNotFound, (folder_ / kSingle).string() +
                                              " does not exist: put the model's weights there");
@@ -119,8 +132,12 @@ class HuggingFaceModel final : public SourceModel {
     return ChatTemplateTextFromFolder(folder_);
   }
 
+  // Without what a copy does not have: 8-bit floats, layers that only propose tokens.
   base::Result<nlohmann::ordered_json> Config() const override {
-    return nlohmann::ordered_json(config_);
+    nlohmann::ordered_json config = config_;
+    config.erase("quantization_config");
+    if (config.contains("num_nextn_predict_layers")) config["num_nextn_predict_layers"] = 0;
+    return config;
   }
 
   std::vector<std::filesystem::path> CompanionFiles() const override {
@@ -163,10 +180,42 @@ class HuggingFaceModel final : public SourceModel {
     return architecture;
   }
 
+  // Layers behind the network's own that only propose tokens (multi-token prediction).
+  bool IsOfProposingLayer(const std::string& name) const {
+    static constexpr std::string_view kPrefix = "model.layers.";
+    if (!architecture_ || !name.starts_with(kPrefix)) return false;
+    const auto count = OptionalInteger(config_, "num_nextn_predict_layers");
+    std::int64_t layer = -1;
+    std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), layer);
+    return count && layer >= architecture_->num_layers &&
+           layer - architecture_->num_layers < count->value_or(0);
+  }
+
+  // X.weight_scale_inv beside an 8-bit X.weight.
+  bool IsScaleOf8Bit(const std::string& name) const {
+    if (!fp8_ || !name.ends_with(kScaleSuffix)) return false;
+    return weights_.shard_of.contains(name.substr(0, name.size() - std::strlen(kScaleSuffix)));
+  }
+
+  base::Result<TensorView> Scaled(const std::string& name, TensorView view) const {
+    const std::string scale_name = name + kScaleSuffix;
+    const auto found = weights_.shard_of.find(scale_name);
+    if (!fp8_ || found == weights_.shard_of.end()) {
+      return base::Fail(Code::kDataLoss,
+                        folder_.string() + ": tensor " + name + " is F8_E4M3, but there is no " +
+                            (fp8_ ? scale_name : "quantization_config in config.json") +
+                            ": the model is incomplete, fetch it again");
+    }
+    CLOISTER_ASSIGN_OR_RETURN(const TensorView scales,
+                              weights_.shards.at(found->second).Tensor(scale_name));
+    return WithScales(name, std::move(view), scales, fp8_->block_rows, fp8_->block_columns);
+  }
+
   std::filesystem::path folder_;
   json config_;
   base::Result<Architecture> architecture_;
   Weights weights_;
+  std::optional<Fp8Config> fp8_;
 };
 
 }  // namespace

@@ -49,10 +49,9 @@ base::Result<WrittenModel> Merge(const std::filesystem::path& model,
     const bool loses_blocks = factors.contains(name) && BlockSize(tensor.type) > 1;
     return type.value_or(loses_blocks ? DataType::kF32 : tensor.type);
   };
-  std::vector<float> delta;
   plan.change = [&](const std::string& name, std::int64_t row, std::span<float> values) {
     const Factors& both = factors.at(name);
-    delta.assign(values.size(), 0.0f);
+    std::vector<float> delta(values.size());
     for (std::int64_t r = 0; r < rank; ++r) {
       const float b = both.b[row * rank + r];
       const float* a = both.a + r * static_cast<std::int64_t>(values.size());

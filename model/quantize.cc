@@ -4,11 +4,11 @@ namespace cloister::model {
 
 base::Result<WrittenModel> QuantizeModel(const std::filesystem::path& model,
                                          const std::filesystem::path& output, DataType type) {
-  if (BlockSize(type) == 1) {
-    return base::Fail(
-        base::Code::kInvalidArgument,
-        std::string(DataTypeName(type)) +
-            " is no quantized type: use q8_0, q4_0 or q4_1, or cloister model convert");
+  if (!IsBlockType(type)) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      std::string(DataTypeName(type)) +
+                          " is no quantized type: use q8_0, q6_k, q5_k, q4_k, q5_1, q5_0, q4_1 or "
+                          "q4_0, or cloister model convert");
   }
   if (output.extension() != ".gguf") {
     return base::Fail(base::Code::kInvalidArgument, "the output " + output.string() +

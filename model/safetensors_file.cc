@@ -21,7 +21,7 @@ struct StoredType {
   std::string_view name;
   std::uint64_t bytes;
 };
-constexpr std::array<StoredType, 13> kStoredTypes = {{{"F64", 8},
+constexpr std::array<StoredType, 14> kStoredTypes = {{{"F64", 8},
                                                       {"F32", 4},
                                                       {"F16", 2},
                                                       {"BF16", 2},
@@ -33,6 +33,7 @@ constexpr std::array<StoredType, 13> kStoredTypes = {{{"F64", 8},
                                                       {"U32", 4},
                                                       {"U16", 2},
                                                       {"U8", 1},
+                                                      {"F8_E4M3", 1},
                                                       {"BOOL", 1}}};
 
 std::optional<std::uint64_t> StoredBytes(std::string_view dtype) {
@@ -183,9 +184,12 @@ base::Result<TensorView> SafetensorsFile::Tensor(const std::string& name) const 
     view.type = DataType::kF16;
   } else if (entry.dtype == "BF16") {
     view.type = DataType::kBF16;
+  } else if (entry.dtype == "F8_E4M3") {
+    view.type = DataType::kF8E4M3;
   } else {
     return base::Fail(Code::kUnimplemented, path_.string() + ": tensor " + name + " has dtype " +
-                                                entry.dtype + ": F32, F16 and BF16 are supported");
+                                                entry.dtype +
+                                                ": F32, F16, BF16 and F8_E4M3 are supported");
   }
   return view;
 }

@@ -35,7 +35,8 @@ class SafetensorsFile {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const std::filesystem::path& path() const { return path_; }
 
-  // kDataLoss when `name` is absent; kUnimplemented when its dtype is not F32, F16 or BF16.
+  // kDataLoss when `name` is absent; kUnimplemented when its dtype is not F32, F16, BF16
+  // or F8_E4M3, whose scales are tensors of their own (WithScales).
   base::Result<TensorView> Tensor(const std::string& name) const;
 
  private:

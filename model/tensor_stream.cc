@@ -1,68 +1,133 @@
 #include "model/tensor_stream.h"
 
 #include <algorithm>
-#include <cmath>
+#include <atomic>
 #include <cstring>
+#include <mutex>
+#include <thread>
 #include <vector>
 
 #include "base/check.h"
+#include "base/mapped_file.h"
+#include "model/finite.h"
 
 namespace cloister::model {
 namespace {
 
-using base::Code;
+constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;  // of output, written at once
+constexpr std::int64_t kTaskElements = std::int64_t{1} << 16;
+constexpr unsigned kMaxThreads = 64;
 
-constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;
-constexpr float kLargestHalf = 65504.0f;  // block scales are halves too
-
-base::Status CheckRange(const std::string& name, DataType type, std::span<const float> values) {
-  const bool wide = type == DataType::kF32 || type == DataType::kBF16;
-  for (const float value : values) {
-    if (!std::isfinite(value)) {
-      return base::Fail(Code::kDataLoss, "tensor " + name +
-                                             " holds a value that is not finite: the model is "
-                                             "damaged or its training diverged");
+// work(i) for each i below `count`, on all processors. The first failure is returned.
+base::Status InParallel(std::int64_t count, const std::function<base::Status(std::int64_t)>& work) {
+  std::atomic<std::int64_t> next = 0;
+  std::mutex mutex;
+  base::Status status;
+  const auto run = [&] {
+    for (std::int64_t i = next++; i < count; i = next++) {
+      base::Status own = work(i);
+      if (own) continue;
+      next = count;
+      const std::lock_guard lock(mutex);
+      if (status) status = std::move(own);
+      return;
     }
-    if (!wide && std::fabs(value) > kLargestHalf) {
-      return base::Fail(Code::kDataLoss, "tensor " + name + " holds a value beyond the range of " +
-                                             std::string(DataTypeName(type)) +
-                                             ": keep the model in bf16 or f32 (cloister model "
-                                             "convert)");
-    }
+  };
+  const unsigned processors = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
+  const auto helpers = std::min<std::int64_t>(processors, count) - 1;
+  {
+    std::vector<std::jthread> threads;
+    for (std::int64_t i = 0; i < helpers; ++i) threads.emplace_back(run);
+    run();
   }
-  return {};
+  return status;
 }
+
+class Streamer {
+ public:
+  Streamer(const std::string& name, const TensorView& tensor, const RowStream& stream)
+      : name_(name), tensor_(tensor), stream_(stream), columns_(tensor.row_elements()) {
+    CLOISTER_CHECK(columns_ % BlockSize(stream.type) == 0);
+    row_bytes_ = columns_ / BlockSize(stream.type) * BlockBytes(stream.type);
+    copied_ = stream.type == tensor.type && !stream.change;
+  }
+
+  base::Status WriteTo(TensorSink& sink) const {
+    if (row_bytes_ == 0) return {};
+    const std::int64_t rows = tensor_.rows();
+    const std::int64_t together = std::max<std::int64_t>(1, kChunkBytes / row_bytes_);
+    const bool in_place = copied_ && !stream_.source_row;
+    std::vector<std::byte> chunk(
+        in_place ? 0 : static_cast<std::size_t>(std::min(together, rows) * row_bytes_));
+    for (std::int64_t first = 0; first < rows; first += together) {
+      const std::int64_t count = std::min(together, rows - first);
+      const auto size = static_cast<std::size_t>(count * row_bytes_);
+      AskFor(first + count, count);
+      if (in_place) {
+        const TensorView part = {
+            tensor_.type,
+            {count, columns_},
+            tensor_.data.subspan(static_cast<std::size_t>(first * row_bytes_), size)};
+        CLOISTER_RETURN_IF_ERROR(CheckFinite(name_, part));
+        CLOISTER_RETURN_IF_ERROR(sink.Write(part.data));
+        continue;
+      }
+      CLOISTER_RETURN_IF_ERROR(Fill(first, count, chunk.data()));
+      CLOISTER_RETURN_IF_ERROR(sink.Write(std::span(chunk).first(size)));
+    }
+    return {};
+  }
+
+ private:
+  // The next rows come from the disk while these are at work.
+  void AskFor(std::int64_t first, std::int64_t count) const {
+    if (first >= tensor_.rows() || stream_.source_row) return;
+    const std::int64_t rows = std::min(count, tensor_.rows() - first);
+    base::PrefetchMapped(
+        tensor_.data.subspan(static_cast<std::size_t>(first * tensor_.row_bytes()),
+                             static_cast<std::size_t>(rows * tensor_.row_bytes())));
+  }
+
+  // Rows first … first + count - 1 of the output.
+  base::Status Fill(std::int64_t first, std::int64_t count, std::byte* to) const {
+    const std::int64_t rows = std::max<std::int64_t>(1, kTaskElements / columns_);
+    return InParallel((count + rows - 1) / rows, [&](std::int64_t task) -> base::Status {
+      std::vector<float> values(copied_ ? 0 : static_cast<std::size_t>(columns_));
+      const std::int64_t end = std::min((task + 1) * rows, count);
+      for (std::int64_t i = task * rows; i < end; ++i) {
+        CLOISTER_RETURN_IF_ERROR(FillRow(first + i, values, to + i * row_bytes_));
+      }
+      return {};
+    });
+  }
+
+  base::Status FillRow(std::int64_t row, std::vector<float>& values, std::byte* to) const {
+    const std::int64_t from = stream_.source_row ? stream_.source_row(row) : row;
+    if (copied_) {
+      const TensorView source = {tensor_.type, {columns_}, tensor_.row(from)};
+      std::memcpy(to, source.data.data(), source.data.size());
+      return CheckFinite(name_, source);
+    }
+    DequantizeRow(tensor_, from, values.data());
+    if (stream_.change) stream_.change(from, values);
+    CLOISTER_RETURN_IF_ERROR(CheckRange(name_, stream_.type, values));
+    Quantize(stream_.type, values.data(), to, columns_);
+    return {};
+  }
+
+  const std::string& name_;
+  const TensorView& tensor_;
+  const RowStream& stream_;
+  std::int64_t columns_;
+  std::int64_t row_bytes_ = 0;
+  bool copied_ = false;
+};
 
 }  // namespace
 
 base::Status StreamTensor(const std::string& name, const TensorView& tensor,
                           const RowStream& stream, TensorSink& sink) {
-  const std::int64_t columns = tensor.row_elements();
-  CLOISTER_CHECK(columns % BlockSize(stream.type) == 0);
-  const std::int64_t row_bytes = columns / BlockSize(stream.type) * BlockBytes(stream.type);
-  const std::int64_t chunk_rows = std::max<std::int64_t>(1, kChunkElements / columns);
-  const bool copied = stream.type == tensor.type && !stream.change;
-  std::vector<float> values(static_cast<std::size_t>(columns));
-  std::vector<std::byte> chunk(static_cast<std::size_t>(chunk_rows * row_bytes));
-  for (std::int64_t first = 0; first < tensor.rows(); first += chunk_rows) {
-    const std::int64_t count = std::min(chunk_rows, tensor.rows() - first);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t row = stream.source_row ? stream.source_row(first + i) : first + i;
-      const std::byte* from = tensor.data.data() + row * tensor.row_bytes();
-      std::byte* to = chunk.data() + i * row_bytes;
-      if (copied) {
-        std::memcpy(to, from, static_cast<std::size_t>(row_bytes));
-        continue;
-      }
-      Dequantize(tensor.type, from, values.data(), columns);
-      if (stream.change) stream.change(row, values);
-      CLOISTER_RETURN_IF_ERROR(CheckRange(name, stream.type, values));
-      Quantize(stream.type, values.data(), to, columns);
-    }
-    CLOISTER_RETURN_IF_ERROR(
-        sink.Write(std::span(chunk).first(static_cast<std::size_t>(count * row_bytes))));
-  }
-  return {};
+  return Streamer(name, tensor, stream).WriteTo(sink);
 }
 
 }  // namespace cloister::model

@@ -14,11 +14,12 @@ namespace cloister::model {
 // What to do with the tensors of a model that is written to another place.
 struct WritePlan {
   std::string title;  // of the progress bar
-  // The type that a matrix should have. Types that the output cannot hold are replaced: blocks by
-  // F32 in a folder; in GGUF, vectors (norms) are F32, as llama.cpp wants them, and rows that are
-  // no whole blocks are F16.
+  // The type that a matrix should have. Types that the output cannot hold are replaced: F8_E4M3 by
+  // BF16; blocks by F32 in a folder; in GGUF, vectors (norms) are F32, as llama.cpp wants them, and
+  // rows that are no whole blocks have the type that TypeForRows gives.
   std::function<DataType(const std::string& name, const TensorView& tensor)> type;
-  // Whether and how values change: W + scale B A.
+  // Whether and how values change: W + scale B A. `change` is called from several threads at once,
+  // for different rows.
   std::function<bool(const std::string& name)> changes;
   std::function<void(const std::string& name, std::int64_t row, std::span<float> values)> change;
 };

@@ -102,7 +102,7 @@ base::Result<inference::GenerateOptions> ReadOptions(const po::variables_map& va
 // Room for the prompt and every new token but the last, which is not read again.
 base::Result<std::int64_t> Context(const model::Architecture& architecture, std::size_t prompt,
                                    std::int64_t max_new_tokens) {
-  const std::int64_t positions = architecture.max_positions;
+  const std::int64_t positions = architecture.max_context();
   const auto tokens = static_cast<std::int64_t>(prompt);
   if (tokens > positions || max_new_tokens > positions - tokens + 1) {
     return base::Fail(base::Code::kInvalidArgument,

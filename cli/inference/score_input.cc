@@ -31,9 +31,9 @@ class LineReader {
       CLOISTER_ASSIGN_OR_RETURN(ids, Text(json["text"]));
     }
     if (ids.empty()) return Broken("holds no tokens");
-    if (static_cast<std::int64_t>(ids.size()) > architecture_.max_positions) {
+    if (static_cast<std::int64_t>(ids.size()) > architecture_.max_context()) {
       return Broken("holds " + std::to_string(ids.size()) + " tokens, but the model has " +
-                    std::to_string(architecture_.max_positions) + " positions");
+                    std::to_string(architecture_.max_context()) + " positions");
     }
     return ids;
   }

@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <map>
+#include <string>
+#include <vector>
 
 #include "cli/model/commands.h"
 #include "model/chat_template.h"
@@ -17,6 +20,12 @@ const char* RopeName(model::Rope::Type type) {
   switch (type) {
     case model::Rope::Type::kDefault:
       return "default";
+    case model::Rope::Type::kLinear:
+      return "linear";
+    case model::Rope::Type::kDynamic:
+      return "dynamic";
+    case model::Rope::Type::kYarn:
+      return "yarn";
     case model::Rope::Type::kLlama3:
       return "llama3";
     case model::Rope::Type::kDivisors:
@@ -25,14 +34,53 @@ const char* RopeName(model::Rope::Type type) {
   return "unknown";
 }
 
+void AddAttention(const model::Architecture& a, ordered_json& summary) {
+  summary["attention"] = a.latent ? "latent" : "grouped-query";
+  summary["heads"] = a.num_heads;
+  summary["kv_heads"] = a.num_kv_heads;
+  summary["head_dim"] = a.head_dim;
+  if (a.latent) {
+    summary["query_rank"] = nullptr;
+    if (a.latent->query_rank > 0) summary["query_rank"] = a.latent->query_rank;
+    summary["kv_rank"] = a.latent->kv_rank;
+    summary["nope_dim"] = a.latent->nope_dim;
+    summary["rope_dim"] = a.latent->rope_dim;
+    summary["value_dim"] = a.latent->value_dim;
+  }
+  summary["qk_norm"] = a.qk_norm;
+  std::vector<std::string> biases;
+  if (a.qkv_bias) biases.emplace_back(a.latent ? "latents" : "qkv");
+  if (a.attention_output_bias) biases.emplace_back("attention_output");
+  if (a.mlp_bias) biases.emplace_back("mlp");
+  summary["biases"] = biases;
+  summary["sliding_window"] = nullptr;
+  if (a.sliding_layers.empty()) return;
+  summary["sliding_window"] = a.sliding_window;
+  summary["sliding_layers"] = std::count(a.sliding_layers.begin(), a.sliding_layers.end(), true);
+}
+
+void AddExperts(const model::Architecture& a, ordered_json& summary) {
+  if (!a.experts) return;
+  const model::Experts& experts = *a.experts;
+  summary["experts"] = {
+      {"layers", std::count(a.expert_layers.begin(), a.expert_layers.end(), true)},
+      {"routed", experts.count},
+      {"per_token", experts.per_token},
+      {"shared", experts.shared},
+      {"intermediate_size", experts.intermediate_size},
+      {"groups", experts.groups},
+      {"groups_per_token", experts.groups_per_token},
+      {"gate", experts.gate == model::Experts::Gate::kSigmoid ? "sigmoid" : "softmax"},
+      {"scale", experts.scale}};
+}
+
 void AddArchitecture(const model::Architecture& a, ordered_json& summary) {
   summary["vocab_size"] = a.vocab_size;
   summary["hidden_size"] = a.hidden_size;
   summary["intermediate_size"] = a.intermediate_size;
   summary["layers"] = a.num_layers;
-  summary["heads"] = a.num_heads;
-  summary["kv_heads"] = a.num_kv_heads;
-  summary["head_dim"] = a.head_dim;
+  AddAttention(a, summary);
+  AddExperts(a, summary);
   summary["max_positions"] = a.max_positions;
   summary["rms_norm_eps"] = a.rms_norm_eps;
   summary["rope"] = RopeName(a.rope.type);

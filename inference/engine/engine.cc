@@ -44,13 +44,13 @@ base::Result<std::unique_ptr<Engine>> Engine::Load(std::shared_ptr<const model::
                       "threads is " + std::to_string(options.threads) + ": give 1 to " +
                           std::to_string(kMaxThreads) + ", or 0 for one a processor");
   }
-  if (options.context < 0 || options.context > architecture.max_positions) {
+  if (options.context < 0 || options.context > architecture.max_context()) {
     return base::Fail(base::Code::kInvalidArgument,
                       std::to_string(options.context) + " tokens are wanted, but the model has " +
-                          std::to_string(architecture.max_positions) +
+                          std::to_string(architecture.max_context()) +
                           " positions: give it less text or ask for fewer new tokens");
   }
-  const std::int64_t context = options.context > 0 ? options.context : architecture.max_positions;
+  const std::int64_t context = options.context > 0 ? options.context : architecture.max_context();
   const int hardware = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = options.threads > 0 ? options.threads : std::min(hardware, kMaxThreads);
   const cpu::Tier tier = options.tier.value_or(cpu::BestTier());

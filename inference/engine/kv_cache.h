@@ -9,9 +9,11 @@
 
 namespace cloister::inference {
 
-// Keys (rotated) and values of one sequence in fp32. Each key-value head of each layer has its
-// positions one after another, [context, head_dim], so that a head's attention reads one run of
-// memory. Pages that no position reached yet cost no memory. Not thread-safe, except that
+// What one sequence's attention reads of the tokens before, in fp32. In grouped-query attention
+// each key-value head of each layer has its rotated keys and its values one position after another,
+// [context, head_dim]; in latent attention each layer has one row [kv_rank + rope_dim] a position,
+// the normed latent and the rotated key that all heads share. So a head's attention reads one run
+// of memory. Pages that no position reached yet cost no memory. Not thread-safe, except that
 // different heads and positions may be written by different threads.
 class KvCache {
  public:
@@ -24,21 +26,23 @@ class KvCache {
   void Advance(std::int64_t positions) { size_ += positions; }
   void Clear() { size_ = 0; }
 
-  // [context, head_dim]
+  // Grouped-query attention: [context, head_dim].
   float* Keys(std::int64_t layer, std::int64_t head) { return keys_.get() + At(layer, head); }
   float* Values(std::int64_t layer, std::int64_t head) { return values_.get() + At(layer, head); }
+  // Latent attention: [context, kv_rank + rope_dim].
+  float* Latents(std::int64_t layer) { return keys_.get() + At(layer, 0); }
 
  private:
   KvCache() = default;
   std::int64_t At(std::int64_t layer, std::int64_t head) const {
-    return (layer * kv_heads_ + head) * context_ * head_dim_;
+    return (layer * heads_ + head) * context_ * row_size_;
   }
 
-  std::int64_t kv_heads_ = 0;
-  std::int64_t head_dim_ = 0;
+  std::int64_t heads_ = 0;  // rows a layer and position
+  std::int64_t row_size_ = 0;
   std::int64_t context_ = 0;
   std::int64_t size_ = 0;
-  std::unique_ptr<float[]> keys_;
+  std::unique_ptr<float[]> keys_;  // or latents
   std::unique_ptr<float[]> values_;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -10,27 +11,65 @@
 
 namespace cloister::inference {
 
-struct LayerWeights {
-  std::vector<float> attention_norm;   // [hidden]
-  model::TensorView query;             // [heads * head_dim, hidden]
-  model::TensorView key;               // [kv_heads * head_dim, hidden]
-  model::TensorView value;             // [kv_heads * head_dim, hidden]
-  model::TensorView attention_output;  // [hidden, heads * head_dim]
-  std::vector<float> mlp_norm;         // [hidden]
-  model::TensorView gate;              // [intermediate, hidden]
-  model::TensorView up;                // [intermediate, hidden]
-  model::TensorView down;              // [hidden, intermediate]
+// y = W x + b.
+struct LinearWeights {
+  model::TensorView matrix;  // [out, in]
+  std::vector<float> bias;   // [out]; empty: none
 };
 
-// A network's weights, used where they lie in the mapped file; only the norms are copied.
+struct GroupedAttentionWeights {
+  LinearWeights query;            // [heads * head_dim, hidden]
+  LinearWeights key;              // [kv_heads * head_dim, hidden]
+  LinearWeights value;            // [kv_heads * head_dim, hidden]
+  std::vector<float> query_norm;  // [head_dim]; empty: none
+  std::vector<float> key_norm;    // [head_dim]; empty: none
+};
+
+struct LatentAttentionWeights {
+  // Without a query latent `query_up` reads the hidden state, and the other two are empty.
+  LinearWeights query_down;       // [query_rank, hidden]
+  std::vector<float> query_norm;  // [query_rank]
+  LinearWeights query_up;         // [heads * head_dim, query_rank or hidden]
+  LinearWeights kv_down;          // [kv_rank + rope_dim, hidden]
+  std::vector<float> kv_norm;     // [kv_rank]
+  model::TensorView key_up;       // [heads, kv_rank, nope_dim], float: what absorbs queries
+  model::TensorView value_up;     // [heads, value_dim, kv_rank], float
+};
+
+struct MlpWeights {
+  LinearWeights gate;  // [intermediate, hidden]
+  LinearWeights up;    // [intermediate, hidden]
+  LinearWeights down;  // [hidden, intermediate]
+};
+
+struct ExpertsWeights {
+  model::TensorView router;      // [experts, hidden], fp32
+  std::vector<float> bias;       // [experts], added for choosing; empty: none
+  std::vector<MlpWeights> each;  // experts
+  std::optional<MlpWeights> shared;
+};
+
+struct LayerWeights {
+  std::vector<float> attention_norm;               // [hidden]
+  std::optional<GroupedAttentionWeights> grouped;  // either this
+  std::optional<LatentAttentionWeights> latent;    // or this
+  LinearWeights attention_output;                  // [hidden, heads * head_dim or value_dim]
+  std::vector<float> mlp_norm;                     // [hidden]
+  std::optional<MlpWeights> mlp;                   // either this
+  std::optional<ExpertsWeights> experts;           // or this
+};
+
+// A network's weights, used where they lie in the mapped file. Copied are vectors, routers,
+// latents' up-projections (in their own type where that is F32, F16 or BF16, in F32 otherwise), and
+// what as_f32 asks for.
 struct Weights {
   model::TensorView embedding;  // [vocab, hidden]
   std::vector<LayerWeights> layers;
   std::vector<float> final_norm;  // [hidden]
   model::TensorView head;         // [vocab, hidden]; the embedding where they are tied
 
-  std::shared_ptr<const model::ModelFiles> files;              // keeps the views alive
-  std::vector<std::shared_ptr<const std::vector<float>>> f32;  // copies, where asked for
+  std::shared_ptr<const model::ModelFiles> files;                     // keeps the views alive
+  std::vector<std::shared_ptr<const std::vector<std::byte>>> copies;  // and these
 };
 
 // Every tensor is checked against `architecture`. With `as_f32` each weight is dequantized to a

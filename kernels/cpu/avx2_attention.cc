@@ -18,7 +18,7 @@ void Tile(const Arguments& a, std::int64_t query, std::int64_t dimension) {
   }
   for (std::int64_t p = 0; p < a.positions; ++p) {
     __m256 v[D];
-    for (int d = 0; d < D; ++d) v[d] = _mm256_loadu_ps(values + p * a.dimension + 8 * d);
+    for (int d = 0; d < D; ++d) v[d] = _mm256_loadu_ps(values + p * a.value_stride + 8 * d);
     for (int q = 0; q < Q; ++q) {
       const __m256 w = _mm256_broadcast_ss(weights + q * a.weight_stride + p);
       for (int d = 0; d < D; ++d) sums[q][d] = _mm256_fmadd_ps(w, v[d], sums[q][d]);
@@ -34,7 +34,7 @@ void Column(const Arguments& a, std::int64_t query, std::int64_t dimension) {
   float sum = 0;
   for (std::int64_t p = 0; p < a.positions; ++p) {
     sum = __builtin_fmaf(a.weights[query * a.weight_stride + p],
-                         a.values[p * a.dimension + dimension], sum);
+                         a.values[p * a.value_stride + dimension], sum);
   }
   a.output[query * a.output_stride + dimension] = sum;
 }

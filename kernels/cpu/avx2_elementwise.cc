@@ -37,12 +37,6 @@ __m256 Exp8(__m256 x) {
   return _mm256_blendv_ps(p, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
 
-// Masks with the first `count` (1 to 7) lanes on, for the end of an array.
-__m256i FirstLanes(std::int64_t count) {
-  const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lanes);
-}
-
 __m256 Silu8(__m256 gate, __m256 up) {
   const __m256 one = _mm256_set1_ps(1.0f);
   const __m256 negative = _mm256_sub_ps(_mm256_setzero_ps(), gate);

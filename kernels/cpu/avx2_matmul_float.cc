@@ -82,17 +82,17 @@ void Tile(const MatmulArguments& a, std::int64_t row, std::int64_t token) {
 template <typename Format, int R, int T>
 void Rows(const MatmulArguments& a, std::int64_t token, std::int64_t row, std::int64_t end) {
   for (; row + R <= end; row += R) Tile<Format, R, T>(a, row, token);
-  for (; row < end; ++row) Tile<Format, 1, T>(a, row, token);
+  if constexpr (R > 1) Rows<Format, R - 1, T>(a, token, row, end);
 }
 
 template <typename Format>
 void MatmulFloat(const MatmulArguments& a) {
   // A few rows stay in the first-level cache while all tokens pass by.
-  constexpr std::int64_t kRowBlock = 16;
+  constexpr std::int64_t kRowBlock = 12;
   for (std::int64_t row = 0; row < a.rows; row += kRowBlock) {
     const std::int64_t end = row + kRowBlock < a.rows ? row + kRowBlock : a.rows;
     std::int64_t token = 0;
-    for (; token + 4 <= a.tokens; token += 4) Rows<Format, 2, 4>(a, token, row, end);
+    for (; token + 4 <= a.tokens; token += 4) Rows<Format, 3, 4>(a, token, row, end);
     for (; token < a.tokens; ++token) Rows<Format, 4, 1>(a, token, row, end);
   }
 }

@@ -68,18 +68,15 @@ std::vector<Tier> SupportedTiers() {
 
 Tier BestTier() { return SupportedTiers().back(); }
 
-bool UsesQuantizedActivations(model::DataType type) {
-  switch (type) {
-    case model::DataType::kF32:
-    case model::DataType::kF16:
-    case model::DataType::kBF16:
-      return false;
-    case model::DataType::kQ8_0:
-    case model::DataType::kQ4_0:
-    case model::DataType::kQ4_1:
-      return true;
+ActivationForm FormFor(model::DataType weights) {
+  switch (model::BlockSize(weights)) {
+    case kActivationBlock:
+      return ActivationForm::kBlocks;
+    case kSuperBlock:
+      return ActivationForm::kSuperBlocks;
+    default:
+      return ActivationForm::kFloat;
   }
-  return false;
 }
 
 base::Result<const Kernels*> Select(Tier tier) {

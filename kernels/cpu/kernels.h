@@ -19,6 +19,19 @@ struct QuantizedActivations {
   const float* sums = nullptr;          // [tokens, columns / 32]
 };
 
+// The same in blocks of 256, for weights in blocks of 256. `sums` are of 16 neighbouring values.
+constexpr std::int64_t kSuperBlock = 256;
+constexpr std::int64_t kSuperBlockSums = 16;
+struct SuperBlockActivations {
+  const std::int8_t* values = nullptr;  // [tokens, columns]
+  const float* scales = nullptr;        // [tokens, columns / 256]
+  const std::int16_t* sums = nullptr;   // [tokens, columns / 16]
+};
+
+// What weights of a type are multiplied with.
+enum class ActivationForm { kFloat, kBlocks, kSuperBlocks };
+ActivationForm FormFor(model::DataType weights);
+
 // output[t, r] = sum over c of input[t, c] * weights[r, c].
 struct MatmulArguments {
   const std::byte* weights = nullptr;  // `rows` rows, of any alignment
@@ -26,34 +39,45 @@ struct MatmulArguments {
   std::int64_t rows = 0;
   std::int64_t columns = 0;  // whole blocks of the weights' type
   std::int64_t tokens = 0;
-  const float* input = nullptr;  // float weights: [tokens, input_stride]
+  model::BlockScales scales;   // of the tensor that F8 weights are a part of
+  std::int64_t first_row = 0;  // of `weights` in that tensor
+  // The activations, in the weights' form.
+  const float* input = nullptr;  // [tokens, input_stride]
   std::int64_t input_stride = 0;
-  QuantizedActivations quantized;  // block weights
-  float* output = nullptr;         // [tokens, output_stride]
+  QuantizedActivations quantized;
+  SuperBlockActivations super_blocks;
+  float* output = nullptr;  // [tokens, output_stride]
   std::int64_t output_stride = 0;
 };
 using Matmul = void (*)(const MatmulArguments&);
 
 // One tier's kernels. Pure functions of their arguments, thread-safe; sizes may be any, also zero.
 //
-// Tiers agree. Sums of integer products are exact in each, so where the scales are powers of two
-// and the sums stay under 2^24 block products are equal bit for bit. Otherwise |a - b| is at most
-// 2^-20 times the sum of the terms' magnitudes for products and sums (Q4_0 and Q4_1 have a term for
-// the level and one for the minimum), and 2^-20 (1 + |x|) relative for functions of exp(x). Within
-// a tier a result depends on its own row and token alone, never on how many others are computed
-// with it: one token at a time gives the same bits as many.
+// Products of quantized weights are the same bits on every tier. A block's sum of integer products
+// is exact, and one accumulator a row and token takes the blocks in order:
+//   blocks of 32   a = fma(w.scale * x.scale, sum(level * value), a), and for types with a minimum
+//                  a = fma(w.minimum, x.sum, a), which is -8 or -16 scales for Q4_0 and Q5_0
+//   Q4_K, Q5_K     a = fma(w.scale * x.scale, sum(scales[s] * level * value), a), and
+//                  a = fma(-(w.minimum * x.scale), sum(minimums[s] * value), a)
+//   Q6_K           a = fma(w.scale * x.scale, sum(scales[s] * level * value), a)
+// In the rest tiers differ by rounding: |a - b| is at most 2^-20 times the sum of the terms'
+// magnitudes for products and sums, and 2^-20 (1 + |x|) relative for functions of exp(x). Within a
+// tier a result depends on its own row and token alone, never on how many others are computed with
+// it: one token at a time gives the same bits as many.
 struct Kernels {
   Tier tier;
 
-  // By model::DataType. F32, F16 and BF16 weights compute in fp32; Q8_0, Q4_0 and Q4_1 read
-  // `quantized`.
-  std::array<Matmul, 6> matmul;
+  // By model::DataType.
+  std::array<Matmul, model::kAllDataTypes.size()> matmul;
 
   // `count` (whole blocks) activations to blocks of 32, rounding to nearest even; the same bits on
   // every tier. A block without magnitude over 2^-110 becomes zero; one with an infinity or NaN
   // gets a NaN scale, so that it shows in the logits.
   void (*quantize)(const float* from, std::int64_t count, std::int8_t* values, float* scales,
                    float* sums);
+  // The same to blocks of 256.
+  void (*quantize_super_blocks)(const float* from, std::int64_t count, std::int8_t* values,
+                                float* scales, std::int16_t* sums);
 
   float (*dot)(const float* a, const float* b, std::int64_t count);
   // y += alpha * x
@@ -74,7 +98,8 @@ struct Kernels {
     const float* weights = nullptr;  // [queries, weight_stride]
     std::int64_t weight_stride = 0;
     std::int64_t queries = 0;
-    const float* values = nullptr;  // [positions, dimension]
+    const float* values = nullptr;  // [positions, value_stride]
+    std::int64_t value_stride = 0;
     std::int64_t positions = 0;
     std::int64_t dimension = 0;
     float* output = nullptr;  // [queries, output_stride]
@@ -84,9 +109,6 @@ struct Kernels {
 
   Matmul matmul_for(model::DataType type) const { return matmul[static_cast<std::size_t>(type)]; }
 };
-
-// Whether weights of `type` are multiplied with quantized activations.
-bool UsesQuantizedActivations(model::DataType type);
 
 // The kernels of `tier`. kFailedPrecondition when this processor lacks it.
 base::Result<const Kernels*> Select(Tier tier);

@@ -10,29 +10,41 @@
 
 namespace cloister::kernels::cpu {
 
-// Rows of activations that linear layers read, [tokens, columns] in fp32, with their blocks of
-// int8 where a weight is quantized. Memory is kept from one batch to the next.
+// Rows of activations that linear layers read, [tokens, columns] in fp32, and the rounded forms
+// that their weights want, which Linear makes when they are first needed. Memory is kept from one
+// batch to the next.
 class Activations {
  public:
-  // Makes room; row(t) may then be written by different threads for different t.
+  // Makes room and forgets the rounded forms; row(t) may then be written by different threads for
+  // different t, until Linear first reads them.
   void Resize(std::int64_t tokens, std::int64_t columns);
   float* row(std::int64_t token) { return values_.data() + token * columns_; }
   const float* row(std::int64_t token) const { return values_.data() + token * columns_; }
   std::int64_t tokens() const { return tokens_; }
   std::int64_t columns() const { return columns_; }
 
-  // Quantizes row `token` as it stands; needed before Linear with block weights. `columns` must be
-  // whole blocks.
-  void Quantize(const Kernels& kernels, std::int64_t token);
-  QuantizedActivations quantized() const;
+  // Makes the form that weights of `type` read, unless it is there already. `columns` must be whole
+  // blocks of it.
+  void Prepare(const Kernels& kernels, ThreadPool& pool, model::DataType type);
+  QuantizedActivations blocks() const;
+  SuperBlockActivations super_blocks() const;
 
  private:
+  void RoundRows(const Kernels& kernels, ActivationForm form, std::int64_t begin, std::int64_t end);
+
   std::int64_t tokens_ = 0;
   std::int64_t columns_ = 0;
   std::vector<float> values_;
+
+  bool has_blocks_ = false;
   std::vector<std::int8_t> levels_;
   std::vector<float> scales_;
   std::vector<float> sums_;
+
+  bool has_super_blocks_ = false;
+  std::vector<std::int8_t> super_levels_;
+  std::vector<float> super_scales_;
+  std::vector<std::int16_t> super_sums_;
 };
 
 // One weight [out, columns] and where its product goes: output[t * output_stride + r].
@@ -43,7 +55,7 @@ struct Product {
 };
 
 // Several products of the same activations as one loop over all their rows.
-void Linear(const Kernels& kernels, ThreadPool& pool, const Activations& input,
+void Linear(const Kernels& kernels, ThreadPool& pool, Activations& input,
             std::span<const Product> products);
 
 }  // namespace cloister::kernels::cpu

@@ -12,7 +12,7 @@ using base::Code;
 
 base::Status CheckModel(const GgufFile& file) {
   CLOISTER_ASSIGN_OR_RETURN(const auto kind, file.String("tokenizer.ggml.model"));
-  if (!kind) {
+  if (!kind || *kind == "none" || *kind == "no_vocab") {
     return base::Fail(Code::kNotFound, file.path().string() +
                                            " has no tokenizer (tokenizer.ggml.model): use ids, or "
                                            "a file with a vocabulary");

@@ -97,8 +97,17 @@ TEST_P(ParityTest, LogitsAndLossByOnePrefill) {
   }
 }
 
+// The reference read its tokens at once. Where rope grows with a sequence, shorter ones are other
+// networks: there the greedy continuation shows the cache.
+bool GrowsWithin(const Fixture& fixture) {
+  const model::Rope& rope = fixture.engine->architecture().rope;
+  const auto length = static_cast<std::int64_t>(fixture.golden.input_ids[0].size());
+  return rope.DependsOnLength() && length > rope.original_max_positions;
+}
+
 TEST_P(ParityTest, LogitsTokenByToken) {
   for (Fixture& fixture : fixtures_) {
+    if (GrowsWithin(fixture)) continue;
     for (std::size_t row = 0; row < fixture.golden.input_ids.size(); ++row) {
       fixture.engine->Reset();
       for (std::size_t i = 0; i < fixture.golden.input_ids[row].size(); ++i) {

@@ -184,8 +184,8 @@ TEST_P(ElementwiseTest, WeightedSumAndItsZeroWeights) {
       for (std::size_t i = 0; i < weights.size(); i += 3) weights[i] = 0;
       const std::vector<float> values = random.Floats(positions * dimension);
       std::vector<float> output(static_cast<std::size_t>(queries * dimension), 7.0f);
-      kernels().weighted_sum({weights.data(), positions, queries, values.data(), positions,
-                              dimension, output.data(), dimension});
+      kernels().weighted_sum({weights.data(), positions, queries, values.data(), dimension,
+                              positions, dimension, output.data(), dimension});
       for (std::int64_t q = 0; q < queries; ++q) {
         for (std::int64_t d = 0; d < dimension; ++d) {
           double sum = 0;

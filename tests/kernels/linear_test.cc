@@ -45,40 +45,64 @@ TEST(ThreadPoolTest, APoolWithoutWorkEnds) {
 TEST(LinearTest, ThreadsDoNotChangeTheBits) {
   RandomData random(21);
   const Kernels& kernels = **Select(BestTier());
-  const std::int64_t columns = 96;
+  const std::int64_t columns = 256;
   const std::int64_t tokens = 5;
-  const model::DataType types[] = {model::DataType::kQ8_0, model::DataType::kF16};
-  const std::int64_t rows[] = {70, 45};
-  std::vector<std::byte> bytes[2];
-  model::TensorView weights[2];
-  for (int i = 0; i < 2; ++i) {
+  constexpr int kWeights = 3;
+  const model::DataType types[] = {model::DataType::kQ8_0, model::DataType::kF16,
+                                   model::DataType::kQ4_K};
+  const std::int64_t rows[] = {70, 45, 33};
+  std::vector<std::byte> bytes[kWeights];
+  model::TensorView weights[kWeights];
+  for (int i = 0; i < kWeights; ++i) {
     const std::int64_t size = rows[i] * columns;
     bytes[i].resize(
         static_cast<std::size_t>(size / model::BlockSize(types[i]) * model::BlockBytes(types[i])));
     model::Quantize(types[i], random.Floats(size).data(), bytes[i].data(), size);
     weights[i] = {types[i], {rows[i], columns}, bytes[i]};
   }
-  Activations input;
-  input.Resize(tokens, columns);
   const std::vector<float> x = random.Floats(tokens * columns);
-  std::copy(x.begin(), x.end(), input.row(0));
-  for (std::int64_t t = 0; t < tokens; ++t) input.Quantize(kernels, t);
-
-  std::vector<float> expected[2];
+  std::vector<float> expected[kWeights];
   for (int threads = 1; threads <= 4; ++threads) {
     ThreadPool pool(threads);
-    std::vector<float> output[2];
-    for (int i = 0; i < 2; ++i) output[i].resize(static_cast<std::size_t>(tokens * rows[i]), -1.0f);
+    Activations input;
+    input.Resize(tokens, columns);
+    std::copy(x.begin(), x.end(), input.row(0));
+    std::vector<float> output[kWeights];
+    for (int i = 0; i < kWeights; ++i)
+      output[i].resize(static_cast<std::size_t>(tokens * rows[i]), -1.0f);
     const Product products[] = {{&weights[0], output[0].data(), rows[0]},
-                                {&weights[1], output[1].data(), rows[1]}};
+                                {&weights[1], output[1].data(), rows[1]},
+                                {&weights[2], output[2].data(), rows[2]}};
     Linear(kernels, pool, input, products);
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < kWeights; ++i) {
       if (threads == 1) expected[i] = output[i];
       EXPECT_EQ(output[i], expected[i]);
     }
   }
   const float last = kernels.dot(x.data(), model::ToFloat(weights[1]).data(), columns);
   EXPECT_NEAR(expected[1][0], last, 1e-3);
+}
+
+// Rounded forms belong to the values of one Resize.
+TEST(LinearTest, ActivationsThatChangeAreRoundedAnew) {
+  RandomData random(22);
+  const Kernels& kernels = **Select(BestTier());
+  for (const model::DataType type : {model::DataType::kQ4_0, model::DataType::kQ6_K}) {
+    std::vector<std::byte> bytes(static_cast<std::size_t>(256 / model::BlockSize(type)) *
+                                 static_cast<std::size_t>(model::BlockBytes(type)));
+    model::Quantize(type, random.Floats(256).data(), bytes.data(), 256);
+    const model::TensorView weight = {type, {1, 256}, bytes};
+    ThreadPool pool(1);
+    Activations input;
+    float output[2] = {};
+    for (int round = 0; round < 2; ++round) {
+      input.Resize(1, 256);
+      std::fill_n(input.row(0), 256, static_cast<float>(round + 1));
+      const Product product{&weight, &output[round], 1};
+      Linear(kernels, pool, input, {&product, 1});
+    }
+    EXPECT_EQ(output[1], 2 * output[0]);
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <bit>
+#include <cctype>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -18,6 +19,7 @@
 #include "model/tokenizer.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "tests/base/temporary_folder.h"
+#include "tests/model/fixture_folders.h"
 #include "tests/model/test_models.h"
 
 namespace cloister::model {
@@ -67,9 +69,9 @@ void AddTokenizer(const std::filesystem::path& folder) {
       base::WriteFile(folder / "tokenizer_config.json", TokenizerConfigJson(data, chat).dump()));
 }
 
-class ConvertFixture : public ::testing::TestWithParam<std::string> {
+class ConvertFixture : public ::testing::TestWithParam<std::filesystem::path> {
  protected:
-  std::filesystem::path source() const { return testing::TestData() / "models" / GetParam(); }
+  const std::filesystem::path& source() const { return GetParam(); }
 };
 
 TEST_P(ConvertFixture, FolderToGgufAndBackIsBitEqual) {
@@ -85,9 +87,11 @@ TEST_P(ConvertFixture, FolderToGgufAndBackIsBitEqual) {
   EXPECT_EQ(folder.entries(), 2);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ConvertFixture, ::testing::Values("llama", "llama-tied-rope3"),
+INSTANTIATE_TEST_SUITE_P(All, ConvertFixture, ::testing::ValuesIn(fixtures::FixtureFolders()),
                          [](const auto& info) {
-                           return info.param == "llama" ? std::string("llama") : "tied";
+                           std::string name = info.param.filename().string();
+                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
+                           return name + "_" + std::to_string(info.index);
                          });
 
 // The permutation matters: without it q would be another matrix.
@@ -112,11 +116,19 @@ TEST(GgufLayout, StoresQueryRowsInPairs) {
 TEST(GgufLayout, EveryRowMovesToItsOwnPlace) {
   std::vector<bool> taken(64);
   for (std::int64_t row = 0; row < 64; ++row) {
-    const std::int64_t to = HalfRowOf(row, 16);
+    const std::int64_t to = PairOrder{16, 0, 16}.HalfRowOf(row);
     EXPECT_EQ(to / 16, row / 16);
     EXPECT_FALSE(taken[static_cast<std::size_t>(to)]);
     taken[static_cast<std::size_t>(to)] = true;
   }
+}
+
+TEST(GgufLayout, OnlyTheRotaryPartOfAHeadMoves) {
+  const PairOrder order = {.head_rows = 12, .first = 4, .rows = 8};
+  EXPECT_EQ(order.HalfRowOf(12 + 3), 12 + 3);
+  EXPECT_EQ(order.HalfRowOf(12 + 4), 12 + 4);
+  EXPECT_EQ(order.HalfRowOf(12 + 5), 12 + 8);
+  EXPECT_EQ(order.HalfRowOf(12 + 6), 12 + 5);
 }
 
 TEST(Convert, TokenizerAndTemplateGoAlong) {

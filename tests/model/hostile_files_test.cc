@@ -134,17 +134,23 @@ TEST(HostileGguf, OtherVersionsAreNamed) {
 TEST(HostileGguf, ATensorOfAnotherTypeIsNamedWhenItIsAskedFor) {
   TemporaryFolder folder;
   std::string bytes = SmallGguf(folder / "a.gguf", kTwo);
-  bytes[bytes.find("blk.0.ffn_up.weight") + 19 + 20] = 12;
+  bytes[bytes.find("blk.0.ffn_up.weight") + 19 + 20] = 10;
   WriteBytes(folder / "a.gguf", bytes);
   const auto files = ModelFiles::Open(folder / "a.gguf");
   ASSERT_TRUE(files) << files.error().message;
-  const auto tensor = (*files)->Tensor("model.layers.0.mlp.up_proj.weight");
-  ASSERT_FALSE(tensor);
-  EXPECT_EQ(tensor.error().code, Code::kUnimplemented);
-  for (const char* word : {"a.gguf", "up_proj", "q4_k (12)"}) {
-    EXPECT_NE(tensor.error().message.find(word), std::string::npos) << tensor.error().message;
+  int readable = 0;
+  for (const std::string& name : (*files)->TensorNames()) {
+    const auto tensor = (*files)->Tensor(name);
+    if (tensor) {
+      ++readable;
+      continue;
+    }
+    EXPECT_EQ(tensor.error().code, Code::kUnimplemented);
+    for (const std::string& word : {std::string("a.gguf"), name, std::string("q2_k (10)")}) {
+      EXPECT_NE(tensor.error().message.find(word), std::string::npos) << tensor.error().message;
+    }
   }
-  EXPECT_TRUE((*files)->Tensor("model.embed_tokens.weight"));
+  EXPECT_EQ(readable, 1);
   EXPECT_TRUE((*files)->LoadTokenizer());
 }
 
@@ -152,7 +158,7 @@ TEST(HostileGguf, PlacesOfTensorsOfAnotherTypeAreCheckedToo) {
   TemporaryFolder folder;
   std::string bytes = SmallGguf(folder / "a.gguf", kTwo);
   const std::string second = "blk.0.ffn_up.weight";
-  bytes[bytes.find(second) + 19 + 20] = 12;
+  bytes[bytes.find(second) + 19 + 20] = 10;
   for (const std::uint64_t offset :
        {std::uint64_t{0}, std::uint64_t{500}, std::uint64_t{1} << 40}) {
     WriteBytes(folder / "a.gguf", Patched(bytes, second, 24, offset));

@@ -148,6 +148,11 @@ def randomize(model, generator):
                 tensor.copy_(noise * (1.2 / tensor.shape[-1] ** 0.5))
 
 
+def fresh(model):
+    """A copy: a rope that grows with the sequence remembers the longest that it saw."""
+    return copy.deepcopy(model)
+
+
 def greedy(model, ids):
     """Greedy continuation through the cache, a token at a time."""
     chosen = []
@@ -160,10 +165,10 @@ def greedy(model, ids):
     return torch.cat(chosen, 1)
 
 
-def losses_and_norms(model, ids):
+def losses_and_norms(pristine, ids):
     losses, norms = [], []
     for row in ids:
-        model.zero_grad()
+        model = fresh(pristine)
         logits = model(row[None], use_cache=False).logits[0]
         loss = torch.nn.functional.cross_entropy(logits[:-1], row[1:])
         loss.backward()
@@ -181,9 +186,8 @@ def make(name, output, seed):
     randomize(model, generator)
     ids = torch.randint(0, config.vocab_size, (BATCH, LENGTH), generator=generator)
     with torch.no_grad():
-        # A row at a time: a rope that grows with the sequence forgets between calls.
-        logits = torch.cat([model(row[None], use_cache=False).logits for row in ids])
-        continued = torch.cat([greedy(model, row[None]) for row in ids])
+        logits = torch.cat([fresh(model)(row[None], use_cache=False).logits for row in ids])
+        continued = torch.cat([greedy(fresh(model), row[None]) for row in ids])
     loss, norm = losses_and_norms(model, ids)
     folder = output / name
     model.save_pretrained(folder)

@@ -12,7 +12,7 @@ namespace cloister::trainer {
 namespace {
 
 void CopyRows(const model::TensorView& view, float* to) {
-  model::Dequantize(view.type, view.data.data(), to, view.elements());
+  model::DequantizeRows(view, 0, view.rows(), to);
 }
 
 // The named tensors, one below the other.

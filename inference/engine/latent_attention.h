@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "inference/engine/pass.h"
+
+namespace cloister::inference {
+
+// Multi-head latent attention in its absorbed form (DeepSeek-V2, arXiv 2405.04434 §2.1.2): a query
+// goes through the transposed key up-projection, so that scores are products with cached latents,
+// and the weighted sum of latents goes through the value up-projection. The cache holds kv_rank +
+// rope_dim numbers a token and nothing a head. Holds the scratch memory of a pass: not thread-safe.
+class LatentAttention {
+ public:
+  LatentAttention(Pass& pass, std::int64_t max_batch);
+
+  // As GroupedAttention::Run; `attended` is [tokens, heads * value_dim].
+  void Run(const LatentAttentionWeights& weights, std::int64_t layer,
+           kernels::cpu::Activations& input, KvCache& cache, kernels::cpu::Activations& attended);
+
+ private:
+  void ProjectQueries(const LatentAttentionWeights& weights, kernels::cpu::Activations& input);
+  void StoreLatents(const LatentAttentionWeights& weights, std::int64_t layer,
+                    kernels::cpu::Activations& input, KvCache& cache);
+  void Absorb(const LatentAttentionWeights& weights, std::int64_t tokens);
+  void Attend(std::int64_t layer, std::int64_t tokens, KvCache& cache);
+  void AttendHeads(int thread, std::int64_t layer, std::int64_t token, std::int64_t first_head,
+                   std::int64_t count, KvCache& cache);
+  void ProjectValues(const LatentAttentionWeights& weights, std::int64_t tokens,
+                     kernels::cpu::Activations& attended);
+  // Rows of one head of all tokens through its slice of an up-projection.
+  void MultiplyHead(const model::TensorView& stack, std::int64_t head, std::int64_t tokens,
+                    const float* input, std::int64_t input_stride, float* output,
+                    std::int64_t output_stride) const;
+  float* absorbed(std::int64_t token, std::int64_t head) {
+    return absorbed_.data() + (token * pass_.architecture().num_heads + head) * row_size_;
+  }
+
+  Pass& pass_;
+  model::LatentAttention latent_;
+  std::int64_t row_size_;                   // kv_rank + rope_dim
+  kernels::cpu::Activations query_latent_;  // [tokens, query_rank]
+  std::vector<float> query_;                // [tokens, heads * head_dim]
+  std::vector<float> kv_;                   // [tokens, kv_rank + rope_dim]
+  // [tokens, heads, kv_rank + rope_dim]: absorbed queries, then in their place what they read
+  std::vector<float> absorbed_;
+};
+
+}  // namespace cloister::inference
