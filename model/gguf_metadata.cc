@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "model/gguf_architecture.h"
-#include "model/tokenizer/pre_tokenizer.h"
+#include "model/tokenizer/gguf_tokenizer.h"
 
 namespace cloister::model {
 namespace {
@@ -62,43 +62,6 @@ void AddGeneral(const SourceModel& source, DataType main_type, GgufMetadata& met
   AddSize(metadata, "general.quantization_version", 2);
 }
 
-GgufTokenType TypeOf(TokenKind kind) {
-  switch (kind) {
-    case TokenKind::kNormal:
-      return GgufTokenType::kNormal;
-    case TokenKind::kControl:
-      return GgufTokenType::kControl;
-    case TokenKind::kUserDefined:
-      return GgufTokenType::kUserDefined;
-    case TokenKind::kUnused:
-      return GgufTokenType::kUnused;
-  }
-  return GgufTokenType::kUnused;
-}
-
-// GGUF wants a piece for every row of the embedding, each once.
-base::Status AddVocabulary(const TokenizerData& data, const Architecture& a,
-                           GgufMetadata& metadata) {
-  const auto size = static_cast<std::size_t>(a.vocab_size);
-  if (data.pieces.size() > size) {
-    return base::Fail(Code::kDataLoss, "the tokenizer has " + std::to_string(data.pieces.size()) +
-                                           " tokens, but the model only " + std::to_string(size) +
-                                           ": they do not belong together");
-  }
-  std::vector<std::string> pieces = data.pieces;
-  std::vector<std::int32_t> types;
-  for (const TokenKind kind : data.kinds) types.push_back(static_cast<std::int32_t>(TypeOf(kind)));
-  pieces.resize(size);
-  types.resize(size, static_cast<std::int32_t>(GgufTokenType::kUnused));
-  for (std::size_t id = 0; id < size; ++id) {
-    if (pieces[id].empty()) pieces[id] = "[PAD" + std::to_string(id) + "]";
-  }
-  metadata.AddStrings("tokenizer.ggml.tokens", pieces);
-  metadata.AddInt32s("tokenizer.ggml.token_type", types);
-  metadata.AddStrings("tokenizer.ggml.merges", data.merges);
-  return {};
-}
-
 void AddId(GgufMetadata& metadata, const std::string& name, std::int64_t id) {
   if (id >= 0) AddSize(metadata, "tokenizer.ggml." + name + "_token_id", id);
 }
@@ -111,21 +74,10 @@ base::Status AddTokenizer(const SourceModel& source, const Architecture& a,
   std::int64_t bos = a.bos_token_id;
   std::int64_t eos = a.eos_token_ids.empty() ? -1 : a.eos_token_ids[0];
   if (!absent) {
-    const auto cut = FindPreTokenizer(data->split_patterns, data->ignore_merges);
-    if (!cut) {
-      return base::Fail(Code::kUnimplemented, source.path().string() +
-                                                  ": GGUF has no name for the way this tokenizer "
-                                                  "cuts text: keep the model as a folder");
-    }
-    metadata.AddString("tokenizer.ggml.model", "gpt2");
-    metadata.AddString("tokenizer.ggml.pre", cut->name);
-    CLOISTER_RETURN_IF_ERROR(AddVocabulary(*data, a, metadata));
-    metadata.AddBool("tokenizer.ggml.add_bos_token", data->adds_bos);
-    metadata.AddBool("tokenizer.ggml.add_space_prefix", false);
+    base::Status added = AddTokenizerToGguf(*data, a.vocab_size, metadata);
+    if (!added) return base::Annotate(std::move(added), source.path().string());
     if (data->bos) bos = *data->bos;
     if (eos < 0) eos = data->eos.value_or(-1);
-    AddId(metadata, "unknown", data->unknown.value_or(-1));
-    AddId(metadata, "padding", data->padding.value_or(-1));
   }
   if (absent) metadata.AddString("tokenizer.ggml.model", "none");  // llama.cpp asks for the key
   AddId(metadata, "bos", bos);

@@ -128,6 +128,13 @@ void GgufMetadata::AddInt32s(std::string_view key, std::span<const std::int32_t>
   for (const std::int32_t value : values) Put(bytes_, value);
 }
 
+void GgufMetadata::AddFloat32s(std::string_view key, std::span<const float> values) {
+  Start(key, GgufType::kArray);
+  Put(bytes_, static_cast<std::uint32_t>(GgufType::kFloat32));
+  Put<std::uint64_t>(bytes_, values.size());
+  for (const float value : values) Put(bytes_, value);
+}
+
 base::Result<std::unique_ptr<TensorSink>> NewGguf(const std::filesystem::path& path,
                                                   const GgufMetadata& metadata,
                                                   std::vector<TensorSpec> tensors) {

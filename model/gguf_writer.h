@@ -24,6 +24,7 @@ class GgufMetadata {
   void AddString(std::string_view key, std::string_view value);
   void AddStrings(std::string_view key, std::span<const std::string> values);
   void AddInt32s(std::string_view key, std::span<const std::int32_t> values);
+  void AddFloat32s(std::string_view key, std::span<const float> values);
 
   std::uint64_t count() const { return count_; }
   const std::string& bytes() const { return bytes_; }

@@ -35,11 +35,14 @@ base::Result<std::shared_ptr<const SourceModel>> SourceModel::Open(
 base::Result<TokenizerData> SourceModel::LoadTokenizerData() const {
   CLOISTER_ASSIGN_OR_RETURN(TokenizerData data, StoredTokenizerData());
   const base::Result<Architecture> network = architecture();
+  std::vector<TokenId> ends;
   if (network && !network->eos_token_ids.empty()) {
-    data.end_ids.assign(network->eos_token_ids.begin(), network->eos_token_ids.end());
+    ends.assign(network->eos_token_ids.begin(), network->eos_token_ids.end());
   } else if (data.eos) {
-    data.end_ids = {*data.eos};
+    ends = {*data.eos};
   }
+  // Those that the tokenizer itself names come behind.
+  data.end_ids.insert(data.end_ids.begin(), ends.begin(), ends.end());
   const base::Result<std::string> text = ChatTemplateText();
   if (text) {
     for (const TokenId id : TurnEnds(data, *text)) data.end_ids.push_back(id);

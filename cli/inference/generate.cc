@@ -113,27 +113,33 @@ base::Result<std::int64_t> Context(const model::Architecture& architecture, std:
   return tokens + std::max<std::int64_t>(max_new_tokens - 1, 0);
 }
 
-// Writes text as it comes: each call prints what the ids so far add to what was printed before.
+// Writes text as it comes, or ids where the model has no tokenizer.
 class TextStream {
  public:
-  explicit TextStream(TokenizerPointer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+  explicit TextStream(TokenizerPointer tokenizer) : tokenizer_(std::move(tokenizer)) {
+    if (tokenizer_ != nullptr) decoder_ = tokenizer_->NewStreamingDecoder(false);
+  }
 
   base::Status Add(model::TokenId id) {
-    ids_.push_back(id);
-    if (tokenizer_ == nullptr) {
-      std::cout << (ids_.size() > 1 ? "," : "") << id << std::flush;
+    if (decoder_ == nullptr) {
+      std::cout << (begun_ ? "," : "") << id << std::flush;
+      begun_ = true;
       return {};
     }
-    CLOISTER_ASSIGN_OR_RETURN(const std::string text, tokenizer_->Decode(ids_));
-    if (text.size() > printed_) std::cout << text.substr(printed_) << std::flush;
-    printed_ = std::max(printed_, text.size());
+    CLOISTER_ASSIGN_OR_RETURN(const std::string text, decoder_->Add(id));
+    if (!text.empty()) std::cout << text << std::flush;
     return {};
+  }
+
+  void Finish() {
+    if (decoder_ != nullptr) std::cout << decoder_->Finish();
+    std::cout << "\n";
   }
 
  private:
   TokenizerPointer tokenizer_;
-  std::vector<model::TokenId> ids_;
-  std::size_t printed_ = 0;
+  std::unique_ptr<model::StreamingDecoder> decoder_;
+  bool begun_ = false;
 };
 
 base::Status Run(const po::variables_map& values) {
@@ -155,7 +161,7 @@ base::Status Run(const po::variables_map& values) {
   CLOISTER_ASSIGN_OR_RETURN(const inference::Generation generation,
                             inference::Generate(*engine, request.prompt, options, on_token));
   if (!json) {
-    std::cout << "\n";
+    stream.Finish();
     return {};
   }
   nlohmann::ordered_json result;

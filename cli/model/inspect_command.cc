@@ -151,8 +151,9 @@ base::Status AddNetwork(const model::ModelFiles& files, ordered_json& summary) {
 base::Status AddTokenizer(const model::ModelFiles& files, ordered_json& summary) {
   auto tokenizer = files.LoadTokenizer();
   if (tokenizer) {
-    summary["tokenizer"] = "byte-level BPE, " + std::to_string((*tokenizer)->vocab_size()) +
-                           " tokens" + ((*tokenizer)->adds_bos() ? ", adds BOS" : "");
+    summary["tokenizer"] = (*tokenizer)->description() + ", " +
+                           std::to_string((*tokenizer)->vocab_size()) + " tokens" +
+                           ((*tokenizer)->adds_bos() ? ", adds BOS" : "");
     summary["end_token_ids"] = (*tokenizer)->end_of_generation();
   } else if (IsDamage(tokenizer.error())) {
     return base::Forward(std::move(tokenizer));

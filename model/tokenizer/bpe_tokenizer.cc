@@ -1,19 +1,14 @@
-// Byte-level BPE (Radford et al. 2019; Sennrich et al. 2016): text is cut by patterns, each piece's
-// bytes become symbols, neighbours are merged by rank.
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
-#include <unicode/utf8.h>
-
+// The whole way of Hugging Face's tokenizers: added tokens are taken out of the text, the rest is
+// normalized, cut into pieces, and each piece is merged.
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <unordered_map>
 #include <utility>
 
-#include "model/tokenizer/bpe_merges.h"
+#include "model/tokenizer/added_tokens.h"
+#include "model/tokenizer/bpe_model.h"
 #include "model/tokenizer/byte_alphabet.h"
-#include "model/tokenizer/special_tokens.h"
-#include "model/tokenizer/text_splitter.h"
+#include "model/tokenizer/check_data.h"
 #include "model/tokenizer/tokenizer_data.h"
 
 namespace cloister::model {
@@ -21,112 +16,116 @@ namespace {
 
 using base::Code;
 
-constexpr TokenId kAbsent = -1;
-// U+FFFD. Stands for a byte that the vocabulary lacks, so that no text can make a special token.
-constexpr std::array<std::uint8_t, 3> kReplacement = {0xef, 0xbf, 0xbd};
+constexpr std::string_view kMark = "\xe2\x96\x81";
 
-bool IsUtf8(std::string_view text) {
-  const auto size = static_cast<std::int64_t>(text.size());
-  for (std::int64_t next = 0; next < size;) {
-    UChar32 point = 0;
-    U8_NEXT(text.data(), next, size, point);
-    if (point < 0) return false;
-  }
-  return true;
-}
+// Encodes the pieces of a text.
+class ModelSink final : public PieceSink {
+ public:
+  ModelSink(const BpeModel& model, std::vector<TokenId>& ids) : model_(model), ids_(ids) {}
+  void Add(std::string_view piece, bool) override { model_.Encode(piece, ids_, scratch_); }
+  void AddToken(TokenId id) { ids_.push_back(id); }
 
-// Text in normalization form C; text that is no UTF-8 is left as it is.
-std::string Normalized(std::string_view text) {
-  std::string result(text);
-  constexpr std::size_t kLimit = std::numeric_limits<std::int32_t>::max() / 4;
-  if (text.size() > kLimit || !IsUtf8(text)) return result;
-  UErrorCode error = U_ZERO_ERROR;
-  const icu::Normalizer2* form = icu::Normalizer2::getNFCInstance(error);
-  if (U_FAILURE(error)) return result;
-  std::string normalized;
-  icu::StringByteSink<std::string> sink(&normalized);
-  form->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<std::int32_t>(text.size())),
-                      sink, nullptr, error);
-  return U_FAILURE(error) ? result : normalized;
-}
+ private:
+  const BpeModel& model_;
+  std::vector<TokenId>& ids_;
+  BpeModel::Scratch scratch_;
+};
+
+// What data is compiled to before the tokenizer is put together.
+struct Stages {
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  Decoder decoder;
+};
 
 class BpeTokenizer final : public Tokenizer {
  public:
-  BpeTokenizer(TokenizerData data, TextSplitter splitter)
-      : data_(std::move(data)), splitter_(std::move(splitter)) {
-    ids_.reserve(data_.pieces.size());
+  BpeTokenizer(TokenizerData data, Stages stages)
+      : data_(std::move(data)),
+        stages_(std::move(stages)),
+        raw_(Added(false)),
+        normalized_(Added(true)),
+        model_(data_, stages_.pre_tokenizer.byte_level()) {
     for (std::size_t id = 0; id < data_.pieces.size(); ++id) {
-      const std::string& piece = data_.pieces[id];
-      const TokenKind kind = data_.kinds[id];
-      if (kind == TokenKind::kUnused) continue;
-      ids_.try_emplace(piece, static_cast<TokenId>(id));
-      if (kind == TokenKind::kNormal) continue;
-      special_.Add(piece, static_cast<TokenId>(id), kind == TokenKind::kUserDefined);
+      if (data_.IsAdded(id)) added_.try_emplace(data_.pieces[id], static_cast<TokenId>(id));
+    }
+    for (const auto& [id, rules] : data_.rules) {
+      if (!rules.normalized || stages_.normalizer.empty()) continue;
+      written_.emplace(id, stages_.normalizer.Apply(data_.pieces[static_cast<std::size_t>(id)]));
     }
   }
 
-  base::Status BuildMerges() {
-    merges_.Reserve(data_.merges.size());
-    for (std::size_t rank = 0; rank < data_.merges.size(); ++rank) {
-      const std::string_view merge = data_.merges[rank];
-      const std::size_t space = merge.find(' ');
-      if (space == std::string_view::npos) return BrokenMerge(merge);
-      const std::string_view left = merge.substr(0, space);
-      const std::string_view right = merge.substr(space + 1);
-      const auto left_id = Find(left);
-      const auto right_id = Find(right);
-      const auto result = Find(std::string(left).append(right));
-      if (!left_id || !right_id || !result) return BrokenMerge(merge);
-      merges_.Add(*left_id, *right_id, static_cast<std::int32_t>(rank), *result);
-    }
-    return {};
-  }
-
-  // After BuildMerges.
-  base::Status BuildBytes() {
-    for (int byte = 0; byte < 256; ++byte) {
-      bytes_[byte] = Find(ByteToPiece(static_cast<std::uint8_t>(byte))).value_or(kAbsent);
-    }
-    const bool replaceable = std::none_of(kReplacement.begin(), kReplacement.end(),
-                                          [&](std::uint8_t b) { return bytes_[b] == kAbsent; });
-    const bool complete = std::count(bytes_.begin(), bytes_.end(), kAbsent) == 0;
-    if (!complete && !replaceable && !data_.unknown) {
-      return base::Fail(
-          Code::kDataLoss,
-          "the vocabulary has neither a token for every byte nor an unknown token: it "
-          "is damaged or no byte-level vocabulary");
-    }
-    replaceable_ = replaceable;
-    return {};
-  }
+  base::Status Build() { return model_.Build(); }
 
   std::vector<TokenId> Encode(std::string_view text, EncodeOptions options) const override {
     std::vector<TokenId> ids;
+    ids.reserve(text.size() / 4 + 8);
     if (options.add_bos && data_.bos) ids.push_back(*data_.bos);
-    std::size_t done = 0;
-    while (done < text.size()) {
-      const auto found = special_.Find(text, done, options.parse_special);
-      EncodePlain(text.substr(done, (found ? found->begin : text.size()) - done), ids);
+    ModelSink sink(model_, ids);
+    EncodeText(text, true, options.parse_special, sink);
+    return ids;
+  }
+
+  std::vector<Part> CutSpecial(std::string_view text) const override {
+    std::vector<Part> parts;
+    std::size_t done = 0, from = 0;
+    while (from < text.size()) {
+      const auto found = raw_.Find(text, from, true);
       if (!found) break;
-      ids.push_back(found->id);
+      from = found->end;
+      if (!found->special) continue;
+      if (found->begin > done) parts.push_back({text.substr(done, found->begin - done), {}});
+      parts.push_back({text.substr(found->begin, found->end - found->begin), found->id});
       done = found->end;
+    }
+    if (done < text.size()) parts.push_back({text.substr(done), {}});
+    return parts;
+  }
+
+  std::vector<TokenId> EncodeParts(std::span<const Part> parts) const override {
+    std::vector<TokenId> ids;
+    ModelSink sink(model_, ids);
+    bool begins = true;
+    for (const Part& part : parts) {
+      if (part.special) {
+        ids.push_back(*part.special);
+      } else {
+        EncodeText(part.text, begins, false, sink);
+      }
+      begins = begins && part.text.empty();
     }
     return ids;
   }
 
   base::Result<std::string> Decode(std::span<const TokenId> ids) const override {
+    Stream stream(*this, false);
     std::string text;
     for (const TokenId id : ids) {
-      if (id < 0 || static_cast<std::size_t>(id) >= data_.pieces.size()) {
-        return base::Fail(Code::kOutOfRange, "token id " + std::to_string(id) +
-                                                 " lies outside of the vocabulary of " +
-                                                 std::to_string(data_.pieces.size()));
-      }
-      const std::string& piece = data_.pieces[static_cast<std::size_t>(id)];
-      text += data_.kinds[static_cast<std::size_t>(id)] == TokenKind::kNormal ? PieceToBytes(piece)
-                                                                              : piece;
+      CLOISTER_RETURN_IF_ERROR(CheckId(id));
+      stream.Append(id, text);
     }
+    text += stream.Finish();
     return text;
+  }
+
+  std::unique_ptr<StreamingDecoder> NewStreamingDecoder(bool skip_special) const override {
+    return std::make_unique<Stream>(*this, skip_special);
+  }
+
+  base::Result<std::string> TokenBytes(TokenId id) const override {
+    CLOISTER_RETURN_IF_ERROR(CheckId(id));
+    const std::string& piece = data_.pieces[static_cast<std::size_t>(id)];
+    const TokenKind kind = data_.kinds[static_cast<std::size_t>(id)];
+    if (kind == TokenKind::kByte) {
+      if (const auto byte = FallbackByte(piece)) return std::string(1, static_cast<char>(*byte));
+    }
+    if (kind != TokenKind::kNormal) return piece;
+    if (stages_.pre_tokenizer.byte_level()) return PieceToBytes(piece);
+    std::string bytes = piece;
+    for (std::size_t at = 0; (at = bytes.find(kMark, at)) != std::string::npos; ++at) {
+      bytes.replace(at, kMark.size(), " ");
+    }
+    return bytes;
   }
 
   std::int64_t vocab_size() const override {
@@ -135,107 +134,122 @@ class BpeTokenizer final : public Tokenizer {
   std::optional<TokenId> bos() const override { return data_.bos; }
   std::vector<TokenId> end_of_generation() const override { return data_.end_ids; }
   bool adds_bos() const override { return data_.adds_bos && data_.bos.has_value(); }
+  std::string description() const override { return data_.name; }
 
   std::optional<TokenId> Find(std::string_view token) const override {
-    const auto found = ids_.find(token);
-    return found == ids_.end() ? std::nullopt : std::optional(found->second);
+    if (const auto found = added_.find(token); found != added_.end()) return found->second;
+    const TokenId id = model_.Find(token);
+    return id == Vocabulary::kAbsent ? std::nullopt : std::optional(id);
   }
 
  private:
-  static base::Status BrokenMerge(std::string_view merge) {
-    return base::Fail(Code::kDataLoss, "merge '" + std::string(merge) +
-                                           "' names pieces that the vocabulary lacks: fetch the "
-                                           "model again");
+  class Stream final : public StreamingDecoder {
+   public:
+    Stream(const BpeTokenizer& tokenizer, bool skip_special)
+        : tokenizer_(tokenizer), skip_special_(skip_special), stream_(tokenizer.stages_.decoder) {}
+
+    base::Result<std::string> Add(TokenId id) override {
+      CLOISTER_RETURN_IF_ERROR(tokenizer_.CheckId(id));
+      std::string text;
+      Append(id, text);
+      return text;
+    }
+    std::string Finish() override { return stream_.Finish(); }
+
+    // `id` is in range.
+    void Append(TokenId id, std::string& text) {
+      const TokenizerData& data = tokenizer_.data_;
+      const auto index = static_cast<std::size_t>(id);
+      if (data.pieces[index].empty()) return;
+      if (skip_special_ && data.kinds[index] == TokenKind::kControl) return;
+      const bool verbatim = data.added_verbatim && data.IsAdded(index);
+      const auto written = tokenizer_.written_.find(id);
+      const bool rewritten = written != tokenizer_.written_.end() && !verbatim;
+      stream_.Add({rewritten ? written->second : data.pieces[index], verbatim}, text);
+    }
+
+   private:
+    const BpeTokenizer& tokenizer_;
+    bool skip_special_;
+    Decoder::Stream stream_;
+  };
+
+  base::Status CheckId(TokenId id) const {
+    if (id >= 0 && static_cast<std::size_t>(id) < data_.pieces.size()) return {};
+    return base::Fail(Code::kOutOfRange, "token id " + std::to_string(id) +
+                                             " lies outside of the vocabulary of " +
+                                             std::to_string(data_.pieces.size()));
   }
 
-  void EncodePlain(std::string_view text, std::vector<TokenId>& ids) const {
-    if (text.empty()) return;
-    const std::string normalized = data_.normalize_nfc ? Normalized(text) : std::string();
-    if (data_.normalize_nfc) text = normalized;
-    for (const std::string_view piece : splitter_.Split(text)) EncodePiece(piece, ids);
+  // The added tokens that are sought in normalized text, or in text as it is.
+  std::vector<AddedToken> Added(bool normalized) const {
+    std::vector<AddedToken> tokens;
+    for (std::size_t id = 0; id < data_.pieces.size(); ++id) {
+      if (!data_.IsAdded(id)) continue;
+      const auto found = data_.rules.find(static_cast<TokenId>(id));
+      const AddedTokenRules rules = found == data_.rules.end() ? AddedTokenRules() : found->second;
+      if (rules.normalized != normalized) continue;
+      const std::string& piece = data_.pieces[id];
+      tokens.push_back({normalized ? stages_.normalizer.Apply(piece) : piece,
+                        static_cast<TokenId>(id), data_.kinds[id] == TokenKind::kControl,
+                        rules.lstrip, rules.rstrip, rules.single_word});
+    }
+    return tokens;
   }
 
-  void EncodePiece(std::string_view piece, std::vector<TokenId>& ids) const {
-    if (data_.ignore_merges) {
-      std::string written;
-      for (const char c : piece) written += ByteToPiece(static_cast<std::uint8_t>(c));
-      if (const auto whole = Find(written)) {
-        ids.push_back(*whole);
-        return;
-      }
+  // Calls `plain(text, begins)` on what lies between the tokens of `tokens`, which go to the sink.
+  template <typename Plain>
+  static void Partition(const AddedTokens& tokens, std::string_view text, bool begins,
+                        bool read_special, ModelSink& sink, const Plain& plain) {
+    std::size_t done = 0;
+    while (done < text.size()) {
+      const auto found = tokens.Find(text, done, read_special);
+      const std::size_t end = found ? found->begin : text.size();
+      if (end > done) plain(text.substr(done, end - done), begins && done == 0);
+      if (!found) break;
+      sink.AddToken(found->id);
+      done = found->end;
     }
-    std::vector<TokenId> symbols;
-    symbols.reserve(piece.size());
-    for (const char c : piece) {
-      const TokenId id = bytes_[static_cast<std::uint8_t>(c)];
-      if (id != kAbsent) {
-        symbols.push_back(id);
-      } else if (replaceable_) {
-        for (const std::uint8_t byte : kReplacement) symbols.push_back(bytes_[byte]);
-      } else {
-        symbols.push_back(*data_.unknown);
-      }
-    }
-    const std::vector<TokenId> merged = merges_.Apply(symbols);
-    ids.insert(ids.end(), merged.begin(), merged.end());
+  }
+
+  void EncodeText(std::string_view text, bool begins, bool read_special, ModelSink& sink) const {
+    Partition(raw_, text, begins, read_special, sink, [&](std::string_view part, bool first) {
+      const std::string changed =
+          stages_.normalizer.empty() ? std::string() : stages_.normalizer.Apply(part);
+      if (!stages_.normalizer.empty()) part = changed;
+      const auto cut = [&](std::string_view plain, bool begin) {
+        stages_.pre_tokenizer.Cut(plain, begin, sink);
+      };
+      if (normalized_.empty()) return cut(part, first);
+      Partition(normalized_, part, first, read_special, sink, cut);
+    });
   }
 
   TokenizerData data_;
-  TextSplitter splitter_;
-  std::unordered_map<std::string_view, TokenId> ids_;  // views into data_.pieces
-  std::array<TokenId, 256> bytes_ = {};
-  BpeMerges merges_;
-  SpecialTokens special_;
-  bool replaceable_ = false;
+  Stages stages_;
+  AddedTokens raw_;
+  AddedTokens normalized_;
+  BpeModel model_;
+  std::unordered_map<std::string_view, TokenId> added_;  // views into data_.pieces
+  std::unordered_map<TokenId, std::string> written_;     // how decoders see normalized tokens
 };
-
-base::Status CheckIds(const TokenizerData& data) {
-  if (data.pieces.empty() || data.pieces.size() > std::size_t{1} << 24 ||
-      data.kinds.size() != data.pieces.size() || data.merges.size() > std::size_t{1} << 24) {
-    return base::Fail(Code::kDataLoss, "the tokenizer's lists are empty or differ in length");
-  }
-  std::vector<TokenId> ids = data.end_ids;
-  for (const auto& id : {data.bos, data.eos, data.unknown, data.padding}) {
-    if (id) ids.push_back(*id);
-  }
-  for (const TokenId id : ids) {
-    if (id < 0 || static_cast<std::size_t>(id) >= data.pieces.size()) {
-      return base::Fail(Code::kDataLoss, "special token id " + std::to_string(id) +
-                                             " lies outside of the vocabulary: fetch it again");
-    }
-  }
-  return {};
-}
 
 }  // namespace
 
 base::Result<std::shared_ptr<const Tokenizer>> MakeTokenizer(TokenizerData data) {
-  CLOISTER_RETURN_IF_ERROR(CheckIds(data));
+  CLOISTER_RETURN_IF_ERROR(CheckData(data));
   std::vector<TokenId> ends;
   for (const TokenId id : data.end_ids) {
     if (std::find(ends.begin(), ends.end(), id) == ends.end()) ends.push_back(id);
   }
   data.end_ids = std::move(ends);
-  CLOISTER_ASSIGN_OR_RETURN(TextSplitter splitter, TextSplitter::Make(data.split_patterns));
-  auto tokenizer = std::make_shared<BpeTokenizer>(std::move(data), std::move(splitter));
-  CLOISTER_RETURN_IF_ERROR(tokenizer->BuildMerges());
-  CLOISTER_RETURN_IF_ERROR(tokenizer->BuildBytes());
+  CLOISTER_ASSIGN_OR_RETURN(Normalizer normalizer, Normalizer::Make(data.normalizer));
+  CLOISTER_ASSIGN_OR_RETURN(PreTokenizer pre_tokenizer, PreTokenizer::Make(data.pre_tokenizer));
+  CLOISTER_ASSIGN_OR_RETURN(Decoder decoder, Decoder::Make(data.decoder));
+  auto tokenizer = std::make_shared<BpeTokenizer>(
+      std::move(data), Stages{std::move(normalizer), std::move(pre_tokenizer), std::move(decoder)});
+  CLOISTER_RETURN_IF_ERROR(tokenizer->Build());
   return std::shared_ptr<const Tokenizer>(std::move(tokenizer));
-}
-
-std::vector<TokenId> TurnEnds(const TokenizerData& data, const std::string& chat_template) {
-  static constexpr std::array<std::string_view, 6> kNames = {
-      "<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|end_of_turn|>", "<|eot|>"};
-  std::vector<TokenId> found;
-  for (std::size_t id = 0; id < data.pieces.size() && id < data.kinds.size(); ++id) {
-    if (data.kinds[id] != TokenKind::kControl) continue;
-    const bool ends_turns =
-        std::find(kNames.begin(), kNames.end(), data.pieces[id]) != kNames.end();
-    if (ends_turns && chat_template.find(data.pieces[id]) != std::string::npos) {
-      found.push_back(static_cast<TokenId>(id));
-    }
-  }
-  return found;
 }
 
 }  // namespace cloister::model

@@ -1,8 +1,9 @@
 #include "model/tokenizer/byte_alphabet.h"
 
-#include <unicode/utf8.h>
-
 #include <array>
+#include <charconv>
+
+#include "model/tokenizer/utf8.h"
 
 namespace cloister::model {
 namespace {
@@ -39,19 +40,29 @@ std::string ByteToPiece(std::uint8_t byte) {
 
 std::string PieceToBytes(std::string_view piece) {
   std::string bytes;
-  const char* data = piece.data();
-  const auto size = static_cast<std::int64_t>(piece.size());
-  for (std::int64_t next = 0; next < size;) {
-    const std::int64_t start = next;
-    UChar32 point = 0;
-    U8_NEXT(data, next, size, point);
-    if (point >= 0 && point <= kLastCodePoint && kBytes[point] >= 0) {
-      bytes.push_back(static_cast<char>(kBytes[point]));
-    } else {
-      bytes.append(piece.substr(start, next - start));
+  bytes.reserve(piece.size());
+  for (std::size_t at = 0; at < piece.size();) {
+    const Utf8Character next = CharacterAt(piece, at);
+    if (!next.valid || next.point > kLastCodePoint || kBytes[next.point] < 0) {
+      return std::string(piece);
     }
+    bytes.push_back(static_cast<char>(kBytes[next.point]));
+    at += next.size;
   }
   return bytes;
+}
+
+std::optional<std::uint8_t> FallbackByte(std::string_view piece) {
+  if (piece.size() != 6 || !piece.starts_with("<0x") || piece[5] != '>') return std::nullopt;
+  std::uint8_t byte = 0;
+  const auto [end, error] = std::from_chars(piece.data() + 3, piece.data() + 5, byte, 16);
+  if (error != std::errc() || end != piece.data() + 5) return std::nullopt;
+  return byte;
+}
+
+std::string FallbackPiece(std::uint8_t byte) {
+  static constexpr char kDigits[] = "0123456789ABCDEF";
+  return std::string("<0x") + kDigits[byte >> 4] + kDigits[byte & 0xf] + ">";
 }
 
 }  // namespace cloister::model

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,8 +11,12 @@ namespace cloister::model {
 // printable Latin-1 byte is the character of its own number, any other one of U+0100 … U+0143.
 std::string ByteToPiece(std::uint8_t byte);
 
-// A piece of such a vocabulary as the bytes it stands for. Characters outside of the alphabet stay
-// as they are.
+// A piece of such a vocabulary as the bytes it stands for. A piece that has a character outside of
+// the alphabet stays as it is.
 std::string PieceToBytes(std::string_view piece);
+
+// The byte that a piece like <0x41> of a vocabulary with byte fallback stands for.
+std::optional<std::uint8_t> FallbackByte(std::string_view piece);
+std::string FallbackPiece(std::uint8_t byte);
 
 }  // namespace cloister::model

@@ -1,131 +1,203 @@
 #include "model/tokenizer/pre_tokenizer.h"
 
-#include <unicode/utf8.h>
+#include <optional>
+#include <utility>
 
-#include <cstdint>
-#include <span>
+#include "model/tokenizer/byte_alphabet.h"
+#include "model/tokenizer/regex.h"
+#include "model/tokenizer/split.h"
+#include "model/tokenizer/text_scanner.h"
+#include "model/tokenizer/unicode_categories.h"
+#include "model/tokenizer/utf8.h"
 
 namespace cloister::model {
-namespace {
 
-// The published tokenizer.json of each model is the source of its pattern.
-const std::string& Llama3Pattern() {
-  static const std::string pattern =
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"
-      R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  return pattern;
-}
-
-const std::string& Qwen2Pattern() {
-  static const std::string pattern =
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}|)"
-      R"( ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-  return pattern;
-}
-
-struct Range {
-  UChar32 first = 0;
-  UChar32 last = 0;
+// Takes UTF-8 and passes its pieces on.
+class PreTokenizer::Step {
+ public:
+  virtual ~Step() = default;
+  virtual void Cut(std::string_view text, bool begins, PieceSink& next) const = 0;
 };
 
-// Letters that have case, as DeepSeek LLM's tokenizer.json lists them.
-constexpr Range kCasedLetters[] = {
-    {0x41, 0x5a},       {0x61, 0x7a},       {0xb5, 0xb5},       {0xc0, 0xd6},
-    {0xd8, 0xf6},       {0xf8, 0x1ba},      {0x1bc, 0x1bf},     {0x1c4, 0x293},
-    {0x295, 0x2af},     {0x370, 0x373},     {0x376, 0x376},     {0x377, 0x377},
-    {0x37b, 0x37d},     {0x37f, 0x37f},     {0x386, 0x386},     {0x388, 0x38a},
-    {0x38c, 0x38c},     {0x38e, 0x3a1},     {0x3a3, 0x3f5},     {0x3f7, 0x481},
-    {0x48a, 0x52f},     {0x531, 0x556},     {0x10a0, 0x10c5},   {0x13a0, 0x13f5},
-    {0x13f8, 0x13fd},   {0x1c90, 0x1cba},   {0x1cbd, 0x1cbf},   {0x1d00, 0x1d2b},
-    {0x1d6b, 0x1d77},   {0x1d79, 0x1d9a},   {0x1e00, 0x1f15},   {0x1f18, 0x1f1d},
-    {0x1f20, 0x1f45},   {0x1f48, 0x1f4d},   {0x1f50, 0x1f57},   {0x1f59, 0x1f59},
-    {0x1f5b, 0x1f5b},   {0x1f5d, 0x1f5d},   {0x1f5f, 0x1f7d},   {0x1f80, 0x1fb4},
-    {0x1fb6, 0x1fbc},   {0x1fbe, 0x1fbe},   {0x1fc2, 0x1fc4},   {0x1fc6, 0x1fcc},
-    {0x1fd0, 0x1fd3},   {0x1fd6, 0x1fdb},   {0x1fe0, 0x1fec},   {0x1ff2, 0x1ff4},
-    {0x1ff6, 0x1ffc},   {0x2102, 0x2102},   {0x2107, 0x2107},   {0x210a, 0x2113},
-    {0x2115, 0x2115},   {0x2119, 0x211d},   {0x2124, 0x2124},   {0x2126, 0x2126},
-    {0x2128, 0x2128},   {0x212a, 0x212d},   {0x212f, 0x2134},   {0x2139, 0x2139},
-    {0x213c, 0x213f},   {0x2145, 0x2149},   {0x214e, 0x214e},   {0x2183, 0x2183},
-    {0x2184, 0x2184},   {0x2c00, 0x2c7b},   {0x2c7e, 0x2ce4},   {0x2ceb, 0x2cee},
-    {0x2cf2, 0x2cf2},   {0x2cf3, 0x2cf3},   {0xa640, 0xa66d},   {0xa680, 0xa69b},
-    {0xa722, 0xa76f},   {0xa771, 0xa787},   {0xa78b, 0xa78e},   {0xab70, 0xabbf},
-    {0xfb00, 0xfb06},   {0xfb13, 0xfb17},   {0xff21, 0xff3a},   {0xff41, 0xff5a},
-    {0x10400, 0x1044f}, {0x104b0, 0x104d3}, {0x104d8, 0x104fb}, {0x10c80, 0x10cb2},
-    {0x10cc0, 0x10cf2}, {0x118a0, 0x118df}, {0x1e900, 0x1e943}};
-// Its punctuation: ASCII's, the full-width forms, general quotation marks, the ideographic stop.
-constexpr Range kPunctuation[] = {{0x21, 0x2f},     {0x3a, 0x7e},     {0xff01, 0xff0f},
-                                  {0xff1a, 0xff5e}, {0x2018, 0x201f}, {0x3000, 0x3002}};
-// And its ideographs, syllables and what lies between.
-constexpr Range kIdeographs[] = {{0x4e00, 0x9fa5}, {0x800, 0x4e00}, {0xac00, 0xd7ff}};
+namespace {
 
-void Append(std::string& text, UChar32 point) {
-  char bytes[U8_MAX_LENGTH];
-  std::int32_t size = 0;
-  U8_APPEND_UNSAFE(bytes, size, point);
-  text.append(bytes, static_cast<std::size_t>(size));
-}
+using Step = PreTokenizer::Step;
+using StepPointer = std::unique_ptr<const Step>;
 
-// "[a-bc-d]", written with the characters themselves as the models' files do.
-std::string CharacterClass(std::span<const Range> ranges) {
-  std::string text = "[";
-  for (const Range& range : ranges) {
-    Append(text, range.first);
-    if (range.last == range.first) continue;
-    text += "-";
-    Append(text, range.last);
+class ScanStep final : public Step {
+ public:
+  explicit ScanStep(KnownPattern pattern) : pattern_(pattern) {}
+  void Cut(std::string_view text, bool begins, PieceSink& next) const override {
+    Scan(pattern_, text, begins, next);
   }
-  return text + "]";
-}
 
-const std::vector<PreTokenizer>& All() {
-  static const std::vector<PreTokenizer> all = [] {
-    const std::vector<std::string> digits_first = {SingleDigitPattern(), ByteLevelPattern()};
-    return std::vector<PreTokenizer>{
-        {"smollm", digits_first},
-        {"starcoder", digits_first},
-        {"refact", digits_first},
-        {"command-r", digits_first},
-        {"gpt-2", {ByteLevelPattern()}},
-        {"llama-bpe", {Llama3Pattern()}, true, true},
-        {"llama3", {Llama3Pattern()}, true, true},
-        {"llama-v3", {Llama3Pattern()}, true, true},
-        {"smaug-bpe", {Llama3Pattern()}},
-        {"qwen2", {Qwen2Pattern()}},
-        {"deepseek-llm",
-         {"[\r\n]", "\\s?" + CharacterClass(kCasedLetters) + "+",
-          "\\s?" + CharacterClass(kPunctuation) + "+", "\\s+$", CharacterClass(kIdeographs) + "+",
-          "\\p{N}+"}},
-    };
-  }();
-  return all;
+ private:
+  KnownPattern pattern_;
+};
+
+class RegexStep final : public Step {
+ public:
+  RegexStep(Regex regex, SplitBehavior behavior, bool invert)
+      : regex_(std::move(regex)), behavior_(behavior), invert_(invert) {}
+  void Cut(std::string_view text, bool begins, PieceSink& next) const override {
+    Splitter splitter(text, begins, behavior_, invert_, next);
+    Regex::Search search(regex_, text);
+    while (const auto match = search.Next()) splitter.Match(match->begin, match->end);
+    splitter.Finish();
+  }
+
+ private:
+  Regex regex_;
+  SplitBehavior behavior_;
+  bool invert_;
+};
+
+class PredicateStep final : public Step {
+ public:
+  PredicateStep(bool (*matches)(char32_t), SplitBehavior behavior)
+      : matches_(matches), behavior_(behavior) {}
+  void Cut(std::string_view text, bool begins, PieceSink& next) const override {
+    Splitter splitter(text, begins, behavior_, false, next);
+    for (std::size_t at = 0; at < text.size();) {
+      const Utf8Character character = CharacterAt(text, at);
+      if (matches_(character.point)) splitter.Match(at, at + character.size);
+      at += character.size;
+    }
+    splitter.Finish();
+  }
+
+ private:
+  bool (*matches_)(char32_t);
+  SplitBehavior behavior_;
+};
+
+class PrefixSpaceStep final : public Step {
+ public:
+  void Cut(std::string_view text, bool begins, PieceSink& next) const override {
+    if (text.starts_with(' ')) return next.Add(text, begins);
+    next.Add(" " + std::string(text), begins);
+  }
+};
+
+class AlphabetStep final : public Step {
+ public:
+  void Cut(std::string_view text, bool begins, PieceSink& next) const override {
+    std::string written;
+    for (const char c : text) written += ByteToPiece(static_cast<std::uint8_t>(c));
+    next.Add(written, begins);
+  }
+};
+
+class SpaceReplacingStep final : public Step {
+ public:
+  explicit SpaceReplacingStep(MetaspaceStep step) : step_(std::move(step)) {}
+  void Cut(std::string_view text, bool begins, PieceSink& next) const override {
+    const std::string& mark = step_.replacement;
+    const bool starts = text.starts_with(' ') || text.starts_with(mark);
+    const bool wanted = step_.prepend == PrependScheme::kAlways ||
+                        (step_.prepend == PrependScheme::kFirst && begins);
+    std::string written = wanted && !starts ? mark : std::string();
+    written.reserve(text.size() + text.size() / 4 + mark.size());
+    for (const char c : text) c == ' ' ? written += mark : written += c;
+    if (!step_.split) return next.Add(written, begins);
+    Splitter splitter(written, begins, SplitBehavior::kMergedWithNext, false, next);
+    for (std::size_t at = written.find(mark); at != std::string::npos;
+         at = written.find(mark, at + mark.size())) {
+      splitter.Match(at, at + mark.size());
+    }
+    splitter.Finish();
+  }
+
+ private:
+  MetaspaceStep step_;
+};
+
+// Hands the pieces of one step to the next.
+class Link final : public PieceSink {
+ public:
+  Link(const Step& step, PieceSink& next) : step_(step), next_(next) {}
+  void Add(std::string_view piece, bool begins) override { step_.Cut(piece, begins, next_); }
+
+ private:
+  const Step& step_;
+  PieceSink& next_;
+};
+
+base::Result<StepPointer> SplitBy(const std::string& pattern, bool regex, SplitBehavior behavior,
+                                  bool invert) {
+  if (regex && behavior == SplitBehavior::kIsolated) {
+    if (const auto known = FindKnownPattern(pattern)) return std::make_unique<ScanStep>(*known);
+  }
+  CLOISTER_ASSIGN_OR_RETURN(Regex made, regex ? Regex::Make(pattern) : Regex::Literal(pattern));
+  return std::make_unique<RegexStep>(std::move(made), behavior, invert);
 }
 
 }  // namespace
 
-const std::string& ByteLevelPattern() {
-  static const std::string pattern =
-      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
-  return pattern;
-}
+PreTokenizer::PreTokenizer() = default;
+PreTokenizer::PreTokenizer(PreTokenizer&&) noexcept = default;
+PreTokenizer& PreTokenizer::operator=(PreTokenizer&&) noexcept = default;
+PreTokenizer::~PreTokenizer() = default;
 
-const std::string& SingleDigitPattern() {
-  static const std::string pattern = R"(\p{N})";
-  return pattern;
-}
-
-std::optional<PreTokenizer> FindPreTokenizer(std::string_view name) {
-  for (const PreTokenizer& known : All()) {
-    if (known.name == name) return known;
+base::Result<PreTokenizer> PreTokenizer::Make(const std::vector<PreTokenizerStep>& steps) {
+  PreTokenizer made;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const auto add = [&](base::Result<StepPointer> step) -> base::Status {
+      if (!step) return base::Forward(std::move(step));
+      made.steps_.push_back(*std::move(step));
+      return {};
+    };
+    base::Status status;
+    if (const auto* split = std::get_if<SplitStep>(&steps[i])) {
+      status = add(SplitBy(split->pattern, split->regex, split->behavior, split->invert));
+    } else if (const auto* digits = std::get_if<DigitsStep>(&steps[i])) {
+      if (digits->individual) {
+        status = add(std::make_unique<ScanStep>(KnownPattern::kNumber));
+      } else {
+        status = add(std::make_unique<PredicateStep>(IsNumber, SplitBehavior::kContiguous));
+      }
+    } else if (const auto* bytes = std::get_if<ByteLevelStep>(&steps[i])) {
+      if (bytes->add_prefix_space) made.steps_.push_back(std::make_unique<PrefixSpaceStep>());
+      if (bytes->use_regex) made.steps_.push_back(std::make_unique<ScanStep>(KnownPattern::kGpt2));
+      made.byte_level_ = i + 1 == steps.size();
+      if (!made.byte_level_) made.steps_.push_back(std::make_unique<AlphabetStep>());
+    } else if (const auto* space = std::get_if<MetaspaceStep>(&steps[i])) {
+      made.steps_.push_back(std::make_unique<SpaceReplacingStep>(*space));
+    } else if (const auto* punctuation = std::get_if<PunctuationStep>(&steps[i])) {
+      status = add(std::make_unique<PredicateStep>(IsPunctuation, punctuation->behavior));
+    } else if (std::holds_alternative<WhitespaceStep>(steps[i])) {
+      status = add(SplitBy(R"([\w\u200c\u200d]+|[^\w\s\u200c\u200d]+)", true,
+                           SplitBehavior::kRemoved, true));
+    } else if (std::holds_alternative<WhitespaceSplitStep>(steps[i])) {
+      status = add(std::make_unique<PredicateStep>(IsWhiteSpace, SplitBehavior::kRemoved));
+    } else if (const auto* delimiter = std::get_if<DelimiterStep>(&steps[i])) {
+      status = add(SplitBy(delimiter->delimiter, false, SplitBehavior::kRemoved, false));
+    }
+    CLOISTER_RETURN_IF_ERROR(std::move(status));
   }
-  return std::nullopt;
+  return made;
 }
 
-std::optional<PreTokenizer> FindPreTokenizer(const std::vector<std::string>& patterns,
-                                             bool ignore_merges) {
-  for (const PreTokenizer& known : All()) {
-    if (known.patterns == patterns && known.ignore_merges == ignore_merges) return known;
+void PreTokenizer::Cut(std::string_view text, bool begins, PieceSink& sink) const {
+  if (text.empty()) return;
+  if (steps_.empty()) return sink.Add(text, begins);
+  std::vector<Link> links;
+  links.reserve(steps_.size());
+  for (std::size_t i = steps_.size(); i > 0; --i) {
+    links.emplace_back(*steps_[i - 1], links.empty() ? sink : links.back());
   }
-  return std::nullopt;
+  for (std::size_t done = 0; done < text.size();) {
+    const std::size_t good = done + Utf8Prefix(text.substr(done));
+    if (good > done) links.back().Add(text.substr(done, good - done), begins && done == 0);
+    std::size_t bad = good;
+    while (bad < text.size()) {
+      const Utf8Character next = CharacterAt(text, bad);
+      if (next.valid) break;
+      bad += next.size;
+    }
+    if (bad > good) sink.Add(text.substr(good, bad - good), begins && good == 0);
+    done = bad;
+  }
 }
 
 }  // namespace cloister::model

@@ -1,12 +1,18 @@
 #include "model/tokenizer/tokenizer_json.h"
 
-#include <limits>
+#include <algorithm>
 #include <optional>
+#include <set>
+#include <unordered_map>
 #include <utility>
 
 #include "base/file.h"
 #include "model/json_reader.h"
-#include "model/tokenizer/pre_tokenizer.h"
+#include "model/tokenizer/byte_alphabet.h"
+#include "model/tokenizer/sentencepiece_file.h"
+#include "model/tokenizer/tokenizer_config.h"
+#include "model/tokenizer/tokenizer_json_steps.h"
+#include "model/tokenizer/utf8.h"
 
 namespace cloister::model {
 namespace {
@@ -18,263 +24,213 @@ constexpr std::int64_t kMaxTokens = std::int64_t{1} << 24;
 
 tl::unexpected<base::Error> NotBuilt(const std::string& what) {
   return base::Fail(Code::kUnimplemented,
-                    what + " is not supported: use a model with a byte-level BPE tokenizer");
+                    what + " is not supported: use a model with a BPE tokenizer");
 }
 
-std::string TypeOf(const json& part) {
-  const auto found = part.is_object() ? part.find("type") : part.end();
-  return part.is_object() && found != part.end() && found->is_string() ? found->get<std::string>()
-                                                                       : std::string("unknown");
+// Ids may leave gaps, but not so many that a small file asks for a large table.
+base::Result<std::size_t> Index(const json& id, const std::string& piece, std::size_t tokens) {
+  const auto limit = std::min(kMaxTokens, static_cast<std::int64_t>(tokens) * 4 + 1024);
+  if (id.is_number_integer() && id >= 0 && id <= limit) return id.get<std::size_t>();
+  return base::Fail(Code::kDataLoss,
+                    "token '" + piece + "' has an id that is none or far too large");
 }
 
-base::Status ReadNormalizer(const json& part, TokenizerData& data) {
-  if (part.is_null()) return {};
-  const std::string type = TypeOf(part);
-  if (type == "NFC") {
-    data.normalize_nfc = true;
-    return {};
-  }
-  if (type == "Sequence" && part.contains("normalizers") && part["normalizers"].is_array()) {
-    for (const json& inner : part["normalizers"]) {
-      if (TypeOf(inner) == "Sequence") return NotBuilt("a nested normalizer");
-      CLOISTER_RETURN_IF_ERROR(ReadNormalizer(inner, data));
-    }
-    return {};
-  }
-  return NotBuilt("normalizer '" + type + "'");
-}
-
-// A text as a pattern that matches it and nothing else.
-std::string Quoted(const std::string& text) {
-  std::string pattern = "\\Q";
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    pattern += text[i];
-    if (text[i] == '\\' && i + 1 < text.size() && text[i + 1] == 'E') pattern += "\\E\\\\E\\Q", ++i;
-  }
-  return pattern + "\\E";
-}
-
-base::Result<std::string> SplitPattern(const json& part) {
-  CLOISTER_ASSIGN_OR_RETURN(const auto invert, OptionalBool(part, "invert"));
-  CLOISTER_ASSIGN_OR_RETURN(const auto behavior, OptionalString(part, "behavior"));
-  if (invert.value_or(false) || behavior.value_or("") != "Isolated") {
-    return NotBuilt("pre_tokenizer Split with behavior '" + behavior.value_or("") + "'");
-  }
-  const auto pattern = part.find("pattern");
-  if (pattern != part.end() && pattern->is_object()) {
-    CLOISTER_ASSIGN_OR_RETURN(const auto regex, OptionalString(*pattern, "Regex"));
-    if (regex) return *regex;
-    CLOISTER_ASSIGN_OR_RETURN(const auto text, OptionalString(*pattern, "String"));
-    if (text && !text->empty()) return Quoted(*text);
-  }
-  return base::Fail(Code::kDataLoss, "pre_tokenizer Split has no pattern");
-}
-
-// Adds the step's pattern; `byte_level` becomes true once the bytes get their letters.
-base::Status ReadPreTokenizer(const json& part, bool& byte_level, TokenizerData& data) {
-  const std::string type = TypeOf(part);
-  if (type == "Sequence" && part.contains("pretokenizers") && part["pretokenizers"].is_array()) {
-    for (const json& inner : part["pretokenizers"]) {
-      if (TypeOf(inner) == "Sequence") return NotBuilt("a nested pre_tokenizer");
-      CLOISTER_RETURN_IF_ERROR(ReadPreTokenizer(inner, byte_level, data));
-    }
-    return {};
-  }
-  if (byte_level) return NotBuilt("pre_tokenizer '" + type + "' after ByteLevel");
-  if (type == "Split") {
-    CLOISTER_ASSIGN_OR_RETURN(std::string pattern, SplitPattern(part));
-    data.split_patterns.push_back(std::move(pattern));
-    return {};
-  }
-  if (type == "Digits") {
-    CLOISTER_ASSIGN_OR_RETURN(const auto single, OptionalBool(part, "individual_digits"));
-    data.split_patterns.push_back(SingleDigitPattern() + (single.value_or(false) ? "" : "+"));
-    return {};
-  }
-  if (type != "ByteLevel") return NotBuilt("pre_tokenizer '" + type + "'");
-  CLOISTER_ASSIGN_OR_RETURN(const auto space, OptionalBool(part, "add_prefix_space"));
-  if (space.value_or(true)) return NotBuilt("pre_tokenizer ByteLevel with add_prefix_space");
-  CLOISTER_ASSIGN_OR_RETURN(const auto use_regex, OptionalBool(part, "use_regex"));
-  if (use_regex.value_or(true)) data.split_patterns.push_back(ByteLevelPattern());
-  byte_level = true;
-  return {};
-}
-
-base::Status SetPiece(TokenizerData& data, const std::string& piece, const json& id,
+base::Status SetPiece(TokenizerData& data, std::size_t id, const std::string& piece,
                       TokenKind kind) {
-  if (!id.is_number_integer() || id < 0 || id >= kMaxTokens) {
-    return base::Fail(Code::kDataLoss, "token '" + piece + "' has no valid id");
+  if (id >= data.pieces.size()) {
+    data.pieces.resize(id + 1);
+    data.kinds.resize(id + 1, TokenKind::kUnused);
   }
-  const auto index = id.get<std::size_t>();
-  if (index >= data.pieces.size()) {
-    data.pieces.resize(index + 1);
-    data.kinds.resize(index + 1, TokenKind::kUnused);
+  if (data.kinds[id] != TokenKind::kUnused && data.pieces[id] != piece) {
+    return base::Fail(Code::kDataLoss, "tokens '" + data.pieces[id] + "' and '" + piece +
+                                           "' have the same id " + std::to_string(id) +
+                                           ": fetch the model again");
   }
-  data.pieces[index] = piece;
-  data.kinds[index] = kind;
+  data.pieces[id] = piece;
+  data.kinds[id] = kind;
   return {};
 }
 
-base::Status ReadMerges(const json& merges, TokenizerData& data) {
-  if (!merges.is_array()) return base::Fail(Code::kDataLoss, "model.merges must be a list");
-  data.merges.reserve(merges.size());
-  for (const json& merge : merges) {
-    if (merge.is_string()) {
-      data.merges.push_back(merge.get<std::string>());
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
-               merge[1].is_string()) {
-      data.merges.push_back(merge[0].get<std::string>() + " " + merge[1].get<std::string>());
-    } else {
-      return base::Fail(Code::kDataLoss, "model.merges must list pairs of pieces");
-    }
+base::Status ReadVocabulary(const json& vocabulary, TokenizerData& data) {
+  data.pieces.reserve(vocabulary.size());
+  data.kinds.reserve(vocabulary.size());
+  for (const auto& [piece, id] : vocabulary.items()) {
+    CLOISTER_ASSIGN_OR_RETURN(const std::size_t index, Index(id, piece, vocabulary.size()));
+    const bool byte = data.byte_fallback && FallbackByte(piece).has_value();
+    CLOISTER_RETURN_IF_ERROR(
+        SetPiece(data, index, piece, byte ? TokenKind::kByte : TokenKind::kNormal));
   }
   return {};
+}
+
+base::Result<Merge> ReadMerge(const json& merge) {
+  if (merge.is_string()) {
+    const auto& text = merge.get_ref<const std::string&>();
+    const std::size_t space = text.find(' ');
+    if (space != std::string::npos) {
+      return Merge{text.substr(0, space) + text.substr(space + 1),
+                   static_cast<std::uint32_t>(space)};
+    }
+  }
+  if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    const auto& left = merge[0].get_ref<const std::string&>();
+    return Merge{left + merge[1].get_ref<const std::string&>(),
+                 static_cast<std::uint32_t>(left.size())};
+  }
+  return base::Fail(Code::kDataLoss, "model.merges must list pairs of pieces");
 }
 
 base::Status ReadModel(const json& part, TokenizerData& data) {
-  if (!part.is_object() || !part.contains("vocab") || !part["vocab"].is_object() ||
-      !part.contains("merges") || (part.contains("type") && part["type"] != "BPE")) {
-    return NotBuilt("tokenizer model '" + TypeOf(part) + "'");
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const auto fallback, OptionalBool(part, "byte_fallback"));
-  if (fallback.value_or(false)) return NotBuilt("model.byte_fallback");
+  const bool bpe = part.is_object() && part.contains("vocab") && part["vocab"].is_object() &&
+                   part.contains("merges") && (!part.contains("type") || part["type"] == "BPE");
+  if (!bpe) return NotBuilt("tokenizer model '" + TypeOf(part) + "'");
   for (const char* name : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     CLOISTER_ASSIGN_OR_RETURN(const auto affix, OptionalString(part, name));
     if (!affix.value_or("").empty()) return NotBuilt(std::string("model.") + name);
   }
+  CLOISTER_ASSIGN_OR_RETURN(const auto dropout, OptionalNumber(part, "dropout"));
+  if (dropout.value_or(0) != 0) return NotBuilt("model.dropout");
+  CLOISTER_ASSIGN_OR_RETURN(const auto fallback, OptionalBool(part, "byte_fallback"));
   CLOISTER_ASSIGN_OR_RETURN(const auto ignore_merges, OptionalBool(part, "ignore_merges"));
+  CLOISTER_ASSIGN_OR_RETURN(const auto fuses, OptionalBool(part, "fuse_unk"));
+  data.byte_fallback = fallback.value_or(false);
   data.ignore_merges = ignore_merges.value_or(false);
-  // Ids may leave gaps, but not so many that a small file asks for a large table.
-  const auto limit = static_cast<std::int64_t>(part["vocab"].size()) * 4 + 1024;
-  for (const auto& [piece, id] : part["vocab"].items()) {
-    if (id.is_number_integer() && id > limit) {
-      return base::Fail(Code::kDataLoss, "token '" + piece + "' has an id that is far too large");
-    }
-    CLOISTER_RETURN_IF_ERROR(SetPiece(data, piece, id, TokenKind::kNormal));
+  data.fuses_unknown = fuses.value_or(false);
+  CLOISTER_RETURN_IF_ERROR(ReadVocabulary(part["vocab"], data));
+  const json& merges = part["merges"];
+  if (!merges.is_array()) return base::Fail(Code::kDataLoss, "model.merges must be a list");
+  data.merges.reserve(merges.size());
+  for (const json& merge : merges) {
+    CLOISTER_ASSIGN_OR_RETURN(Merge read, ReadMerge(merge));
+    data.merges.push_back(std::move(read));
   }
-  return ReadMerges(part["merges"], data);
+  CLOISTER_ASSIGN_OR_RETURN(const auto unknown, OptionalString(part, "unk_token"));
+  if (unknown) {
+    const auto id = part["vocab"].find(*unknown);
+    if (id == part["vocab"].end()) {
+      return base::Fail(Code::kDataLoss,
+                        "model.unk_token '" + *unknown + "' is no token of the vocabulary");
+    }
+    data.unknown_character = id->get<TokenId>();
+  }
+  return {};
+}
+
+base::Result<AddedTokenRules> ReadRules(const json& token) {
+  AddedTokenRules rules;
+  for (const auto& [name, field] : {std::pair("lstrip", &rules.lstrip),
+                                    {"rstrip", &rules.rstrip},
+                                    {"single_word", &rules.single_word},
+                                    {"normalized", &rules.normalized}}) {
+    CLOISTER_ASSIGN_OR_RETURN(const auto on, OptionalBool(token, name));
+    *field = on.value_or(false);
+  }
+  return rules;
+}
+
+// Added tokens that the vocabulary has as well are made by merges too, but whether they are matters
+// only for those that merges name, that are one character or that need no merges.
+void MarkMerged(TokenizerData& data, const std::set<TokenId>& in_vocabulary) {
+  std::unordered_map<std::string_view, TokenId> candidates;
+  std::set<TokenId> merged;
+  for (const TokenId id : in_vocabulary) {
+    const std::string& piece = data.pieces[static_cast<std::size_t>(id)];
+    candidates.emplace(piece, id);
+    if (data.ignore_merges || CharacterAt(piece, 0).size == piece.size()) merged.insert(id);
+  }
+  if (candidates.empty()) return;
+  for (const Merge& merge : data.merges) {
+    const std::string_view piece = merge.piece;
+    for (const std::string_view part :
+         {piece, piece.substr(0, merge.left), piece.substr(merge.left)}) {
+      if (const auto found = candidates.find(part); found != candidates.end()) {
+        merged.insert(found->second);
+      }
+    }
+  }
+  for (const TokenId id : merged) data.rules[id].merged = true;
 }
 
 base::Status ReadAddedTokens(const json& list, TokenizerData& data) {
   if (list.is_null()) return {};
   if (!list.is_array()) return base::Fail(Code::kDataLoss, "added_tokens must be a list");
-  const auto limit = static_cast<std::int64_t>(data.pieces.size() + list.size()) * 4 + 1024;
+  std::unordered_map<std::string, TokenId> vocabulary;
+  for (std::size_t id = 0; id < data.pieces.size(); ++id) {
+    if (data.kinds[id] != TokenKind::kUnused) {
+      vocabulary.emplace(data.pieces[id], static_cast<TokenId>(id));
+    }
+  }
+  const std::size_t tokens = data.pieces.size() + list.size();
+  std::set<TokenId> in_vocabulary;
   for (const json& token : list) {
     if (!token.is_object() || !token.contains("id")) {
       return base::Fail(Code::kDataLoss, "added_tokens must list tokens with content and id");
     }
     CLOISTER_ASSIGN_OR_RETURN(const std::string content, RequiredString(token, "content"));
-    for (const char* name : {"single_word", "lstrip", "rstrip"}) {
-      CLOISTER_ASSIGN_OR_RETURN(const auto on, OptionalBool(token, name));
-      if (on.value_or(false)) return NotBuilt("added token '" + content + "' with " + name);
-    }
-    if (token["id"].is_number_integer() && token["id"] > limit) {
-      return base::Fail(Code::kDataLoss, "token '" + content + "' has an id that is far too large");
-    }
+    if (content.empty()) continue;
+    CLOISTER_ASSIGN_OR_RETURN(std::size_t id, Index(token["id"], content, tokens));
     CLOISTER_ASSIGN_OR_RETURN(const auto special, OptionalBool(token, "special"));
-    CLOISTER_RETURN_IF_ERROR(
-        SetPiece(data, content, token["id"],
-                 special.value_or(false) ? TokenKind::kControl : TokenKind::kUserDefined));
-  }
-  return {};
-}
-
-// The id of a special token, which is written as text or as an added token.
-std::optional<TokenId> SpecialId(const json& config, const char* name, const TokenizerData& data) {
-  const auto found = config.find(name);
-  if (found == config.end()) return std::nullopt;
-  const json content = found->is_object() ? found->value("content", json()) : *found;
-  if (!content.is_string()) return std::nullopt;
-  for (std::size_t id = 0; id < data.pieces.size(); ++id) {
-    if (data.pieces[id] == content) return static_cast<TokenId>(id);
-  }
-  return std::nullopt;
-}
-
-// Whether the post-processor's template for one text starts with the token `bos`.
-bool StartsWithBos(const json& part, const std::string& bos) {
-  if (!part.is_object()) return false;
-  if (TypeOf(part) == "Sequence" && part.contains("processors")) {
-    for (const json& inner : part["processors"]) {
-      if (TypeOf(inner) == "TemplateProcessing" && StartsWithBos(inner, bos)) return true;
+    CLOISTER_ASSIGN_OR_RETURN(const AddedTokenRules rules, ReadRules(token));
+    // The vocabulary's own id counts.
+    if (const auto known = vocabulary.find(content); known != vocabulary.end()) {
+      id = static_cast<std::size_t>(known->second);
+      in_vocabulary.insert(known->second);
     }
-    return false;
+    CLOISTER_RETURN_IF_ERROR(
+        SetPiece(data, id, content,
+                 special.value_or(false) ? TokenKind::kControl : TokenKind::kUserDefined));
+    if (rules != AddedTokenRules()) data.rules[static_cast<TokenId>(id)] = rules;
   }
-  if (TypeOf(part) != "TemplateProcessing" || !part.contains("single")) return false;
-  const json& single = part["single"];
-  if (!single.is_array() || single.empty() || !single[0].is_object()) return false;
-  const auto special = single[0].find("SpecialToken");
-  return special != single[0].end() && special->is_object() && special->contains("id") &&
-         (*special)["id"] == bos;
-}
-
-base::Status ReadSpecialTokens(const json& tokenizer, const json& config, TokenizerData& data) {
-  data.bos = SpecialId(config, "bos_token", data);
-  data.eos = SpecialId(config, "eos_token", data);
-  data.unknown = SpecialId(config, "unk_token", data);
-  data.padding = SpecialId(config, "pad_token", data);
-  CLOISTER_ASSIGN_OR_RETURN(const auto adds_bos, OptionalBool(config, "add_bos_token"));
-  const bool by_template =
-      data.bos && tokenizer.contains("post_processor") &&
-      StartsWithBos(tokenizer["post_processor"], data.pieces[static_cast<std::size_t>(*data.bos)]);
-  data.adds_bos = adds_bos.value_or(by_template);
+  MarkMerged(data, in_vocabulary);
   return {};
-}
-
-base::Result<TokenizerData> Read(const json& tokenizer, const json& config) {
-  TokenizerData data;
-  CLOISTER_RETURN_IF_ERROR(ReadNormalizer(tokenizer.value("normalizer", json()), data));
-  bool byte_level = false;
-  CLOISTER_RETURN_IF_ERROR(
-      ReadPreTokenizer(tokenizer.value("pre_tokenizer", json()), byte_level, data));
-  if (!byte_level) return NotBuilt("a pre_tokenizer without ByteLevel");
-  CLOISTER_RETURN_IF_ERROR(ReadModel(tokenizer.value("model", json()), data));
-  CLOISTER_RETURN_IF_ERROR(ReadAddedTokens(tokenizer.value("added_tokens", json()), data));
-  CLOISTER_RETURN_IF_ERROR(ReadSpecialTokens(tokenizer, config, data));
-  return data;
-}
-
-base::Result<json> ReadTokenizerConfig(const std::filesystem::path& folder) {
-  std::error_code ignored;
-  if (!std::filesystem::exists(folder / "tokenizer_config.json", ignored)) return json::object();
-  return ReadJsonObject(folder / "tokenizer_config.json");
 }
 
 }  // namespace
 
+base::Result<TokenizerData> TokenizerDataFromJson(const json& tokenizer, const json& config) {
+  if (!tokenizer.is_object()) {
+    return base::Fail(Code::kDataLoss, "the tokenizer is no JSON object: fetch it again");
+  }
+  TokenizerData data;
+  CLOISTER_ASSIGN_OR_RETURN(data.normalizer, ReadNormalizer(tokenizer.value("normalizer", json())));
+  CLOISTER_ASSIGN_OR_RETURN(data.pre_tokenizer,
+                            ReadPreTokenizer(tokenizer.value("pre_tokenizer", json())));
+  CLOISTER_ASSIGN_OR_RETURN(data.decoder, ReadDecoder(tokenizer.value("decoder", json())));
+  CLOISTER_RETURN_IF_ERROR(ReadModel(tokenizer.value("model", json()), data));
+  CLOISTER_RETURN_IF_ERROR(ReadAddedTokens(tokenizer.value("added_tokens", json()), data));
+  CLOISTER_RETURN_IF_ERROR(
+      ReadTokenizerConfig(config, tokenizer.value("post_processor", json()), data));
+  const bool byte_level = std::any_of(
+      data.pre_tokenizer.begin(), data.pre_tokenizer.end(),
+      [](const PreTokenizerStep& step) { return std::holds_alternative<ByteLevelStep>(step); });
+  data.name = byte_level           ? "byte-level BPE"
+              : data.byte_fallback ? "SentencePiece BPE"
+                                   : "character BPE";
+  return data;
+}
+
 base::Result<TokenizerData> TokenizerDataFromFolder(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / "tokenizer.json";
+  const std::filesystem::path sentencepiece = folder / "tokenizer.model";
+  CLOISTER_ASSIGN_OR_RETURN(const json config, TokenizerConfigOf(folder));
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) {
+  if (std::filesystem::exists(path, ignored)) {
+    CLOISTER_ASSIGN_OR_RETURN(const json tokenizer, ReadJsonObject(path));
+    base::Result<TokenizerData> data = TokenizerDataFromJson(tokenizer, config);
+    if (!data) return base::Annotate(std::move(data), path.string());
+    return data;
+  }
+  if (!std::filesystem::exists(sentencepiece, ignored)) {
     return base::Fail(Code::kNotFound, path.string() +
                                            " does not exist: use ids, or put the model's "
                                            "tokenizer.json there");
   }
-  CLOISTER_ASSIGN_OR_RETURN(const json tokenizer, ReadJsonObject(path));
-  CLOISTER_ASSIGN_OR_RETURN(const json config, ReadTokenizerConfig(folder));
-  base::Result<TokenizerData> data = Read(tokenizer, config);
-  if (!data) return base::Annotate(std::move(data), path.string());
+  CLOISTER_ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(sentencepiece));
+  base::Result<TokenizerData> data = TokenizerDataFromSentencePiece(bytes);
+  base::Status status = data ? base::Status() : base::Status(tl::unexpected(data.error()));
+  if (data) status = ReadTokenizerConfig(config, json(), *data);
+  if (!status) return base::Annotate(std::move(status), sentencepiece.string());
   return data;
-}
-
-base::Result<std::string> ChatTemplateTextFromFolder(const std::filesystem::path& folder) {
-  std::error_code ignored;
-  const std::filesystem::path alone = folder / "chat_template.jinja";
-  if (std::filesystem::exists(alone, ignored)) return base::ReadFile(alone);
-  CLOISTER_ASSIGN_OR_RETURN(const json config, ReadTokenizerConfig(folder));
-  const json field = config.value("chat_template", json());
-  if (field.is_string()) return field.get<std::string>();
-  if (field.is_array()) {
-    for (const json& one : field) {
-      if (one.is_object() && one.value("name", json()) == "default" && one.contains("template") &&
-          one["template"].is_string()) {
-        return one["template"].get<std::string>();
-      }
-    }
-  }
-  return base::Fail(Code::kNotFound, (folder / "tokenizer_config.json").string() +
-                                         " has no chat_template: use a model that was tuned for "
-                                         "chat, or a plain prompt");
 }
 
 }  // namespace cloister::model

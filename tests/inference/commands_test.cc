@@ -13,7 +13,7 @@
 #include "inference/engine/engine.h"
 #include "inference/engine/score.h"
 #include "model/tokenizer/byte_alphabet.h"
-#include "model/tokenizer/pre_tokenizer.h"
+#include "model/tokenizer/named_pre_tokenizers.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "tests/inference/run_command.h"
 
@@ -209,7 +209,8 @@ std::string WithAsciiTokenizer(const std::string& model, const std::filesystem::
   data.pieces.emplace_back("<s>");
   data.kinds.assign(data.pieces.size(), model::TokenKind::kNormal);
   data.kinds.back() = model::TokenKind::kControl;
-  data.split_patterns = model::FindPreTokenizer("smollm")->patterns;
+  data.pre_tokenizer = model::FindPreTokenizer("smollm")->steps;
+  data.decoder = {model::ByteLevelDecoding{}};
   data.bos = data.unknown = 128;
   data.adds_bos = true;
   EXPECT_TRUE(base::WriteFile(copy / "tokenizer.json", model::TokenizerJson(data)->dump()));

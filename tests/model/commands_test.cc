@@ -57,7 +57,7 @@ std::string Vocabulary(const TemporaryFolder& folder) {
   types[259] = types[260] = 3;
   types[261] = 4;
   metadata.AddInt32s("tokenizer.ggml.token_type", types);
-  metadata.AddStrings("tokenizer.ggml.merges", data.merges);
+  metadata.AddStrings("tokenizer.ggml.merges", std::vector<std::string>{"a b", "ab c", "b c"});
   metadata.AddUint32("tokenizer.ggml.bos_token_id", 259);
   EXPECT_TRUE((*model::NewGguf(folder / "v.gguf", metadata, {}))->Commit());
   return folder / "v.gguf";

@@ -54,7 +54,7 @@ void AddTokenizer(const std::filesystem::path& folder) {
   data.kinds[155] = data.kinds[156] = TokenKind::kControl;
   data.kinds[157] = TokenKind::kUserDefined;
   data.pieces = pieces;
-  data.merges = {"a b"};
+  data.merges = {{"ab", 1}};
   data.bos = 155;
   data.eos = 156;
   data.unknown = 155;

@@ -30,7 +30,7 @@ std::string SmallGguf(const std::filesystem::path& path, std::vector<TensorSpec>
   const TokenizerData data = testing::TinyTokenizer();
   metadata.AddStrings("tokenizer.ggml.tokens", data.pieces);
   metadata.AddInt32s("tokenizer.ggml.token_type", std::vector<std::int32_t>(262, 1));
-  metadata.AddStrings("tokenizer.ggml.merges", data.merges);
+  metadata.AddStrings("tokenizer.ggml.merges", std::vector<std::string>{"a b", "ab c", "b c"});
   auto sink = *NewGguf(path, metadata, specs);
   for (const TensorSpec& spec : specs) {
     EXPECT_TRUE(sink->Write(std::vector<std::byte>(spec.bytes())));

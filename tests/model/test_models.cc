@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "model/tokenizer/byte_alphabet.h"
-#include "model/tokenizer/pre_tokenizer.h"
+#include "model/tokenizer/named_pre_tokenizers.h"
 #include "tests/base/temporary_folder.h"
 
 namespace cloister::testing {
@@ -34,8 +34,9 @@ model::TokenizerData TinyTokenizer() {
   }
   data.pieces.emplace_back("[tool]");
   data.kinds.push_back(model::TokenKind::kUserDefined);
-  data.merges = {"a b", "ab c", "b c"};
-  data.split_patterns = model::FindPreTokenizer("smollm")->patterns;
+  data.merges = {{"ab", 1}, {"abc", 2}, {"bc", 1}};
+  data.pre_tokenizer = model::FindPreTokenizer("smollm")->steps;
+  data.decoder = {model::ByteLevelDecoding{}};
   data.bos = 259;
   data.eos = 260;
   data.end_ids = {260};

@@ -90,14 +90,25 @@ class Bytes : public model::Tokenizer {
   std::vector<model::TokenId> Encode(std::string_view text, EncodeOptions) const override {
     return {text.begin(), text.end()};
   }
+  std::vector<Part> CutSpecial(std::string_view text) const override { return {{text, {}}}; }
+  std::vector<model::TokenId> EncodeParts(std::span<const Part> parts) const override {
+    std::vector<model::TokenId> ids;
+    for (const Part& part : parts) ids.insert(ids.end(), part.text.begin(), part.text.end());
+    return ids;
+  }
   base::Result<std::string> Decode(std::span<const model::TokenId> ids) const override {
     return std::string(ids.begin(), ids.end());
+  }
+  std::unique_ptr<model::StreamingDecoder> NewStreamingDecoder(bool) const override { return {}; }
+  base::Result<std::string> TokenBytes(model::TokenId id) const override {
+    return std::string(1, static_cast<char>(id));
   }
   std::int64_t vocab_size() const override { return 128; }
   std::optional<model::TokenId> bos() const override { return {}; }
   std::vector<model::TokenId> end_of_generation() const override { return {'>'}; }
   bool adds_bos() const override { return false; }
   std::optional<model::TokenId> Find(std::string_view) const override { return {}; }
+  std::string description() const override { return "bytes"; }
 };
 
 class Brackets : public model::ChatTemplate {

@@ -54,60 +54,33 @@ base::Result<ChatEncoder::Rendered> ChatEncoder::Render(const nlohmann::ordered_
   return rendered;
 }
 
-base::Result<std::vector<ChatEncoder::Piece>> ChatEncoder::Frame(std::string_view text) const {
-  const auto encode = [this](std::string_view part, bool special) {
-    return tokenizer_->Encode(part, {.parse_special = special, .add_bos = false});
-  };
-  std::vector<Piece> pieces;
-  std::size_t done = 0;
-  for (const model::TokenId id : encode(text, true)) {
-    CLOISTER_ASSIGN_OR_RETURN(const std::string part, tokenizer_->Decode(std::array{id}));
-    if (text.substr(done, part.size()) != part) {
-      return base::Fail(base::Code::kUnimplemented,
-                        "the tokenizer does not give back the chat template's text, which is not "
-                        "supported: use another model");
-    }
-    done += part.size();
-    const std::vector<model::TokenId> alone = {id};
-    if (encode(part, true) == alone && encode(part, false) != alone) {
-      pieces.push_back({{}, id});
-    } else {
-      pieces.push_back({part, {}});
-    }
-  }
-  return pieces;
-}
-
-base::Result<std::vector<model::TokenId>> ChatEncoder::Tokenize(const Rendered& rendered,
-                                                                std::size_t from) const {
+std::vector<model::TokenId> ChatEncoder::Tokenize(const Rendered& rendered,
+                                                  std::size_t from) const {
   const std::string_view text = rendered.text;
-  std::vector<model::TokenId> ids;
-  std::string ordinary;  // what stands between two special tokens is tokenized as one
-  const auto flush = [&] {
-    const auto more = tokenizer_->Encode(ordinary, {.parse_special = false, .add_bos = false});
-    ids.insert(ids.end(), more.begin(), more.end());
-    ordinary.clear();
+  std::vector<model::Tokenizer::Part> parts;
+  std::size_t plain = from;  // what stands between two special tokens is tokenized as one
+  const auto add_plain = [&](std::size_t end) {
+    if (end > plain) parts.push_back({text.substr(plain, end - plain), {}});
   };
-  const auto add_frame = [&](std::string_view frame) -> base::Status {
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Piece> pieces, Frame(frame));
-    for (const Piece& piece : pieces) {
-      ordinary += piece.text;
-      if (!piece.special) continue;
-      flush();
-      ids.push_back(*piece.special);
+  const auto add_frame = [&](std::size_t begin, std::size_t end) {
+    for (const auto& part : tokenizer_->CutSpecial(text.substr(begin, end - begin))) {
+      if (part.special) {
+        add_plain(begin);
+        parts.push_back(part);
+        plain = begin + part.text.size();
+      }
+      begin += part.text.size();
     }
-    return {};
   };
   std::size_t done = from;
   for (const auto& [offset, size] : rendered.contents) {
     if (offset < from) continue;
-    CLOISTER_RETURN_IF_ERROR(add_frame(text.substr(done, offset - done)));
-    ordinary.append(text, offset, size);
+    add_frame(done, offset);
     done = offset + size;
   }
-  CLOISTER_RETURN_IF_ERROR(add_frame(text.substr(done)));
-  flush();
-  return ids;
+  add_frame(done, text.size());
+  add_plain(text.size());
+  return tokenizer_->EncodeParts(parts);
 }
 
 void ChatEncoder::Append(Example& example, std::span<const model::TokenId> ids, bool answer) const {
@@ -136,16 +109,14 @@ base::Result<Example> ChatEncoder::Encode(const nlohmann::ordered_json& messages
     if (!extends(prompt))
       return base::Fail(base::Code::kDataLoss,
                         "the chat template rewrites earlier turns: give one answer a record");
-    CLOISTER_ASSIGN_OR_RETURN(const auto asked, Tokenize(prompt, done.size()));
-    Append(example, asked, false);
+    Append(example, Tokenize(prompt, done.size()), false);
     done = std::move(prompt.text);
     CLOISTER_ASSIGN_OR_RETURN(Rendered answered, Render(messages, turn + 1, false));
     if (!extends(answered))
       return base::Fail(base::Code::kDataLoss,
                         "the chat template writes an answer otherwise than it asks for one: use a "
                         "model with another template");
-    CLOISTER_ASSIGN_OR_RETURN(const auto said, Tokenize(answered, done.size()));
-    Append(example, said, true);
+    Append(example, Tokenize(answered, done.size()), true);
     done = std::move(answered.text);
   }
   return example;

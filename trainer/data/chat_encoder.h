@@ -2,7 +2,6 @@
 
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -39,15 +38,8 @@ class ChatEncoder {
   };
   base::Result<Rendered> Render(const nlohmann::ordered_json& messages, std::size_t count,
                                 bool add_generation_prompt) const;
-  // A stretch of text that is nobody's message, cut where a special token stands.
-  struct Piece {
-    std::string text;
-    std::optional<model::TokenId> special;  // then `text` is empty
-  };
-  base::Result<std::vector<Piece>> Frame(std::string_view text) const;
   // The ids of the text from `from` on.
-  base::Result<std::vector<model::TokenId>> Tokenize(const Rendered& rendered,
-                                                     std::size_t from) const;
+  std::vector<model::TokenId> Tokenize(const Rendered& rendered, std::size_t from) const;
   void Append(Example& example, std::span<const model::TokenId> ids, bool answer) const;
 
   std::shared_ptr<const model::Tokenizer> tokenizer_;
