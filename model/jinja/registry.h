@@ -1,0 +1,18 @@
+#pragma once
+
+#include <string_view>
+
+#include "model/jinja/ast.h"
+
+namespace cloister::model::jinja {
+
+// Jinja's filters and tests, and transformers' own tojson; null for a name that there is not. A few
+// that no chat template has use of (random, urlize, pprint) are known and fail when they are run.
+Operation FindFilter(std::string_view name);
+TestOperation FindTest(std::string_view name);
+
+// The global functions: range, dict, namespace, cycler, joiner, raise_exception, strftime_now,
+// lipsum. kMissing for any other name.
+Value MakeGlobal(Heap& heap, std::string_view name);
+
+}  // namespace cloister::model::jinja
