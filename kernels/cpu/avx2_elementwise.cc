@@ -43,10 +43,25 @@ __m256 Silu8(__m256 gate, __m256 up) {
   return _mm256_mul_ps(_mm256_div_ps(gate, _mm256_add_ps(one, Exp8(negative))), up);
 }
 
+// The largest; a NaN is passed over.
 float Largest(const float* x, std::int64_t count) {
-  float largest = x[0];
-  for (std::int64_t i = 1; i < count; ++i) largest = x[i] > largest ? x[i] : largest;
-  return largest;
+  const __m256 lowest = _mm256_set1_ps(-__builtin_inff());
+  __m256 largest[4] = {lowest, lowest, lowest, lowest};
+  std::int64_t i = 0;
+  for (; i + 32 <= count; i += 32) {
+    for (int k = 0; k < 4; ++k) {  // the second operand is what is left of two where one is NaN
+      largest[k] = _mm256_max_ps(_mm256_loadu_ps(x + i + 8 * k), largest[k]);
+    }
+  }
+  for (; i + 8 <= count; i += 8) largest[0] = _mm256_max_ps(_mm256_loadu_ps(x + i), largest[0]);
+  largest[0] =
+      _mm256_max_ps(_mm256_max_ps(largest[0], largest[1]), _mm256_max_ps(largest[2], largest[3]));
+  alignas(32) float lanes[8];
+  _mm256_store_ps(lanes, largest[0]);
+  float result = lanes[0];
+  for (int k = 1; k < 8; ++k) result = lanes[k] > result ? lanes[k] : result;
+  for (; i < count; ++i) result = x[i] > result ? x[i] : result;
+  return result;
 }
 
 }  // namespace

@@ -179,22 +179,61 @@ TEST_P(ElementwiseTest, WeightedSumAndItsZeroWeights) {
   RandomData random(18);
   for (const std::int64_t dimension : {1, 7, 16, 24, 64, 80}) {
     for (const std::int64_t queries : {1, 3, 4, 9}) {
-      const std::int64_t positions = random.Integer(1, 40);
-      std::vector<float> weights = random.Floats(queries * positions);
-      for (std::size_t i = 0; i < weights.size(); i += 3) weights[i] = 0;
-      const std::vector<float> values = random.Floats(positions * dimension);
-      std::vector<float> output(static_cast<std::size_t>(queries * dimension), 7.0f);
-      kernels().weighted_sum({weights.data(), positions, queries, values.data(), dimension,
-                              positions, dimension, output.data(), dimension});
-      for (std::int64_t q = 0; q < queries; ++q) {
-        for (std::int64_t d = 0; d < dimension; ++d) {
-          double sum = 0;
-          for (std::int64_t p = 0; p < positions; ++p) {
-            sum += static_cast<double>(weights[static_cast<std::size_t>(q * positions + p)]) *
-                   values[static_cast<std::size_t>(p * dimension + d)];
+      // Rows that are far from each other, so that positions are taken in several pieces.
+      for (const std::int64_t stride : {dimension, std::int64_t{1000}}) {
+        const std::int64_t positions = random.Integer(1, 80);
+        std::vector<float> weights = random.Floats(queries * positions);
+        for (std::size_t i = 0; i < weights.size(); i += 3) weights[i] = 0;
+        const std::vector<float> values = random.Floats(positions * stride);
+        std::vector<float> output(static_cast<std::size_t>(queries * dimension), 7.0f);
+        kernels().weighted_sum({weights.data(), positions, queries, values.data(), stride,
+                                positions, dimension, output.data(), dimension});
+        for (std::int64_t q = 0; q < queries; ++q) {
+          for (std::int64_t d = 0; d < dimension; ++d) {
+            double sum = 0;
+            for (std::int64_t p = 0; p < positions; ++p) {
+              sum += static_cast<double>(weights[static_cast<std::size_t>(q * positions + p)]) *
+                     values[static_cast<std::size_t>(p * stride + d)];
+            }
+            EXPECT_NEAR(output[static_cast<std::size_t>(q * dimension + d)], sum, 160 * kBound);
           }
-          EXPECT_NEAR(output[static_cast<std::size_t>(q * dimension + d)], sum, 160 * kBound);
         }
+      }
+    }
+  }
+}
+
+// The positions' order is kept across the pieces that they are taken in, and a query's sum does not
+// depend on how many others there are: the bits of one query and one position after another.
+TEST_P(ElementwiseTest, WeightedSumTakesPositionsInOrder) {
+  RandomData random(19);
+  constexpr std::int64_t kPositions = 150, kQueries = 7, kDimension = 40, kStride = 576;
+  const std::vector<float> weights = random.Floats(kQueries * kPositions);
+  const std::vector<float> values = random.Floats(kPositions * kStride);
+  std::vector<float> together(kQueries * kDimension), alone(kDimension);
+  kernels().weighted_sum({weights.data(), kPositions, kQueries, values.data(), kStride, kPositions,
+                          kDimension, together.data(), kDimension});
+  for (std::int64_t q = 0; q < kQueries; ++q) {
+    std::fill(alone.begin(), alone.end(), 0.0f);
+    for (std::int64_t p = 0; p < kPositions; ++p) {
+      kernels().axpy(weights[static_cast<std::size_t>(q * kPositions + p)],
+                     values.data() + p * kStride, alone.data(), kDimension);
+    }
+    for (std::int64_t d = 0; d < kDimension; ++d) {
+      EXPECT_EQ(together[static_cast<std::size_t>(q * kDimension + d)],
+                alone[static_cast<std::size_t>(d)]);
+    }
+  }
+}
+
+TEST_P(ElementwiseTest, SoftmaxFindsTheLargestWhereverItIs) {
+  for (const std::int64_t size : {1, 7, 8, 31, 40, 77}) {
+    for (std::int64_t at = 0; at < size; ++at) {
+      std::vector<float> x(static_cast<std::size_t>(size), -200.0f);
+      x[static_cast<std::size_t>(at)] = 150.0f;  // exp overflows unless it is subtracted
+      kernels().softmax(x.data(), size);
+      for (std::int64_t i = 0; i < size; ++i) {
+        EXPECT_EQ(x[static_cast<std::size_t>(i)], i == at ? 1.0f : 0.0f);
       }
     }
   }
