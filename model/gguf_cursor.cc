@@ -1,7 +1,9 @@
 #include "model/gguf_cursor.h"
 
+#include <algorithm>
 #include <limits>
 #include <string>
+#include <utility>
 
 namespace cloister::model {
 
@@ -21,7 +23,7 @@ base::Result<std::string_view> GgufCursor::ReadString() {
 
 base::Result<GgufValue> GgufCursor::ReadValue() {
   CLOISTER_ASSIGN_OR_RETURN(const std::uint32_t type, Read<std::uint32_t>());
-  if (static_cast<GgufType>(type) == GgufType::kArray) return ReadArray();
+  if (static_cast<GgufType>(type) == GgufType::kArray) return ReadArray(1);
   return ReadScalar(static_cast<GgufType>(type));
 }
 
@@ -78,60 +80,95 @@ base::Result<GgufValue> GgufCursor::ReadScalar(GgufType type) {
   return base::Fail(Code::kDataLoss, "a value has no known type: the file is damaged");
 }
 
+base::Result<std::uint64_t> GgufCursor::ReadCount(std::uint64_t bytes) {
+  CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t count, Read<std::uint64_t>());
+  if (count > left() / bytes) return CutOff();
+  if (count > elements_left_) {
+    return base::Fail(Code::kDataLoss, "its arrays hold more than " + std::to_string(kMaxElements) +
+                                           " elements: the file is damaged");
+  }
+  elements_left_ -= count;
+  return count;
+}
+
 template <typename Stored, typename List>
-base::Result<GgufValue> GgufCursor::ReadNumbers(std::uint64_t count) {
-  if (count > left() / sizeof(Stored)) return CutOff();
-  List list;
-  list.reserve(count);
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const Stored value = *Read<Stored>();
-    if constexpr (std::is_same_v<Stored, std::uint64_t>) {
-      if (value > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-        return base::Fail(Code::kDataLoss, "an array holds a number that is too large");
-      }
-    }
-    list.push_back(static_cast<typename List::value_type>(value));
+base::Result<GgufValue> GgufCursor::ReadNumbers() {
+  CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t count, ReadCount(sizeof(Stored)));
+  List list(count);
+  for (typename List::value_type& value : list) {
+    value = static_cast<typename List::value_type>(*Read<Stored>());
   }
   return GgufValue(std::move(list));
 }
 
-base::Result<GgufValue> GgufCursor::ReadArray() {
+namespace {
+
+bool FitsSigned(std::uint64_t number) {
+  return number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+}
+
+}  // namespace
+
+base::Result<GgufValue> GgufCursor::ReadLargeNumbers() {
+  CLOISTER_ASSIGN_OR_RETURN(GgufValue value, (ReadNumbers<std::uint64_t, GgufUnsigned>()));
+  const auto& numbers = std::get<GgufUnsigned>(value);
+  if (!std::all_of(numbers.begin(), numbers.end(), FitsSigned)) return value;
+  return GgufValue(GgufIntegers(numbers.begin(), numbers.end()));
+}
+
+base::Result<GgufValue> GgufCursor::ReadStrings() {
+  CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t count, ReadCount(sizeof(std::uint64_t)));
+  GgufStrings strings;
+  strings.reserve(count);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    CLOISTER_ASSIGN_OR_RETURN(const std::string_view text, ReadString());
+    strings.push_back(text);
+  }
+  return GgufValue(std::move(strings));
+}
+
+base::Result<GgufValue> GgufCursor::ReadNested(int depth) {
+  if (depth > kMaxDepth) {
+    return base::Fail(Code::kDataLoss, "arrays lie in arrays too deeply: the file is damaged");
+  }
+  constexpr std::uint64_t kHead = sizeof(std::uint32_t) + sizeof(std::uint64_t);
+  CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t count, ReadCount(kHead));
+  auto nested = std::make_shared<GgufNested>();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    CLOISTER_ASSIGN_OR_RETURN(GgufValue array, ReadArray(depth + 1));
+    nested->arrays.push_back(std::move(array));
+  }
+  return GgufValue(std::shared_ptr<const GgufNested>(std::move(nested)));
+}
+
+base::Result<GgufValue> GgufCursor::ReadArray(int depth) {
   CLOISTER_ASSIGN_OR_RETURN(const std::uint32_t type, Read<std::uint32_t>());
-  CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t count, Read<std::uint64_t>());
   switch (static_cast<GgufType>(type)) {
     case GgufType::kUint8:
     case GgufType::kBool:
-      return ReadNumbers<std::uint8_t, GgufIntegers>(count);
+      return ReadNumbers<std::uint8_t, GgufIntegers>();
     case GgufType::kInt8:
-      return ReadNumbers<std::int8_t, GgufIntegers>(count);
+      return ReadNumbers<std::int8_t, GgufIntegers>();
     case GgufType::kUint16:
-      return ReadNumbers<std::uint16_t, GgufIntegers>(count);
+      return ReadNumbers<std::uint16_t, GgufIntegers>();
     case GgufType::kInt16:
-      return ReadNumbers<std::int16_t, GgufIntegers>(count);
+      return ReadNumbers<std::int16_t, GgufIntegers>();
     case GgufType::kUint32:
-      return ReadNumbers<std::uint32_t, GgufIntegers>(count);
+      return ReadNumbers<std::uint32_t, GgufIntegers>();
     case GgufType::kInt32:
-      return ReadNumbers<std::int32_t, GgufIntegers>(count);
+      return ReadNumbers<std::int32_t, GgufIntegers>();
     case GgufType::kUint64:
-      return ReadNumbers<std::uint64_t, GgufIntegers>(count);
+      return ReadLargeNumbers();
     case GgufType::kInt64:
-      return ReadNumbers<std::int64_t, GgufIntegers>(count);
+      return ReadNumbers<std::int64_t, GgufIntegers>();
     case GgufType::kFloat32:
-      return ReadNumbers<float, GgufFloats>(count);
+      return ReadNumbers<float, GgufFloats>();
     case GgufType::kFloat64:
-      return ReadNumbers<double, GgufFloats>(count);
-    case GgufType::kString: {
-      if (count > left() / sizeof(std::uint64_t)) return CutOff();
-      GgufStrings strings;
-      strings.reserve(count);
-      for (std::uint64_t i = 0; i < count; ++i) {
-        CLOISTER_ASSIGN_OR_RETURN(const std::string_view text, ReadString());
-        strings.push_back(text);
-      }
-      return GgufValue(std::move(strings));
-    }
+      return ReadNumbers<double, GgufFloats>();
+    case GgufType::kString:
+      return ReadStrings();
     case GgufType::kArray:
-      break;
+      return ReadNested(depth);
   }
   return base::Fail(Code::kDataLoss, "an array has no known element type: the file is damaged");
 }

@@ -8,13 +8,18 @@
 #include <type_traits>
 
 #include "base/result.h"
-#include "model/gguf_file.h"
+#include "model/gguf_types.h"
+#include "model/gguf_value.h"
 
 namespace cloister::model {
 
-// Reads a GGUF header front to back. Every read is checked against the end of the file (kDataLoss).
+// Reads a GGUF header front to back. Every read is checked against the end of the file; arrays are
+// bounded in depth and in elements, all of them together (kDataLoss).
 class GgufCursor {
  public:
+  static constexpr std::uint64_t kMaxElements = std::uint64_t{1} << 24;
+  static constexpr int kMaxDepth = 4;
+
   explicit GgufCursor(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
   std::uint64_t position() const { return position_; }
@@ -36,12 +41,18 @@ class GgufCursor {
  private:
   static tl::unexpected<base::Error> CutOff();
   base::Result<GgufValue> ReadScalar(GgufType type);
-  base::Result<GgufValue> ReadArray();
+  base::Result<GgufValue> ReadArray(int depth);
+  // The count of an array whose elements take at least `bytes` each.
+  base::Result<std::uint64_t> ReadCount(std::uint64_t bytes);
   template <typename Stored, typename List>
-  base::Result<GgufValue> ReadNumbers(std::uint64_t count);
+  base::Result<GgufValue> ReadNumbers();
+  base::Result<GgufValue> ReadLargeNumbers();
+  base::Result<GgufValue> ReadStrings();
+  base::Result<GgufValue> ReadNested(int depth);
 
   std::span<const std::byte> bytes_;
   std::uint64_t position_ = 0;
+  std::uint64_t elements_left_ = kMaxElements;
 };
 
 }  // namespace cloister::model
