@@ -3,7 +3,6 @@
 #include <array>
 #include <cstring>
 #include <map>
-#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -121,22 +120,6 @@ std::string_view OuterName(const std::string& name) {
   return {};
 }
 
-void CopyElements(const std::byte* from, std::byte* to, std::int64_t count, std::int64_t from_step,
-                  std::size_t size) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    std::memcpy(to + static_cast<std::size_t>(i) * size,
-                from + static_cast<std::size_t>(i * from_step) * size, size);
-  }
-}
-
-// The bytes of `tensor` in the float type `type`.
-std::vector<std::byte> InType(const TensorView& tensor, DataType type) {
-  if (tensor.type == type) return {tensor.data.begin(), tensor.data.end()};
-  const std::vector<float> values = ToFloat(tensor);
-  const auto bytes = std::as_bytes(std::span<const float>(values));
-  return {bytes.begin(), bytes.end()};
-}
-
 }  // namespace
 
 std::string GgufArchitecture(const Architecture& a) {
@@ -206,33 +189,6 @@ std::vector<std::byte> PairRowsToHalves(const TensorView& tensor, const PairOrde
                 static_cast<std::size_t>(bytes));
   }
   return moved;
-}
-
-KvUp JoinKvUp(const LatentAttention& latent, std::int64_t heads, const TensorView& key_up,
-              const TensorView& value_up) {
-  KvUp joined;
-  const bool plain = key_up.type == value_up.type && BlockSize(key_up.type) == 1 &&
-                     key_up.type != DataType::kF8E4M3;
-  joined.type = plain ? key_up.type : DataType::kF32;
-  const auto size = static_cast<std::size_t>(BlockBytes(joined.type));
-  const std::vector<std::byte> keys = InType(key_up, joined.type);
-  const std::vector<std::byte> values = InType(value_up, joined.type);
-  const std::int64_t key_elements = latent.nope_dim * latent.kv_rank;
-  const std::int64_t value_elements = latent.value_dim * latent.kv_rank;
-  joined.bytes.resize(keys.size() + values.size());
-  std::byte* to = joined.bytes.data();
-  for (std::int64_t head = 0; head < heads; ++head) {
-    const std::byte* from = keys.data() + static_cast<std::size_t>(head * key_elements) * size;
-    for (std::int64_t row = 0; row < latent.nope_dim; ++row) {
-      CopyElements(from + static_cast<std::size_t>(row) * size, to, latent.kv_rank, latent.nope_dim,
-                   size);
-      to += static_cast<std::size_t>(latent.kv_rank) * size;
-    }
-    std::memcpy(to, values.data() + static_cast<std::size_t>(head * value_elements) * size,
-                static_cast<std::size_t>(value_elements) * size);
-    to += static_cast<std::size_t>(value_elements) * size;
-  }
-  return joined;
 }
 
 }  // namespace cloister::model

@@ -55,13 +55,4 @@ inline constexpr char kLegacyKvUp[] = "attn_kv_b.weight";
 // storage type will do; a vector's rows are its elements.
 std::vector<std::byte> PairRowsToHalves(const TensorView& tensor, const PairOrder& order);
 
-// kv_b_proj.weight [heads * (nope_dim + value_dim), kv_rank] of its two tensors: in their type
-// where both are the same float type, in F32 otherwise.
-struct KvUp {
-  DataType type = DataType::kF32;
-  std::vector<std::byte> bytes;
-};
-KvUp JoinKvUp(const LatentAttention& latent, std::int64_t heads, const TensorView& key_up,
-              const TensorView& value_up);
-
 }  // namespace cloister::model

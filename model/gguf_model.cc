@@ -1,13 +1,15 @@
 #include <charconv>
 #include <map>
-#include <mutex>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "model/gguf_architecture.h"
 #include "model/gguf_file.h"
 #include "model/gguf_layout.h"
+#include "model/latent_up.h"
 #include "model/source_model.h"
 #include "model/tokenizer/gguf_tokenizer.h"
 
@@ -48,23 +50,34 @@ class GgufModel final : public SourceModel {
   std::vector<std::string> TensorNames() const override { return names_; }
 
   base::Result<TensorView> Tensor(const std::string& name) const override {
-    const auto found = places_.find(name);
-    if (found == places_.end()) {
-      return base::Fail(Code::kDataLoss, path().string() + " has no tensor " + name +
-                                             ": the model is incomplete, fetch it again");
+    CLOISTER_ASSIGN_OR_RETURN(const Place* place, PlaceOf(name));
+    if (!Fits(*place)) return place->entry->view;
+    if (place->form == GgufTensor::Form::kStack) return Slice(place->entry->view, place->index);
+    if (place->form == GgufTensor::Form::kKeyUp || place->order) return Restored(*place);
+    return place->entry->view;
+  }
+
+  // One that does not fit shows its own shape, for CheckTensors to refuse.
+  base::Result<std::vector<std::int64_t>> Shape(const std::string& name) const override {
+    CLOISTER_ASSIGN_OR_RETURN(const Place* place, PlaceOf(name));
+    const std::vector<std::int64_t>& stored = place->entry->view.shape;
+    if (!Fits(*place)) return stored;
+    if (place->form == GgufTensor::Form::kStack) {
+      return std::vector<std::int64_t>(stored.begin() + 1, stored.end());
     }
-    const Place& place = found->second;
-    for (const GgufFile::Entry* entry : {place.entry, place.value_up}) {
-      if (entry == nullptr || entry->unsupported.empty()) continue;
-      return base::Fail(Code::kUnimplemented,
-                        path().string() + ": tensor " + entry->name + ": " + entry->unsupported);
-    }
-    // One whose shape does not fit is left for CheckTensors to refuse.
-    const bool fits = place.shape.empty() || place.entry->view.shape == place.shape;
-    if (!fits) return place.entry->view;
-    if (place.form == GgufTensor::Form::kStack) return Slice(place.entry->view, place.index);
-    if (place.form == GgufTensor::Form::kKeyUp || place.order) return Restored(name, place);
-    return place.entry->view;
+    if (place->form != GgufTensor::Form::kKeyUp) return stored;
+    const LatentAttention& latent = *architecture_->latent;
+    return std::vector<std::int64_t>{
+        architecture_->num_heads * (latent.nope_dim + latent.value_dim), latent.kv_rank};
+  }
+
+  // As it lies in the file, where that is of the new age.
+  base::Result<LatentUpProjection> LatentUp(std::int64_t layer) const override {
+    const std::string name =
+        "model.layers." + std::to_string(layer) + ".self_attn.kv_b_proj.weight";
+    CLOISTER_ASSIGN_OR_RETURN(const Place* place, PlaceOf(name));
+    if (place->form != GgufTensor::Form::kKeyUp) return ModelFiles::LatentUp(layer);
+    return LatentUpProjection{place->entry->view, place->value_up->view};
   }
 
   base::Result<TokenizerData> StoredTokenizerData() const override {
@@ -102,6 +115,20 @@ class GgufModel final : public SourceModel {
 
  private:
   using Entries = std::map<std::string_view, const GgufFile::Entry*>;
+
+  base::Result<const Place*> PlaceOf(const std::string& name) const {
+    const auto found = places_.find(name);
+    if (found == places_.end()) {
+      return base::Fail(Code::kDataLoss, path().string() + " has no tensor " + name +
+                                             ": the model is incomplete, fetch it again");
+    }
+    for (const GgufFile::Entry* entry : {found->second.entry, found->second.value_up}) {
+      if (entry == nullptr || entry->unsupported.empty()) continue;
+      return base::Fail(Code::kUnimplemented,
+                        path().string() + ": tensor " + entry->name + ": " + entry->unsupported);
+    }
+    return &found->second;
+  }
 
   // Claims the entries that `tensor` names.
   void Find(const GgufTensor& tensor, Entries& entries) {
@@ -143,43 +170,31 @@ class GgufModel final : public SourceModel {
     });
   }
 
-  // A tensor put back into Hugging Face's order, in memory of this object.
-  TensorView Restored(const std::string& name, const Place& place) const {
-    const std::lock_guard lock(mutex_);
-    const auto found = restored_.find(name);
-    if (found != restored_.end()) return View(found->second, place);
-    KvUp bytes;
-    if (place.order) {
-      bytes = {place.entry->view.type, PairRowsToHalves(place.entry->view, *place.order)};
-    } else {
-      const LatentAttention& latent = *architecture_->latent;
-      const std::int64_t heads = architecture_->num_heads;
-      const std::vector<std::int64_t> values = {heads, latent.value_dim, latent.kv_rank};
-      if (place.value_up->view.shape != values) return place.value_up->view;
-      bytes = JoinKvUp(latent, heads, place.entry->view, place.value_up->view);
+  // A tensor put back into Hugging Face's order.
+  TensorView Restored(const Place& place) const {
+    if (place.form == GgufTensor::Form::kKeyUp) {
+      return JoinLatentUp(*architecture_->latent, architecture_->num_heads,
+                          {place.entry->view, place.value_up->view});
     }
-    return View(restored_.emplace(name, std::move(bytes)).first->second, place);
+    TensorView view = place.entry->view;
+    view.owned =
+        std::make_shared<const std::vector<std::byte>>(PairRowsToHalves(view, *place.order));
+    view.data = *view.owned;
+    return view;
   }
 
-  TensorView View(const KvUp& restored, const Place& place) const {
-    TensorView view;
-    view.type = restored.type;
-    view.shape = place.entry->view.shape;
-    if (place.form == GgufTensor::Form::kKeyUp) {
-      const LatentAttention& latent = *architecture_->latent;
-      view.shape = {architecture_->num_heads * (latent.nope_dim + latent.value_dim),
-                    latent.kv_rank};
-    }
-    view.data = restored.bytes;
-    return view;
+  bool Fits(const Place& place) const {
+    if (!place.shape.empty() && place.entry->view.shape != place.shape) return false;
+    if (place.form != GgufTensor::Form::kKeyUp) return true;
+    const LatentAttention& latent = *architecture_->latent;
+    return place.value_up->view.shape ==
+           std::vector<std::int64_t>{architecture_->num_heads, latent.value_dim, latent.kv_rank};
   }
 
   GgufFile file_;
   base::Result<Architecture> architecture_;
   std::vector<std::string> names_;
   std::map<std::string, Place> places_;
-  mutable std::mutex mutex_;                      // guards restored_
-  mutable std::map<std::string, KvUp> restored_;  // nodes do not move, so views stay valid
 };
 
 }  // namespace

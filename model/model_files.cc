@@ -2,7 +2,9 @@
 
 #include <set>
 
+#include "base/check.h"
 #include "model/chat_template.h"
+#include "model/latent_up.h"
 #include "model/source_model.h"
 
 namespace cloister::model {
@@ -70,13 +72,27 @@ base::Result<std::shared_ptr<const ModelFiles>> ModelFiles::Open(
   return std::shared_ptr<const ModelFiles>(std::move(model));
 }
 
+base::Result<std::vector<std::int64_t>> ModelFiles::Shape(const std::string& name) const {
+  CLOISTER_ASSIGN_OR_RETURN(const TensorView tensor, Tensor(name));
+  return tensor.shape;
+}
+
+base::Result<LatentUpProjection> ModelFiles::LatentUp(std::int64_t layer) const {
+  CLOISTER_ASSIGN_OR_RETURN(const Architecture a, architecture());
+  CLOISTER_CHECK(a.latent.has_value());
+  CLOISTER_ASSIGN_OR_RETURN(
+      const TensorView stored,
+      Tensor("model.layers." + std::to_string(layer) + ".self_attn.kv_b_proj.weight"));
+  return SplitLatentUp(*a.latent, a.num_heads, stored);
+}
+
 base::Status CheckTensors(const ModelFiles& files, const Architecture& architecture) {
   std::set<std::string> known;
   for (const NamedShape& expected : ExpectedTensors(architecture)) {
-    CLOISTER_ASSIGN_OR_RETURN(const TensorView tensor, files.Tensor(expected.name));
-    if (tensor.shape != expected.shape) {
+    CLOISTER_ASSIGN_OR_RETURN(const auto shape, files.Shape(expected.name));
+    if (shape != expected.shape) {
       return base::Fail(Code::kDataLoss, files.path().string() + ": tensor " + expected.name +
-                                             " is " + ShapeText(tensor.shape) +
+                                             " is " + ShapeText(shape) +
                                              ", but the config "
                                              "asks for " +
                                              ShapeText(expected.shape) +

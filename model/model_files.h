@@ -16,6 +16,12 @@ namespace cloister::model {
 class Tokenizer;
 class ChatTemplate;
 
+// kv_b_proj of one layer, its key rows transposed a head.
+struct LatentUpProjection {
+  TensorView key;    // [heads, kv_rank, nope_dim]
+  TensorView value;  // [heads, value_dim, kv_rank]
+};
+
 // A model on disk, opened from a Hugging Face folder or a GGUF file. Tensors keep the names and
 // shapes of Hugging Face whatever the file's format:
 //   model.embed_tokens.weight [vocab, hidden]           model.norm.weight [hidden]
@@ -24,8 +30,8 @@ class ChatTemplate;
 //                                                       of the architecture
 //   model.layers.N.mlp.{gate,up,down}_proj.weight       lm_head.weight (absent when tied)
 // and whatever else ExpectedTensors lists: biases, q/k norms, latent attention, experts one by one.
-// Tensors are views into the mapped files, except q and k of a GGUF file, whose rows are put back
-// into Hugging Face's order in memory of this object (rows move as whole, still quantized).
+// Tensors are views into the mapped files, except where GGUF keeps one in another order (q and k of
+// a llama file, kv_b_proj): those are made anew at each call and owned by their view.
 // Immutable and thread-safe after Open. Every offset, size and count in the file is checked.
 class ModelFiles {
  public:
@@ -40,7 +46,10 @@ class ModelFiles {
   // kDataLoss naming the file and the tensor when it is absent, kUnimplemented when its type is not
   // supported.
   virtual base::Result<TensorView> Tensor(const std::string& name) const = 0;
-  bool HasTensor(const std::string& name) const { return Tensor(name).has_value(); }
+  // The tensor's shape; errors as Tensor's. Reads no weights.
+  virtual base::Result<std::vector<std::int64_t>> Shape(const std::string& name) const;
+  // The two parts of latent attention's up-projection (kv_b_proj) as the absorbed form reads them.
+  virtual base::Result<LatentUpProjection> LatentUp(std::int64_t layer) const;
 
   // kNotFound, naming the file that is missing (tokenizer.json), when the model has none.
   virtual base::Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const = 0;

@@ -102,6 +102,7 @@ TensorView Slice(const TensorView& tensor, std::int64_t index) {
   part.shape.assign(tensor.shape.begin() + 1, tensor.shape.end());
   const auto bytes = static_cast<std::size_t>(part.rows() * part.row_bytes());
   part.data = tensor.data.subspan(static_cast<std::size_t>(index) * bytes, bytes);
+  part.owned = tensor.owned;
   return part;
 }
 

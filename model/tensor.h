@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -72,6 +73,8 @@ struct TensorView {
   std::vector<std::int64_t> shape;
   std::span<const std::byte> data;
   BlockScales scales;  // kF8E4M3 of two dimensions alone
+  // Where no file holds `data`: the memory that does, alive as long as a copy of this view.
+  std::shared_ptr<const std::vector<std::byte>> owned;
 
   std::int64_t elements() const;
   std::int64_t row_elements() const { return shape.empty() ? 1 : shape.back(); }

@@ -1,6 +1,6 @@
 #include "inference/engine/weights.h"
 
-#include <cstring>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -49,22 +49,17 @@ class Loader {
     return {};
   }
 
-  // `bytes` as the data of `view`, in type `type`.
-  void Keep(std::vector<std::byte> bytes, DataType type, TensorView& view) {
-    auto copy = std::make_shared<const std::vector<std::byte>>(std::move(bytes));
-    view.type = type;
-    view.data = *copy;
-    view.scales = {};
-    weights_.copies.push_back(std::move(copy));
-  }
-
   void Matrix(const std::string& name, TensorView& to) {
     to = Find(name);
     if (status_ && as_f32_) ToF32(to);
   }
 
   void ToF32(TensorView& view) {
-    if (view.type != DataType::kF32) Keep(BytesOf(model::ToFloat(view)), DataType::kF32, view);
+    if (view.type == DataType::kF32) return;
+    view.owned = std::make_shared<const std::vector<std::byte>>(BytesOf(model::ToFloat(view)));
+    view.data = *view.owned;
+    view.type = DataType::kF32;
+    view.scales = {};
   }
 
   void Vector(const std::string& name, std::vector<float>& to) {
@@ -80,7 +75,7 @@ class Loader {
   void Layer(std::int64_t index, LayerWeights& layer) {
     Vector("input_layernorm.weight", layer.attention_norm);
     if (a_.latent) {
-      LatentAttention(layer.latent.emplace());
+      LatentAttention(index, layer.latent.emplace());
     } else {
       GroupedAttention(layer.grouped.emplace());
     }
@@ -102,7 +97,7 @@ class Loader {
     Vector("self_attn.k_norm.weight", to.key_norm);
   }
 
-  void LatentAttention(LatentAttentionWeights& to) {
+  void LatentAttention(std::int64_t layer, LatentAttentionWeights& to) {
     if (a_.latent->query_rank > 0) {
       Linear("self_attn.q_a_proj", a_.qkv_bias, to.query_down);
       Vector("self_attn.q_a_layernorm.weight", to.query_norm);
@@ -112,44 +107,23 @@ class Loader {
     }
     Linear("self_attn.kv_a_proj_with_mqa", a_.qkv_bias, to.kv_down);
     Vector("self_attn.kv_a_layernorm.weight", to.kv_norm);
-    SplitUpProjection(to);
+    UpProjection(layer, to);
   }
 
-  // kv_b_proj, a head's key rows above its value rows, into the keys' transposed and the values'.
-  void SplitUpProjection(LatentAttentionWeights& to) {
-    const TensorView stored = Find("self_attn.kv_b_proj.weight");
+  // Products a head read floats alone.
+  void UpProjection(std::int64_t layer, LatentAttentionWeights& to) {
     if (!status_) return;
-    const model::LatentAttention& latent = *a_.latent;
-    const bool plain =
-        !as_f32_ && (stored.type == DataType::kF32 || stored.type == DataType::kF16 ||
-                     stored.type == DataType::kBF16);
-    const DataType type = plain ? stored.type : DataType::kF32;
-    const auto size = static_cast<std::size_t>(model::BlockBytes(type));
-    const std::vector<std::byte> floats =
-        plain ? std::vector<std::byte>() : BytesOf(model::ToFloat(stored));
-    const std::byte* from = plain ? stored.data.data() : floats.data();
-    const auto rank = static_cast<std::size_t>(latent.kv_rank);
-    const auto nope = static_cast<std::size_t>(latent.nope_dim);
-    const auto values = static_cast<std::size_t>(latent.value_dim);
-    const auto heads = static_cast<std::size_t>(a_.num_heads);
-    std::vector<std::byte> key_up(heads * rank * nope * size);
-    std::vector<std::byte> value_up(heads * values * rank * size);
-    for (std::size_t head = 0; head < heads; ++head) {
-      std::byte* keys = key_up.data() + head * rank * nope * size;
-      for (std::size_t row = 0; row < nope; ++row) {
-        for (std::size_t column = 0; column < rank; ++column) {
-          std::memcpy(keys + (column * nope + row) * size, from + (row * rank + column) * size,
-                      size);
-        }
-      }
-      from += nope * rank * size;
-      std::memcpy(value_up.data() + head * values * rank * size, from, values * rank * size);
-      from += values * rank * size;
+    auto up = files_.LatentUp(layer);
+    if (!up) {
+      status_ = base::Forward(std::move(up));
+      return;
     }
-    to.key_up.shape = {a_.num_heads, latent.kv_rank, latent.nope_dim};
-    Keep(std::move(key_up), type, to.key_up);
-    to.value_up.shape = {a_.num_heads, latent.value_dim, latent.kv_rank};
-    Keep(std::move(value_up), type, to.value_up);
+    to.key_up = std::move(up->key);
+    to.value_up = std::move(up->value);
+    for (TensorView* view : {&to.key_up, &to.value_up}) {
+      const bool plain = view->type == DataType::kF16 || view->type == DataType::kBF16;
+      if (as_f32_ || !plain) ToF32(*view);
+    }
   }
 
   void Mlp(const std::string& name, bool bias, MlpWeights& to) {

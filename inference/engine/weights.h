@@ -59,17 +59,15 @@ struct LayerWeights {
   std::optional<ExpertsWeights> experts;           // or this
 };
 
-// A network's weights, used where they lie in the mapped file. Copied are vectors, routers,
-// latents' up-projections (in their own type where that is F32, F16 or BF16, in F32 otherwise), and
-// what as_f32 asks for.
+// A network's weights, used where they lie in the mapped file. Copied are vectors, routers and
+// latents' up-projections to fp32, and what as_f32 asks for.
 struct Weights {
   model::TensorView embedding;  // [vocab, hidden]
   std::vector<LayerWeights> layers;
   std::vector<float> final_norm;  // [hidden]
   model::TensorView head;         // [vocab, hidden]; the embedding where they are tied
 
-  std::shared_ptr<const model::ModelFiles> files;                     // keeps the views alive
-  std::vector<std::shared_ptr<const std::vector<std::byte>>> copies;  // and these
+  std::shared_ptr<const model::ModelFiles> files;  // keeps the views alive
 };
 
 // Every tensor is checked against `architecture`. With `as_f32` each weight is dequantized to a
