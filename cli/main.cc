@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iterator>
@@ -24,6 +25,8 @@ base::Status ExecTrain(const std::string& name, std::span<const std::string> arg
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
+  // Threads that wait in a spin would take the processor from others on a machine with other work.
+  ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
   ::execv(program.c_str(), argv.data());
   return base::Fail(base::Code::kNotFound, "cannot start " + program + " (" + std::strerror(errno) +
                                                "): install cloister-train beside cloister");

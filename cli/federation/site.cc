@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -73,6 +74,9 @@ base::Result<site::Options> OptionsOf(const Request& request) {
 }
 
 base::Status Run(std::span<const std::string> arguments) {
+  // For the worker: threads that wait in a spin would take the processor from the machine's other
+  // work. Set before there is a second thread.
+  ::setenv("OMP_WAIT_POLICY", "passive", /*overwrite=*/0);
   Request request;
   Flags flags{
       "cloister federation site --name N --coordinator H:P --certificates DIR --identity KEY "
