@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "model/gguf_split.h"
+#include "model/tensor_shards.h"
 
 namespace cloister::model {
 namespace {
@@ -84,6 +86,16 @@ void GgufMetadata::Start(std::string_view key, GgufType type) {
   Put(bytes_, static_cast<std::uint32_t>(type));
 }
 
+void GgufMetadata::AddUint16(std::string_view key, std::uint16_t value) {
+  Start(key, GgufType::kUint16);
+  Put(bytes_, value);
+}
+
+void GgufMetadata::AddInt32(std::string_view key, std::int32_t value) {
+  Start(key, GgufType::kInt32);
+  Put(bytes_, value);
+}
+
 void GgufMetadata::AddUint32(std::string_view key, std::uint32_t value) {
   Start(key, GgufType::kUint32);
   Put(bytes_, value);
@@ -135,13 +147,41 @@ void GgufMetadata::AddFloat32s(std::string_view key, std::span<const float> valu
   for (const float value : values) Put(bytes_, value);
 }
 
-base::Result<std::unique_ptr<TensorSink>> NewGguf(const std::filesystem::path& path,
-                                                  const GgufMetadata& metadata,
-                                                  std::vector<TensorSpec> tensors) {
+namespace {
+
+base::Result<std::unique_ptr<TensorSink>> NewOneGguf(const std::filesystem::path& path,
+                                                     const GgufMetadata& metadata,
+                                                     TensorSpecs tensors) {
   CLOISTER_ASSIGN_OR_RETURN(base::AtomicFile file, base::AtomicFile::Create(path));
   auto writer = std::make_unique<GgufWriter>(std::move(file), std::move(tensors));
   CLOISTER_RETURN_IF_ERROR(writer->WriteHeader(metadata));
   return std::unique_ptr<TensorSink>(std::move(writer));
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<TensorSink>> NewGguf(const std::filesystem::path& path,
+                                                  const GgufMetadata& metadata,
+                                                  std::vector<TensorSpec> tensors,
+                                                  std::uint64_t max_bytes) {
+  const auto all = static_cast<std::int32_t>(tensors.size());
+  const std::vector<TensorSpecs> shards = CutIntoShards(std::move(tensors), max_bytes);
+  if (shards.size() == 1) return NewOneGguf(path, metadata, shards[0]);
+  CLOISTER_RETURN_IF_ERROR(CheckShardCount(path, shards.size()));
+  GgufPartName name;
+  name.stem = path.parent_path() / path.stem();
+  name.count = static_cast<std::int64_t>(shards.size());
+  std::vector<std::unique_ptr<TensorSink>> files;
+  for (const TensorSpecs& shard : shards) {
+    GgufMetadata own = files.empty() ? metadata : GgufMetadata();
+    own.AddUint16(kSplitNumberKey, static_cast<std::uint16_t>(files.size()));
+    own.AddUint16(kSplitCountKey, static_cast<std::uint16_t>(shards.size()));
+    own.AddInt32(kSplitTensorsKey, all);
+    name.number = static_cast<std::int64_t>(files.size()) + 1;
+    CLOISTER_ASSIGN_OR_RETURN(auto file, NewOneGguf(name.path(), own, shard));
+    files.push_back(std::move(file));
+  }
+  return JoinSinks(std::move(files), shards);
 }
 
 }  // namespace cloister::model

@@ -1,11 +1,13 @@
 #include "model/safetensors_writer.h"
 
+#include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/check.h"
 #include "base/file.h"
+#include "model/tensor_shards.h"
 
 namespace cloister::model {
 namespace {
@@ -62,14 +64,73 @@ class SafetensorsWriter final : public TensorSink {
   TensorProgress progress_;
 };
 
-}  // namespace
-
-base::Result<std::unique_ptr<TensorSink>> NewSafetensors(const std::filesystem::path& path,
-                                                         std::vector<TensorSpec> tensors) {
+base::Result<std::unique_ptr<TensorSink>> NewOneFile(const std::filesystem::path& path,
+                                                     TensorSpecs tensors) {
   CLOISTER_ASSIGN_OR_RETURN(base::AtomicFile file, base::AtomicFile::Create(path));
   auto writer = std::make_unique<SafetensorsWriter>(std::move(file), std::move(tensors));
   CLOISTER_RETURN_IF_ERROR(writer->WriteHeader());
   return std::unique_ptr<TensorSink>(std::move(writer));
+}
+
+std::string ShardName(const std::filesystem::path& path, std::size_t number, std::size_t count) {
+  char tail[64];
+  std::snprintf(tail, sizeof tail, "-%05zu-of-%05zu", number, count);
+  return path.stem().string() + tail + path.extension().string();
+}
+
+// What Hugging Face's libraries read of an index: the data's size and each tensor's file.
+std::string IndexText(const std::filesystem::path& path, const std::vector<TensorSpecs>& shards) {
+  std::uint64_t size = 0;
+  nlohmann::ordered_json places = nlohmann::ordered_json::object();
+  for (std::size_t i = 0; i < shards.size(); ++i) {
+    for (const TensorSpec& tensor : shards[i]) {
+      size += tensor.bytes();
+      places[tensor.name] = ShardName(path, i + 1, shards.size());
+    }
+  }
+  const nlohmann::ordered_json index = {{"metadata", {{"total_size", size}}},
+                                        {"weight_map", std::move(places)}};
+  return index.dump(2) + "\n";
+}
+
+// The shards, and the index after them.
+class IndexedShards final : public TensorSink {
+ public:
+  IndexedShards(std::unique_ptr<TensorSink> shards, std::filesystem::path index, std::string text)
+      : shards_(std::move(shards)), index_(std::move(index)), text_(std::move(text)) {}
+
+  base::Status Write(std::span<const std::byte> bytes) override { return shards_->Write(bytes); }
+
+  base::Result<std::uint64_t> Commit() override {
+    CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t size, shards_->Commit());
+    CLOISTER_RETURN_IF_ERROR(base::WriteFile(index_, text_));
+    return size + text_.size();
+  }
+
+ private:
+  std::unique_ptr<TensorSink> shards_;
+  std::filesystem::path index_;
+  std::string text_;
+};
+
+}  // namespace
+
+base::Result<std::unique_ptr<TensorSink>> NewSafetensors(const std::filesystem::path& path,
+                                                         std::vector<TensorSpec> tensors,
+                                                         std::uint64_t max_bytes) {
+  const std::vector<TensorSpecs> shards = CutIntoShards(std::move(tensors), max_bytes);
+  if (shards.size() == 1) return NewOneFile(path, shards[0]);
+  CLOISTER_RETURN_IF_ERROR(CheckShardCount(path, shards.size()));
+  std::vector<std::unique_ptr<TensorSink>> files;
+  for (const TensorSpecs& shard : shards) {
+    const std::string name = ShardName(path, files.size() + 1, shards.size());
+    CLOISTER_ASSIGN_OR_RETURN(auto file, NewOneFile(path.parent_path() / name, shard));
+    files.push_back(std::move(file));
+  }
+  std::filesystem::path index = path;
+  index += ".index.json";
+  return std::unique_ptr<TensorSink>(std::make_unique<IndexedShards>(
+      JoinSinks(std::move(files), shards), std::move(index), IndexText(path, shards)));
 }
 
 }  // namespace cloister::model

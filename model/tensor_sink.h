@@ -22,14 +22,15 @@ struct TensorSpec {
   std::uint64_t bytes() const;
 };
 
-// A weight file being written, one tensor after the other in the order of the specs that it was
-// made with. Nothing appears at its path before Commit. Not thread-safe.
+// A weight file, or the files of a model that is split, being written, one tensor after the other
+// in the order of the specs that it was made with. Nothing appears at its path before Commit. Not
+// thread-safe.
 class TensorSink {
  public:
   virtual ~TensorSink() = default;
   // The next bytes, in pieces of any size that end where a tensor ends.
   virtual base::Status Write(std::span<const std::byte> bytes) = 0;
-  // After the last tensor. Returns the file's size.
+  // After the last tensor. Returns the size of what was written.
   virtual base::Result<std::uint64_t> Commit() = 0;
 };
 
