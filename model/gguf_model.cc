@@ -11,6 +11,7 @@
 #include "model/gguf_layout.h"
 #include "model/latent_up.h"
 #include "model/source_model.h"
+#include "model/special_token_texts.h"
 #include "model/tokenizer/gguf_tokenizer.h"
 
 namespace cloister::model {
@@ -90,6 +91,10 @@ class GgufModel final : public SourceModel {
     return base::Fail(Code::kNotFound, path().string() +
                                            " has no tokenizer.chat_template: use a model that was "
                                            "tuned for chat, or a plain prompt");
+  }
+
+  base::Result<nlohmann::ordered_json> SpecialTokenTexts() const override {
+    return SpecialTokenTextsOf(file_);
   }
 
   base::Result<nlohmann::ordered_json> Config() const override {

@@ -12,6 +12,7 @@
 #include "model/json_reader.h"
 #include "model/safetensors_file.h"
 #include "model/source_model.h"
+#include "model/special_token_texts.h"
 #include "model/tokenizer/tokenizer_json.h"
 
 namespace cloister::model {
@@ -130,6 +131,10 @@ class HuggingFaceModel final : public SourceModel {
 
   base::Result<std::string> ChatTemplateText() const override {
     return ChatTemplateTextFromFolder(folder_);
+  }
+
+  base::Result<nlohmann::ordered_json> SpecialTokenTexts() const override {
+    return SpecialTokenTextsOf(folder_);
   }
 
   // Without what a copy does not have: 8-bit floats, layers that only propose tokens.

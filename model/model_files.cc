@@ -61,7 +61,9 @@ base::Result<std::shared_ptr<const Tokenizer>> SourceModel::LoadTokenizer() cons
 
 base::Result<std::shared_ptr<const ChatTemplate>> SourceModel::LoadChatTemplate() const {
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, ChatTemplateText());
-  base::Result<std::shared_ptr<const ChatTemplate>> made = MakeChatTemplate(text);
+  CLOISTER_ASSIGN_OR_RETURN(const nlohmann::ordered_json tokens, SpecialTokenTexts());
+  base::Result<std::shared_ptr<const ChatTemplate>> made =
+      MakeChatTemplate(text, {ModelVariables(tokens), {}});
   if (!made) return base::Annotate(std::move(made), path().string());
   return made;
 }

@@ -53,6 +53,7 @@ class ModelFiles {
 
   // kNotFound, naming the file that is missing (tokenizer.json), when the model has none.
   virtual base::Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const = 0;
+  // It knows the model's special tokens (bos_token, …): an input needs only the conversation.
   virtual base::Result<std::shared_ptr<const ChatTemplate>> LoadChatTemplate() const = 0;
 
   virtual std::string format() const = 0;  // "gguf" or "huggingface"

@@ -23,6 +23,8 @@ class SourceModel : public ModelFiles {
   // when the model has none.
   base::Result<TokenizerData> LoadTokenizerData() const;
   virtual base::Result<std::string> ChatTemplateText() const = 0;
+  // See special_token_texts.h.
+  virtual base::Result<nlohmann::ordered_json> SpecialTokenTexts() const = 0;
   // The config.json of a folder that holds the same network.
   virtual base::Result<nlohmann::ordered_json> Config() const = 0;
   // Files that go into such a folder as they are (tokenizer.json, generation_config.json, …).

@@ -30,9 +30,6 @@ base::Result<std::vector<model::TokenId>> EncodeChat(const model::ModelFiles& fi
   input["messages"] = nlohmann::ordered_json::array();
   input["messages"].push_back({{"role", "user"}, {"content", text}});
   input["add_generation_prompt"] = true;
-  if (const auto bos = tokenizer.bos()) {
-    CLOISTER_ASSIGN_OR_RETURN(input["bos_token"], tokenizer.Decode({{*bos}}));
-  }
   CLOISTER_ASSIGN_OR_RETURN(const std::string rendered, chat_template->Render(input));
   return tokenizer.Encode(rendered, {.parse_special = true, .add_bos = false});
 }

@@ -3,7 +3,7 @@
 namespace cloister::cli {
 
 std::vector<Command> ModelCommands() {
-  return {InspectCommand(), ConvertCommand(), MergeCommand(), QuantizeCommand(), TokenizeCommand()};
+  return {InspectCommand(), ConvertCommand(), MergeCommand(), QuantizeCommand(), TokenizeCommand(), RenderCommand()};
 }
 
 }  // namespace cloister::cli

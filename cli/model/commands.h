@@ -14,5 +14,6 @@ Command ConvertCommand();
 Command MergeCommand();
 Command QuantizeCommand();
 Command TokenizeCommand();
+Command RenderCommand();
 
 }  // namespace cloister::cli

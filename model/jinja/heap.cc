@@ -8,7 +8,7 @@ namespace cloister::model::jinja {
 namespace {
 
 tl::unexpected<base::Error> TooMuchMemory(const Limits& limits) {
-  return base::Fail(base::Code::kOutOfRange, "the template makes more than " +
+  return base::Fail(base::Code::kOutOfRange, "it makes more than " +
                                                  std::to_string(limits.memory_bytes >> 20) +
                                                  " MiB of text and values");
 }
@@ -22,9 +22,9 @@ Heap::~Heap() {
 
 base::Status Heap::Passed() const {
   if (steps_ > limits_.steps) {
-    return base::Fail(base::Code::kOutOfRange, "the template takes more than " +
-                                                   std::to_string(limits_.steps) +
-                                                   " steps: it may never end");
+    return base::Fail(
+        base::Code::kOutOfRange,
+        "it takes more than " + std::to_string(limits_.steps) + " steps: it may never end");
   }
   if (live_ > limits_.memory_bytes) return TooMuchMemory(limits_);
   return base::Fail(base::Code::kOutOfRange, "values lie inside one another more than " +

@@ -19,10 +19,12 @@ class Interpreter final : public Runtime {
   // `tree` and `limits` outlive it.
   Interpreter(const Tree& tree, const Limits& limits, std::optional<Date> today);
 
-  // `input`'s keys are the template's variables. kInvalidArgument with the template's own message
+  // `input`'s keys are the template's variables, then those of `more`, which may be null; then come
+  // the global functions. kInvalidArgument with the template's own message
   // where it raises an exception; kFailedPrecondition, "line N: …", where it does what Python does
   // not; kOutOfRange, "line N: …", where it passes a limit.
-  base::Result<std::string> Run(const nlohmann::ordered_json& input);
+  base::Result<std::string> Run(const nlohmann::ordered_json& input,
+                                const nlohmann::ordered_json* more);
 
   Heap& heap() override { return heap_; }
   const std::optional<Date>& today() const override { return today_; }
@@ -36,6 +38,8 @@ class Interpreter final : public Runtime {
   class Depth;
   class InFrame;
   class Captured;
+
+  base::Status ReadInputs(const nlohmann::ordered_json& input, const nlohmann::ordered_json* more);
 
   tl::unexpected<base::Error> TooDeep() const;
 

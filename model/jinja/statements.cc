@@ -8,19 +8,31 @@ namespace cloister::model::jinja {
 Interpreter::Interpreter(const Tree& tree, const Limits& limits, std::optional<Date> today)
     : tree_(tree), today_(today), heap_(limits), strings_(tree.strings.size()) {}
 
-base::Result<std::string> Interpreter::Run(const nlohmann::ordered_json& input) {
+base::Status Interpreter::ReadInputs(const nlohmann::ordered_json& input,
+                                     const nlohmann::ordered_json* more) {
   if (!input.is_object()) {
     return Fault("a chat template's input must be an object with messages in it");
   }
   for (const std::string& name : tree_.inputs) {
-    const auto found = input.find(name);
-    if (found == input.end()) {
+    const nlohmann::ordered_json* found = nullptr;
+    for (const nlohmann::ordered_json* variables : {&input, more}) {
+      if (found != nullptr || variables == nullptr || !variables->is_object()) continue;
+      const auto at = variables->find(name);
+      if (at != variables->end()) found = &*at;
+    }
+    if (found == nullptr) {
       inputs_.push_back(MakeGlobal(heap_, name));
       continue;
     }
     CLOISTER_ASSIGN_OR_RETURN(Value value, FromJson(heap_, *found));
     inputs_.push_back(std::move(value));
   }
+  return {};
+}
+
+base::Result<std::string> Interpreter::Run(const nlohmann::ordered_json& input,
+                                           const nlohmann::ordered_json* more) {
+  CLOISTER_RETURN_IF_ERROR(ReadInputs(input, more));
   TextSink text(heap_);
   sink_ = &text;
   frame_ = Ref<Frame>(new Frame(heap_, static_cast<std::size_t>(tree_.frame_slots), Ref<Frame>()));

@@ -32,8 +32,9 @@ base::Result<Template> Template::Parse(std::string_view source, const Limits& li
 }
 
 base::Result<std::string> Template::Render(const nlohmann::ordered_json& input,
-                                           std::optional<Date> today) const {
-  return WithoutExceptions([&] { return Interpreter(*tree_, limits_, today).Run(input); });
+                                           const RenderOptions& options) const {
+  return WithoutExceptions(
+      [&] { return Interpreter(*tree_, limits_, options.today).Run(input, options.variables); });
 }
 
 }  // namespace cloister::model::jinja

@@ -14,6 +14,13 @@ namespace cloister::model::jinja {
 
 struct Tree;
 
+struct RenderOptions {
+  // Variables that the input does not name, or null.
+  const nlohmann::ordered_json* variables = nullptr;
+  // What strftime_now gives, the clock's date where it is empty.
+  std::optional<Date> today;
+};
+
 // A template that was read once and can be rendered often. Immutable, thread-safe.
 //
 // The language is Jinja 3.1's as Hugging Face's chat templates are run: an immutable sandbox with
@@ -25,12 +32,11 @@ class Template {
   // supported; kOutOfRange for a source that is too long.
   static base::Result<Template> Parse(std::string_view source, const Limits& limits = {});
 
-  // `input`: an object whose keys are the template's variables. `today` is what strftime_now gives,
-  // the clock's date where it is empty. kInvalidArgument with the template's own message where it
-  // raises an exception; "line N: …" as kFailedPrecondition where it does what cannot be done, as
-  // kOutOfRange where it passes a limit.
+  // `input`: an object whose keys are the template's variables. kInvalidArgument with the
+  // template's own message where it raises an exception; "line N: …" as kFailedPrecondition where
+  // it does what cannot be done, as kOutOfRange where it passes a limit.
   base::Result<std::string> Render(const nlohmann::ordered_json& input,
-                                   std::optional<Date> today = {}) const;
+                                   const RenderOptions& options = {}) const;
 
  private:
   Template(std::shared_ptr<const Tree> tree, const Limits& limits)
