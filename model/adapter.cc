@@ -1,9 +1,7 @@
 #include "model/adapter.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <optional>
 #include <set>
 
 #include "base/check.h"
@@ -15,27 +13,45 @@ using base::Code;
 
 constexpr std::int64_t kMaxRank = 4096;
 
-struct Projection {
-  const char* name;
-  const char* block;
-  std::int64_t out = 0;
-  std::int64_t in = 0;
-};
-
-std::optional<Projection> FindProjection(const std::string& name, const Architecture& a) {
-  const std::array<Projection, 7> all = {{
-      {"q_proj", "self_attn", a.query_size(), a.hidden_size},
-      {"k_proj", "self_attn", a.kv_size(), a.hidden_size},
-      {"v_proj", "self_attn", a.kv_size(), a.hidden_size},
-      {"o_proj", "self_attn", a.hidden_size, a.query_size()},
-      {"gate_proj", "mlp", a.intermediate_size, a.hidden_size},
-      {"up_proj", "mlp", a.intermediate_size, a.hidden_size},
-      {"down_proj", "mlp", a.hidden_size, a.intermediate_size},
-  }};
-  for (const Projection& projection : all) {
-    if (projection.name == name) return projection;
+// The names of the targets that the adapted layers have.
+std::vector<std::string> KnownTargets(const Architecture& architecture, std::int64_t first_layer) {
+  std::vector<std::string> known;
+  for (std::int64_t layer = first_layer; layer < architecture.num_layers; ++layer) {
+    for (const LinearModule& module : LinearModules(architecture, layer)) {
+      if (std::find(known.begin(), known.end(), module.target) == known.end()) {
+        known.push_back(module.target);
+      }
+    }
   }
-  return std::nullopt;
+  return known;
+}
+
+std::string Listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+base::Status ValidateTargets(const LoraConfig& config, const Architecture& architecture) {
+  const std::vector<std::string> known = KnownTargets(architecture, config.first_layer);
+  if (config.targets.empty()) {
+    return base::Fail(Code::kInvalidArgument,
+                      "LoRA targets are empty: name at least one of " + Listed(known));
+  }
+  std::set<std::string> seen;
+  for (const std::string& target : config.targets) {
+    if (std::find(known.begin(), known.end(), target) == known.end()) {
+      return base::Fail(Code::kInvalidArgument,
+                        "LoRA target '" + target +
+                            "' is no projection of this network's adapted layers: use " +
+                            Listed(known));
+    }
+    if (!seen.insert(target).second) {
+      return base::Fail(Code::kInvalidArgument,
+                        "LoRA target '" + target + "' is listed twice: name it once");
+    }
+  }
+  return {};
 }
 
 // SplitMix64 (Steele, Lea, Flood 2014): a public stream, the same on every machine.
@@ -60,6 +76,45 @@ class SplitMix64 {
 
 }  // namespace
 
+std::vector<LinearModule> LinearModules(const Architecture& a, std::int64_t layer) {
+  std::vector<LinearModule> modules;
+  const auto add = [&](const std::string& block, const char* target, std::int64_t out,
+                       std::int64_t in) {
+    modules.push_back({block + "." + target, target, out, in});
+  };
+  if (a.latent) {
+    const LatentAttention& latent = *a.latent;
+    if (latent.query_rank == 0) {
+      add("self_attn", "q_proj", a.query_size(), a.hidden_size);
+    } else {
+      add("self_attn", "q_a_proj", latent.query_rank, a.hidden_size);
+      add("self_attn", "q_b_proj", a.query_size(), latent.query_rank);
+    }
+    add("self_attn", "kv_a_proj_with_mqa", latent.kv_rank + latent.rope_dim, a.hidden_size);
+    add("self_attn", "kv_b_proj", a.num_heads * (latent.nope_dim + latent.value_dim),
+        latent.kv_rank);
+  } else {
+    add("self_attn", "q_proj", a.query_size(), a.hidden_size);
+    add("self_attn", "k_proj", a.kv_size(), a.hidden_size);
+    add("self_attn", "v_proj", a.kv_size(), a.hidden_size);
+  }
+  add("self_attn", "o_proj", a.hidden_size, a.attended_size());
+  const bool mixture = a.has_experts(layer);
+  const std::int64_t size =
+      mixture ? a.experts->shared * a.experts->intermediate_size : a.intermediate_size;
+  if (size == 0) return modules;  // a mixture without shared experts
+  const std::string block = mixture ? "mlp.shared_experts" : "mlp";
+  add(block, "gate_proj", size, a.hidden_size);
+  add(block, "up_proj", size, a.hidden_size);
+  add(block, "down_proj", a.hidden_size, size);
+  return modules;
+}
+
+double LoraConfig::scale() const {
+  const auto size = static_cast<double>(rank);
+  return alpha / (rank_stabilized ? std::sqrt(size) : size);
+}
+
 base::Status Validate(const LoraConfig& config, const Architecture& architecture) {
   if (config.rank < 1 || config.rank > kMaxRank) {
     return base::Fail(Code::kInvalidArgument, "LoRA rank is " + std::to_string(config.rank) +
@@ -70,52 +125,36 @@ base::Status Validate(const LoraConfig& config, const Architecture& architecture
     return base::Fail(Code::kInvalidArgument,
                       "LoRA alpha must be a finite number above 0: choose twice the rank");
   }
-  if (config.targets.empty()) {
-    return base::Fail(Code::kInvalidArgument,
-                      "LoRA targets are empty: name at least one of q_proj, "
-                      "k_proj, v_proj, o_proj, gate_proj, up_proj, "
-                      "down_proj");
-  }
-  std::set<std::string> seen;
-  for (const std::string& target : config.targets) {
-    if (!FindProjection(target, architecture)) {
-      return base::Fail(Code::kInvalidArgument, "LoRA target '" + target +
-                                                    "' is no projection of this network: use "
-                                                    "q_proj, k_proj, v_proj, o_proj, gate_proj, "
-                                                    "up_proj, down_proj");
-    }
-    if (!seen.insert(target).second) {
-      return base::Fail(Code::kInvalidArgument,
-                        "LoRA target '" + target + "' is listed twice: name it once");
-    }
-  }
   if (config.first_layer < 0 || config.first_layer >= architecture.num_layers) {
     return base::Fail(Code::kInvalidArgument, "LoRA first layer is " +
                                                   std::to_string(config.first_layer) +
                                                   ": choose one of the model's layers 0 … " +
                                                   std::to_string(architecture.num_layers - 1));
   }
-  return {};
+  return ValidateTargets(config, architecture);
 }
 
 std::vector<AdapterTensor> AdapterLayout(const LoraConfig& config,
                                          const Architecture& architecture) {
   std::vector<AdapterTensor> layout;
   std::int64_t offset = 0;
-  const auto add = [&](const std::string& module, bool is_a, std::int64_t rows, std::int64_t cols) {
+  const auto add = [&](std::int64_t layer, const LinearModule& module, bool is_a) {
+    const std::string path = "model.layers." + std::to_string(layer) + "." + module.name;
     const std::string name =
-        "base_model.model." + module + (is_a ? ".lora_A.weight" : ".lora_B.weight");
-    layout.push_back({name, module + ".weight", is_a, rows, cols, offset});
-    offset += rows * cols;
+        "base_model.model." + path + (is_a ? ".lora_A.weight" : ".lora_B.weight");
+    const std::int64_t rows = is_a ? config.rank : module.out;
+    const std::int64_t columns = is_a ? module.in : config.rank;
+    layout.push_back({name, path + ".weight", layer, module.target, is_a, rows, columns, offset});
+    offset += rows * columns;
   };
   for (std::int64_t layer = config.first_layer; layer < architecture.num_layers; ++layer) {
+    const std::vector<LinearModule> modules = LinearModules(architecture, layer);
     for (const std::string& target : config.targets) {
-      const std::optional<Projection> projection = FindProjection(target, architecture);
-      CLOISTER_CHECK(projection.has_value());  // Validate comes first
-      const std::string module = "model.layers." + std::to_string(layer) + "." + projection->block +
-                                 "." + projection->name;
-      add(module, true, config.rank, projection->in);
-      add(module, false, projection->out, config.rank);
+      for (const LinearModule& module : modules) {
+        if (module.target != target) continue;
+        add(layer, module, true);
+        add(layer, module, false);
+      }
     }
   }
   return layout;

@@ -11,17 +11,37 @@
 
 namespace cloister::model {
 
-// A LoRA adapter's description: W' = W + (alpha / rank) * B A on each target layer.
+// A linear layer that an adapter may sit on.
+struct LinearModule {
+  std::string name;    // within its decoder layer: self_attn.q_proj, mlp.shared_experts.up_proj
+  std::string target;  // the last part of the name
+  std::int64_t out = 0;
+  std::int64_t in = 0;
+};
+
+// Those of one layer, in the network's order: of grouped-query or latent attention, then gate, up
+// and down of the dense MLP or of the shared experts. No two have the same target. Not among them:
+// the router, which is no linear layer to PEFT, and the routed experts, which transformers since
+// version 5 holds as stacks that PEFT cannot name.
+std::vector<LinearModule> LinearModules(const Architecture& architecture, std::int64_t layer);
+
+// A LoRA adapter's description: W' = W + scale * B A on each target layer.
 struct LoraConfig {
   std::int64_t rank = 0;
   double alpha = 0;
-  std::vector<std::string> targets;  // of q_proj k_proj v_proj o_proj gate_proj up_proj down_proj
-  std::int64_t first_layer = 0;      // adapters sit on layers first_layer … num_layers - 1
+  // As in PEFT, a target means every module that ends so: gate_proj the dense MLP's and the shared
+  // experts'. Not every layer need have it.
+  std::vector<std::string> targets;
+  std::int64_t first_layer = 0;  // adapters sit on layers first_layer … num_layers - 1
+  bool rank_stabilized = false;  // rsLoRA (arXiv 2312.03732), use_rslora in PEFT
 
-  double scale() const { return alpha / static_cast<double>(rank); }
+  // alpha / rank, or alpha / sqrt(rank) where rank-stabilized.
+  double scale() const;
   friend bool operator==(const LoraConfig&, const LoraConfig&) = default;
 };
 
+// kInvalidArgument for sizes out of range, for a target that no adapted layer has, or one that is
+// there twice.
 base::Status Validate(const LoraConfig& config, const Architecture& architecture);
 
 // One of the adapter's matrices and its place in the flat parameter vector, the form in which
@@ -29,13 +49,16 @@ base::Status Validate(const LoraConfig& config, const Architecture& architecture
 struct AdapterTensor {
   std::string name;    // PEFT's: base_model.model.model.layers.N.self_attn.v_proj.lora_A.weight
   std::string target;  // the weight it changes: model.layers.N.self_attn.v_proj.weight
-  bool is_a = false;   // A is [rank, in], B is [out, rank]
+  std::int64_t layer = 0;
+  std::string projection;  // the target's name: v_proj
+  bool is_a = false;       // A is [rank, in], B is [out, rank]
   std::int64_t rows = 0;
   std::int64_t columns = 0;
   std::int64_t offset = 0;  // elements into the flat vector
 };
 
-// In the order layer, target (as listed in `config`), A before B. Offsets are contiguous.
+// In the order layer, target (as listed in `config`; those that the layer has), A before B. Offsets
+// are contiguous.
 std::vector<AdapterTensor> AdapterLayout(const LoraConfig& config,
                                          const Architecture& architecture);
 std::int64_t AdapterSize(const std::vector<AdapterTensor>& layout);

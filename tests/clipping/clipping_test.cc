@@ -138,7 +138,7 @@ TEST_P(OnFixtures, SplittingIntoMicroBatchesChangesNothingBeyondRounding) {
   const double clip_norm = MiddleNorm(one);
   const at::Tensor whole = EngineSum(one, clip_norm, one.examples());
   for (const std::size_t size : {1, 2, 3}) {
-    EXPECT_LT(RelativeError(EngineSum(one, clip_norm, size), whole), 1e-6) << size;
+    EXPECT_LT(RelativeError(EngineSum(one, clip_norm, size), whole), 4e-6) << size;
   }
 }
 
@@ -159,7 +159,12 @@ TEST_P(OnFixtures, OneExampleMovesTheSumByTheClipNormAtMost) {
 
 INSTANTIATE_TEST_SUITE_P(Clipping, OnFixtures,
                          testing::Values(Setting{"llama", 3, 0}, Setting{"llama", 1, 1},
-                                         Setting{"llama-tied-rope3", 8, 0}),
+                                         Setting{"llama-tied-rope3", 8, 0},
+                                         // Latent attention and experts, with query latents and
+                                         // without.
+                                         Setting{"deepseek-v2", 2, 0}, Setting{"deepseek-v3", 2, 1},
+                                         Setting{"deepseek-v3-biases", 4, 0},
+                                         Setting{"qwen3", 2, 0}),
                          [](const auto& info) {
                            std::string name = info.param.fixture + "_rank" +
                                               std::to_string(info.param.rank) + "_from" +

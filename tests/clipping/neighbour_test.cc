@@ -93,9 +93,13 @@ TEST_P(NeighbouringDraws, ABatchOfSeveralWouldBeSeen) {
   EXPECT_GT(Norm(rest), 0x1p-45 * kClipNorm * static_cast<double>(all_.size()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Clipping, NeighbouringDraws, testing::Values("llama", "llama-tied-rope3"),
+INSTANTIATE_TEST_SUITE_P(Clipping, NeighbouringDraws,
+                         testing::Values("llama", "llama-tied-rope3", "deepseek-v3",
+                                         "llama-dynamic"),
                          [](const auto& info) {
-                           return info.param == "llama" ? "llama" : "llama_tied_rope3";
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
                          });
 
 }  // namespace

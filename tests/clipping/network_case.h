@@ -5,7 +5,9 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <initializer_list>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -18,8 +20,8 @@
 
 namespace cloister::dp::clipping {
 
-// A tiny network with an adapter on all seven linear layers, B not zero, and some examples of
-// different lengths: what the clipping engine is compared on.
+// A tiny network with an adapter on every linear layer that may have one, B not zero, and some
+// examples of different lengths: what the clipping engine is compared on.
 class NetworkCase {
  public:
   NetworkCase(const std::string& fixture, std::int64_t rank, std::int64_t first_layer) {
@@ -27,11 +29,10 @@ class NetworkCase {
     const auto files =
         model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/" + fixture).value();
     architecture_ = files->architecture().value();
-    config_ = {
-        .rank = rank,
-        .alpha = 2.0 * static_cast<double>(rank),
-        .targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"},
-        .first_layer = first_layer};
+    config_ = {.rank = rank,
+               .alpha = 2.0 * static_cast<double>(rank),
+               .targets = AllTargets(architecture_, first_layer),
+               .first_layer = first_layer};
     weights_ = trainer::LoadWeights(*files, architecture_).value();
     network_ = std::make_unique<trainer::Network>(architecture_, weights_);
     at::manual_seed(kSeed);
@@ -76,6 +77,19 @@ class NetworkCase {
  private:
   static constexpr int kSeed = 7;
 
+  static std::vector<std::string> AllTargets(const model::Architecture& architecture,
+                                             std::int64_t first_layer) {
+    std::vector<std::string> targets;
+    for (std::int64_t layer = first_layer; layer < architecture.num_layers; ++layer) {
+      for (const model::LinearModule& module : model::LinearModules(architecture, layer)) {
+        if (std::find(targets.begin(), targets.end(), module.target) == targets.end()) {
+          targets.push_back(module.target);
+        }
+      }
+    }
+    return targets;
+  }
+
   trainer::Example RandomExample(std::int64_t length) const {
     trainer::Example example;
     const at::Tensor ids = at::randint(architecture_.vocab_size, {length}, at::kLong);
@@ -86,9 +100,15 @@ class NetworkCase {
     return example;
   }
 
-  at::Tensor Delta(std::size_t layer, trainer::Target target) const {
-    const auto& path = *view_.network.layers[layer][static_cast<std::size_t>(target)];
-    return at::mm(path.b, path.a) * config_.scale();
+  // Adds B A to rows of `linear` that begin with the first of `targets`, then the next, … .
+  void Merge(std::size_t layer, std::initializer_list<trainer::Target> targets,
+             trainer::LinearWeights& linear) const {
+    std::vector<at::Tensor> deltas;
+    for (const trainer::Target target : targets) {
+      const auto& path = *view_.network.layers[layer][static_cast<std::size_t>(target)];
+      deltas.push_back(at::mm(path.b, path.a) * config_.scale());
+    }
+    linear.weight = linear.weight + at::cat(deltas);
   }
 
   trainer::NetworkWeights MergedWeights() const {
@@ -97,11 +117,18 @@ class NetworkCase {
     for (auto layer = static_cast<std::size_t>(config_.first_layer); layer < merged.layers.size();
          ++layer) {
       trainer::LayerWeights& w = merged.layers[layer];
-      w.qkv = w.qkv + at::cat({Delta(layer, Target::kQ), Delta(layer, Target::kK),
-                               Delta(layer, Target::kV)});
-      w.output = w.output + Delta(layer, Target::kO);
-      w.gate_up = w.gate_up + at::cat({Delta(layer, Target::kGate), Delta(layer, Target::kUp)});
-      w.down = w.down + Delta(layer, Target::kDown);
+      if (w.grouped) Merge(layer, {Target::kQ, Target::kK, Target::kV}, w.grouped->qkv);
+      if (w.latent) {
+        const bool compressed = w.latent->query_up.weight.defined();
+        Merge(layer, {compressed ? Target::kQA : Target::kQ}, w.latent->query);
+        if (compressed) Merge(layer, {Target::kQB}, w.latent->query_up);
+        Merge(layer, {Target::kKvA}, w.latent->kv_latent);
+        Merge(layer, {Target::kKvB}, w.latent->kv_up);
+      }
+      Merge(layer, {Target::kO}, w.output);
+      trainer::MlpWeights& mlp = w.dense ? *w.dense : *w.mixture->shared;
+      Merge(layer, {Target::kGate, Target::kUp}, mlp.gate_up);
+      Merge(layer, {Target::kDown}, mlp.down);
     }
     return merged;
   }

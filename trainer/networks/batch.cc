@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "trainer/networks/answer_loss.h"
@@ -23,12 +24,13 @@ Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> 
   }
   const auto count = static_cast<std::int64_t>(chosen.size());
   std::vector<std::int64_t> ids(static_cast<std::size_t>(count * tokens), 0);
-  std::vector<std::int64_t> position, targets, owner;
+  std::vector<std::int64_t> position, targets, owner, lengths;
   std::vector<float> weight;
   for (std::int64_t i = 0; i < count; ++i) {
     const Example& one = examples[chosen[static_cast<std::size_t>(i)]];
     const std::int64_t answers = one.answer_tokens();
     CLOISTER_CHECK(answers > 0 && one.tokens() > 1);
+    lengths.push_back(one.tokens());
     for (std::int64_t t = 0; t + 1 < one.tokens(); ++t) {
       ids[static_cast<std::size_t>(i * tokens + t)] = one.ids[static_cast<std::size_t>(t)];
       if (one.answer[static_cast<std::size_t>(t + 1)] == 0) continue;
@@ -38,12 +40,16 @@ Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> 
       weight.push_back(1.0F / static_cast<float>(answers));
     }
   }
-  return {Integers(ids).view({count, tokens}), Integers(position), Integers(targets),
-          Integers(owner), at::tensor(weight, at::TensorOptions(at::kFloat))};
+  return {Integers(ids).view({count, tokens}),
+          Integers(position),
+          Integers(targets),
+          Integers(owner),
+          at::tensor(weight, at::TensorOptions(at::kFloat)),
+          std::move(lengths)};
 }
 
 at::Tensor BatchLoss(const Network& network, const NetworkAdapter* adapter, const Batch& batch) {
-  const at::Tensor hidden = network.Hidden(batch.ids, adapter);
+  const at::Tensor hidden = network.Hidden(batch.ids, adapter, batch.lengths);
   const at::Tensor rows = hidden.flatten(0, 1).index_select(0, batch.position);
   return AnswerLoss(network.Normalize(rows), network.weights().head, batch.targets, batch.example,
                     batch.weight, batch.ids.size(0));

@@ -15,11 +15,12 @@ namespace cloister::trainer {
 // flattened [examples * tokens]) that predicts targets[i]. The last token of an example predicts
 // nothing and is left out of `ids`.
 struct Batch {
-  at::Tensor ids;       // i64 [examples, tokens], right-padded with 0
-  at::Tensor position;  // i64 [n]
-  at::Tensor targets;   // i64 [n]
-  at::Tensor example;   // i64 [n]
-  at::Tensor weight;    // fp32 [n]: 1 / answer tokens of the example
+  at::Tensor ids;                     // i64 [examples, tokens], right-padded with 0
+  at::Tensor position;                // i64 [n]
+  at::Tensor targets;                 // i64 [n]
+  at::Tensor example;                 // i64 [n]
+  at::Tensor weight;                  // fp32 [n]: 1 / answer tokens of the example
+  std::vector<std::int64_t> lengths;  // tokens of each example, the last one included
 };
 
 // Every example must have an answer token.

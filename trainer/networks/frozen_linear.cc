@@ -19,33 +19,37 @@ using OneDnnLinear = at::Tensor(const at::Tensor&, const at::Tensor&,
                                 c10::List<std::optional<at::Scalar>>,
                                 std::optional<std::string_view>);
 
+std::optional<at::Tensor> IfDefined(const at::Tensor& tensor) {
+  return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
+}
+
 struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
-                            const at::Tensor& weight) {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias) {
     context->save_for_backward({weight});
-    return Product(x, weight);
+    return Product(x, weight, bias.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor weight = context->get_saved_variables()[0];
-    return {Product(gradients[0], weight.t()), at::Tensor()};
+    return {Product(gradients[0], weight.t()), at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
-at::Tensor Product(const at::Tensor& x, const at::Tensor& w) {
-  if (!at::hasMKLDNN()) return at::linear(x, w);
+at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
+  if (!at::hasMKLDNN()) return at::linear(x, w, IfDefined(bias));
   static const auto linear = c10::Dispatcher::singleton()
                                  .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
                                  .typed<OneDnnLinear>();
-  return linear.call(x, w, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
+  return linear.call(x, w, IfDefined(bias), "none", c10::List<std::optional<at::Scalar>>(),
                      std::nullopt);
 }
 
-at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight) {
-  if (weight.requires_grad()) return at::linear(x, weight);
-  return FrozenLinearFunction::apply(x, weight);
+at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+  if (weight.requires_grad()) return at::linear(x, weight, IfDefined(bias));
+  return FrozenLinearFunction::apply(x, weight, IfDefined(bias));
 }
 
 }  // namespace cloister::trainer

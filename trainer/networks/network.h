@@ -2,36 +2,19 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
-#include <optional>
-#include <vector>
+#include <span>
 
-#include "dp/clipping/lora_path.h"
 #include "model/architecture.h"
-#include "trainer/networks/operators.h"
+#include "trainer/networks/adapter_paths.h"
+#include "trainer/networks/attention.h"
 #include "trainer/networks/weights.h"
 
 namespace cloister::trainer {
 
-// The seven linear layers of a decoder layer that an adapter may sit on.
-enum class Target { kQ, kK, kV, kO, kGate, kUp, kDown };
-constexpr std::size_t kTargets = 7;
-
-// A LoRA adapter as the network reads it.
-struct NetworkAdapter {
-  struct Path {
-    at::Tensor a, b;         // [rank, in], [out, rank]
-    std::int64_t index = 0;  // told to the observer
-  };
-  std::vector<std::array<std::optional<Path>, kTargets>> layers;  // one row a decoder layer
-  std::int64_t first_layer = 0;  // below it no layer has a path and nothing is differentiated
-  double scale = 0;
-  dp::clipping::PathObserver* observer = nullptr;
-};
-
 // The decoder that `architecture` describes, in fp32: token embedding, pre-norm layers of causal
-// grouped-query attention and SwiGLU, final norm, head. Immutable but for its weights' gradients;
+// attention (grouped-query or latent) and an MLP (dense or a mixture of experts), final norm, head.
+// No token's values depend on another example's. Immutable but for its weights' gradients;
 // thread-safe where autograd is.
 class Network {
  public:
@@ -39,8 +22,10 @@ class Network {
 
   // The last layer's output before the final norm, [batch, tokens, hidden], for ids i64 [batch,
   // tokens], right-padded with any valid id. With an adapter, layers below its first_layer run
-  // without autograd: base weights are frozen then.
-  at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter) const;
+  // without autograd: base weights are frozen then. `lengths`, one an example, are the lengths that
+  // a rope which grows with them goes by; empty: all of `tokens`.
+  at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
+                    std::span<const std::int64_t> lengths = {}) const;
   // Final norm, for rows of Hidden().
   at::Tensor Normalize(const at::Tensor& hidden) const;
   // Scores over the vocabulary, [.., vocab], of rows of Hidden().
@@ -50,14 +35,11 @@ class Network {
   const NetworkWeights& weights() const { return weights_; }
 
  private:
-  at::Tensor Layer(std::int64_t index, const at::Tensor& x, const NetworkAdapter* adapter) const;
-  at::Tensor Attention(std::int64_t index, const at::Tensor& x,
-                       const NetworkAdapter* adapter) const;
-  at::Tensor Mlp(std::int64_t index, const at::Tensor& x, const NetworkAdapter* adapter) const;
+  at::Tensor Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
+                   const LayerAdapter& adapter) const;
 
   model::Architecture architecture_;
   NetworkWeights weights_;
-  RotaryTable rotary_;
 };
 
 }  // namespace cloister::trainer

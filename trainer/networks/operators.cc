@@ -63,38 +63,6 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   }
 };
 
-// The rotation and, with the sine's sign turned, its inverse.
-at::Tensor Rotated(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine,
-                   double sign) {
-  const std::int64_t half = x.size(-1) / 2;
-  const at::Tensor first = x.narrow(-1, 0, half), second = x.narrow(-1, half, half);
-  at::Tensor result = at::empty(x.sizes(), x.options());
-  result.narrow(-1, 0, half).copy_(first * cosine).addcmul_(second, sine, -sign);
-  result.narrow(-1, half, half).copy_(second * cosine).addcmul_(first, sine, sign);
-  return result;
-}
-
-struct RotateFunction : torch::autograd::Function<RotateFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& cosine,
-                            const at::Tensor& sine) {
-    context->save_for_backward({cosine, sine});
-    return Rotated(x, cosine, sine, 1);
-  }
-
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const variable_list saved = context->get_saved_variables();
-    return {Rotated(gradients[0], saved[0], saved[1], -1), at::Tensor(), at::Tensor()};
-  }
-};
-
-at::Tensor RepeatHeads(const at::Tensor& x, std::int64_t times) {
-  if (times == 1) return x;
-  const at::IntArrayRef s = x.sizes();
-  return x.unsqueeze(2)
-      .expand({s[0], s[1], times, s[2], s[3]})
-      .reshape({s[0], s[1] * times, s[2], s[3]});
-}
-
 }  // namespace
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
@@ -102,25 +70,5 @@ at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon
 }
 
 at::Tensor SwiGlu(const at::Tensor& gate_up) { return SwiGluFunction::apply(gate_up); }
-
-RotaryTable MakeRotaryTable(const model::Rope& rope, std::int64_t rotary_dim,
-                            std::int64_t positions) {
-  std::vector<double> inverse = rope.InverseFrequencies(rotary_dim);
-  const at::Tensor frequencies = at::from_blob(inverse.data(), {rotary_dim / 2}, at::kDouble);
-  const at::Tensor angles = at::outer(at::arange(positions, at::kDouble), frequencies);
-  return {angles.cos().to(at::kFloat), angles.sin().to(at::kFloat)};
-}
-
-at::Tensor Rotate(const at::Tensor& x, const RotaryTable& table) {
-  const std::int64_t tokens = x.size(1);
-  return RotateFunction::apply(x, table.cosine.narrow(0, 0, tokens).unsqueeze(1),
-                               table.sine.narrow(0, 0, tokens).unsqueeze(1));
-}
-
-at::Tensor CausalAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  const std::int64_t times = q.size(1) / k.size(1);
-  return at::scaled_dot_product_attention(q, RepeatHeads(k, times), RepeatHeads(v, times),
-                                          /*attn_mask=*/{}, /*dropout_p=*/0.0, /*is_causal=*/true);
-}
 
 }  // namespace cloister::trainer

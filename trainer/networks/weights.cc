@@ -2,84 +2,206 @@
 
 #include <ATen/ATen.h>
 
-#include <initializer_list>
 #include <string>
 #include <utility>
 
+#include "model/finite.h"
 #include "model/tensor.h"
 
 namespace cloister::trainer {
 namespace {
 
-void CopyRows(const model::TensorView& view, float* to) {
-  model::DequantizeRows(view, 0, view.rows(), to);
-}
+using Names = std::vector<std::string>;
 
-// The named tensors, one below the other.
-base::Result<at::Tensor> Load(const model::ModelFiles& files,
-                              std::initializer_list<std::string> names) {
-  std::vector<model::TensorView> views;
-  std::int64_t rows = 0;
-  for (const std::string& name : names) {
-    CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, files.Tensor(name));
-    rows += view.shape.size() == 1 ? view.elements() : view.rows();
-    views.push_back(std::move(view));
-  }
-  const bool vector = views[0].shape.size() == 1;
-  const std::int64_t columns = views[0].row_elements();
-  at::Tensor tensor =
-      vector ? at::empty({rows}, at::kFloat) : at::empty({rows, columns}, at::kFloat);
-  float* to = tensor.mutable_data_ptr<float>();
-  for (const model::TensorView& view : views) {
-    CopyRows(view, to);
-    to += view.elements();
-  }
-  return tensor;
-}
+// Reads the tensors of one part of the network, whose names begin with `prefix`.
+class PartReader {
+ public:
+  PartReader(const model::ModelFiles& files, std::string prefix)
+      : files_(files), prefix_(std::move(prefix)) {}
 
-base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, std::int64_t layer) {
-  const std::string prefix = "model.layers." + std::to_string(layer) + ".";
-  const auto attention = [&](const char* name) {
-    return prefix + "self_attn." + name + "_proj.weight";
-  };
-  const auto mlp = [&](const char* name) { return prefix + "mlp." + name + "_proj.weight"; };
-  LayerWeights weights;
-  CLOISTER_ASSIGN_OR_RETURN(weights.input_norm, Load(files, {prefix + "input_layernorm.weight"}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.qkv,
-                            Load(files, {attention("q"), attention("k"), attention("v")}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.output, Load(files, {attention("o")}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.post_norm,
-                            Load(files, {prefix + "post_attention_layernorm.weight"}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.gate_up, Load(files, {mlp("gate"), mlp("up")}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.down, Load(files, {mlp("down")}));
+  PartReader Below(const std::string& name) const { return {files_, prefix_ + name + "."}; }
+
+  // The named tensors, one below the other.
+  base::Result<at::Tensor> Tensor(const Names& names) const {
+    std::vector<model::TensorView> views;
+    std::int64_t elements = 0;
+    for (const std::string& name : names) {
+      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, files_.Tensor(prefix_ + name));
+      CLOISTER_RETURN_IF_ERROR(model::CheckFinite(prefix_ + name, view));
+      elements += view.elements();
+      views.push_back(std::move(view));
+    }
+    at::Tensor tensor = at::empty({elements}, at::kFloat);
+    float* to = tensor.mutable_data_ptr<float>();
+    for (const model::TensorView& view : views) {
+      model::DequantizeRows(view, 0, view.rows(), to);
+      to += view.elements();
+    }
+    return views[0].shape.size() == 1 ? tensor : tensor.view({-1, views[0].row_elements()});
+  }
+
+  // Linear layers that read the same input.
+  base::Result<LinearWeights> Linear(const Names& names, bool bias) const {
+    Names weights, biases;
+    for (const std::string& name : names) {
+      weights.push_back(name + ".weight");
+      biases.push_back(name + ".bias");
+    }
+    LinearWeights linear;
+    CLOISTER_ASSIGN_OR_RETURN(linear.weight, Tensor(weights));
+    if (!bias) return linear;
+    CLOISTER_ASSIGN_OR_RETURN(linear.bias, Tensor(biases));
+    return linear;
+  }
+
+ private:
+  const model::ModelFiles& files_;
+  std::string prefix_;
+};
+
+base::Result<GroupedAttentionWeights> LoadGrouped(const PartReader& part,
+                                                  const model::Architecture& a) {
+  GroupedAttentionWeights weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.qkv, part.Linear({"q_proj", "k_proj", "v_proj"}, a.qkv_bias));
+  if (!a.qk_norm) return weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.q_norm, part.Tensor({"q_norm.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.k_norm, part.Tensor({"k_norm.weight"}));
   return weights;
 }
+
+base::Result<LatentAttentionWeights> LoadLatent(const PartReader& part,
+                                                const model::Architecture& a) {
+  LatentAttentionWeights weights;
+  if (a.latent->query_rank == 0) {
+    CLOISTER_ASSIGN_OR_RETURN(weights.query, part.Linear({"q_proj"}, false));
+  } else {
+    CLOISTER_ASSIGN_OR_RETURN(weights.query, part.Linear({"q_a_proj"}, a.qkv_bias));
+    CLOISTER_ASSIGN_OR_RETURN(weights.query_norm, part.Tensor({"q_a_layernorm.weight"}));
+    CLOISTER_ASSIGN_OR_RETURN(weights.query_up, part.Linear({"q_b_proj"}, false));
+  }
+  CLOISTER_ASSIGN_OR_RETURN(weights.kv_latent, part.Linear({"kv_a_proj_with_mqa"}, a.qkv_bias));
+  CLOISTER_ASSIGN_OR_RETURN(weights.kv_norm, part.Tensor({"kv_a_layernorm.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.kv_up, part.Linear({"kv_b_proj"}, false));
+  return weights;
+}
+
+base::Result<MlpWeights> LoadMlp(const PartReader& part, bool bias) {
+  MlpWeights weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.gate_up, part.Linear({"gate_proj", "up_proj"}, bias));
+  CLOISTER_ASSIGN_OR_RETURN(weights.down, part.Linear({"down_proj"}, bias));
+  return weights;
+}
+
+base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Experts& experts) {
+  ExpertsWeights weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.router, part.Tensor({"gate.weight"}));
+  if (experts.correction_bias) {
+    CLOISTER_ASSIGN_OR_RETURN(weights.correction_bias,
+                              part.Tensor({"gate.e_score_correction_bias"}));
+  }
+  for (std::int64_t i = 0; i < experts.count; ++i) {
+    CLOISTER_ASSIGN_OR_RETURN(MlpWeights expert,
+                              LoadMlp(part.Below("experts." + std::to_string(i)), false));
+    weights.experts.push_back(std::move(expert));
+  }
+  if (experts.shared > 0) {
+    CLOISTER_ASSIGN_OR_RETURN(weights.shared, LoadMlp(part.Below("shared_experts"), false));
+  }
+  return weights;
+}
+
+base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, const model::Architecture& a,
+                                     std::int64_t layer) {
+  const PartReader part(files, "model.layers." + std::to_string(layer) + ".");
+  const PartReader attention = part.Below("self_attn"), mlp = part.Below("mlp");
+  LayerWeights weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.input_norm, part.Tensor({"input_layernorm.weight"}));
+  if (a.latent) {
+    CLOISTER_ASSIGN_OR_RETURN(weights.latent, LoadLatent(attention, a));
+  } else {
+    CLOISTER_ASSIGN_OR_RETURN(weights.grouped, LoadGrouped(attention, a));
+  }
+  CLOISTER_ASSIGN_OR_RETURN(weights.output, attention.Linear({"o_proj"}, a.attention_output_bias));
+  CLOISTER_ASSIGN_OR_RETURN(weights.post_norm, part.Tensor({"post_attention_layernorm.weight"}));
+  if (a.has_experts(layer)) {
+    CLOISTER_ASSIGN_OR_RETURN(weights.mixture, LoadExperts(mlp, *a.experts));
+  } else {
+    CLOISTER_ASSIGN_OR_RETURN(weights.dense, LoadMlp(mlp, a.mlp_bias));
+  }
+  return weights;
+}
+
+// Collects tensors that are there.
+class ParameterList {
+ public:
+  void Add(const at::Tensor& tensor) {
+    if (tensor.defined()) all_.push_back(tensor);
+  }
+  void Add(const LinearWeights& linear) {
+    Add(linear.weight);
+    Add(linear.bias);
+  }
+  void Add(const MlpWeights& mlp) {
+    Add(mlp.gate_up);
+    Add(mlp.down);
+  }
+  void Add(const GroupedAttentionWeights& attention) {
+    Add(attention.qkv);
+    Add(attention.q_norm);
+    Add(attention.k_norm);
+  }
+  void Add(const LatentAttentionWeights& attention) {
+    Add(attention.query);
+    Add(attention.query_norm);
+    Add(attention.query_up);
+    Add(attention.kv_latent);
+    Add(attention.kv_norm);
+    Add(attention.kv_up);
+  }
+  void Add(const ExpertsWeights& experts) {
+    Add(experts.router);
+    for (const MlpWeights& expert : experts.experts) Add(expert);
+    if (experts.shared) Add(*experts.shared);
+  }
+  std::vector<at::Tensor> Take() && { return std::move(all_); }
+
+ private:
+  std::vector<at::Tensor> all_;
+};
 
 }  // namespace
 
 std::vector<at::Tensor> NetworkWeights::Parameters() const {
-  std::vector<at::Tensor> all = {embedding, final_norm};
-  if (!head.is_same(embedding)) all.push_back(head);
+  ParameterList all;
+  all.Add(embedding);
+  all.Add(final_norm);
+  if (!head.is_same(embedding)) all.Add(head);
   for (const LayerWeights& layer : layers) {
-    all.insert(all.end(), {layer.input_norm, layer.qkv, layer.output, layer.post_norm,
-                           layer.gate_up, layer.down});
+    all.Add(layer.input_norm);
+    if (layer.grouped) all.Add(*layer.grouped);
+    if (layer.latent) all.Add(*layer.latent);
+    all.Add(layer.output);
+    all.Add(layer.post_norm);
+    if (layer.dense) all.Add(*layer.dense);
+    if (layer.mixture) all.Add(*layer.mixture);
   }
-  return all;
+  return std::move(all).Take();
 }
 
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture) {
   CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
+  const PartReader all(files, "");
   NetworkWeights weights;
-  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, Load(files, {"model.embed_tokens.weight"}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, Load(files, {"model.norm.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Tensor({"model.embed_tokens.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
   if (architecture.tie_word_embeddings) {
     weights.head = weights.embedding;
   } else {
-    CLOISTER_ASSIGN_OR_RETURN(weights.head, Load(files, {"lm_head.weight"}));
+    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Tensor({"lm_head.weight"}));
   }
   for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
-    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, layer));
+    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, architecture, layer));
     weights.layers.push_back(std::move(loaded));
   }
   return weights;

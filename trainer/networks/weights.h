@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -10,14 +11,46 @@
 
 namespace cloister::trainer {
 
-// One decoder layer's weights, fp32. Projections that read the same input stand in one matrix.
+// Weights in fp32. Projections that read the same input stand in one matrix, one below the other.
+struct LinearWeights {
+  at::Tensor weight;  // [out, in]
+  at::Tensor bias;    // [out]; undefined: none
+};
+
+struct GroupedAttentionWeights {
+  LinearWeights qkv;          // [query_size + 2 * kv_size, hidden]: rows of q, then k, then v
+  at::Tensor q_norm, k_norm;  // [head_dim]; undefined: none
+};
+
+struct LatentAttentionWeights {
+  LinearWeights query;      // [query_size, hidden], or [query_rank, hidden] with a query latent
+  at::Tensor query_norm;    // [query_rank]; this and the next undefined without a query latent
+  LinearWeights query_up;   // [query_size, query_rank]
+  LinearWeights kv_latent;  // [kv_rank + rope_dim, hidden]: rows of the latent, then the shared key
+  at::Tensor kv_norm;       // [kv_rank]
+  LinearWeights kv_up;  // [heads * (nope_dim + value_dim), kv_rank]: a head's key rows, then values
+};
+
+struct MlpWeights {
+  LinearWeights gate_up;  // [2 * intermediate, hidden]: rows of gate, then up
+  LinearWeights down;     // [hidden, intermediate]
+};
+
+struct ExpertsWeights {
+  at::Tensor router;           // [count, hidden]
+  at::Tensor correction_bias;  // [count], no parameter; undefined: none
+  std::vector<MlpWeights> experts;
+  std::optional<MlpWeights> shared;
+};
+
 struct LayerWeights {
-  at::Tensor input_norm;  // [hidden]
-  at::Tensor qkv;         // [query_size + 2 * kv_size, hidden]: rows of q, then k, then v
-  at::Tensor output;      // [hidden, query_size]
-  at::Tensor post_norm;   // [hidden]
-  at::Tensor gate_up;     // [2 * intermediate, hidden]: rows of gate, then up
-  at::Tensor down;        // [hidden, intermediate]
+  at::Tensor input_norm;                           // [hidden]
+  std::optional<GroupedAttentionWeights> grouped;  // one of these two
+  std::optional<LatentAttentionWeights> latent;
+  LinearWeights output;             // [hidden, attended_size]
+  at::Tensor post_norm;             // [hidden]
+  std::optional<MlpWeights> dense;  // one of these two
+  std::optional<ExpertsWeights> mixture;
 };
 
 struct NetworkWeights {
@@ -26,7 +59,7 @@ struct NetworkWeights {
   at::Tensor head;        // [vocab, hidden]; the embedding's own tensor when tied
   std::vector<LayerWeights> layers;
 
-  // Every distinct tensor once: a tied matrix is one parameter.
+  // Every distinct parameter once: a tied matrix is one.
   std::vector<at::Tensor> Parameters() const;
 };
 

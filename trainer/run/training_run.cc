@@ -73,10 +73,10 @@ class TrainingRun {
     CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(recipe_.model));
     CLOISTER_ASSIGN_OR_RETURN(architecture_, files->architecture());
     CLOISTER_RETURN_IF_ERROR(model::Validate(recipe_.lora, architecture_));
-    if (recipe_.data.max_tokens > architecture_.max_positions) {
+    if (recipe_.data.max_tokens > architecture_.max_context()) {
       return base::Fail(base::Code::kInvalidArgument,
                         "data.max_tokens is more than the model's " +
-                            std::to_string(architecture_.max_positions) + " positions: lower it");
+                            std::to_string(architecture_.max_context()) + " positions: lower it");
     }
     const auto layout = model::AdapterLayout(recipe_.lora, architecture_);
     parameters_ = model::InitialAdapter(layout, recipe_.lora_seed);

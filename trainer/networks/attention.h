@@ -1,0 +1,40 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+#include "model/architecture.h"
+#include "trainer/networks/adapter_paths.h"
+#include "trainer/networks/rotary.h"
+#include "trainer/networks/weights.h"
+
+namespace cloister::trainer {
+
+// What one forward pass knows of its positions.
+struct Positions {
+  RotaryTable rotary;
+  // bool [tokens, tokens], true where the row's token sees the column's within the sliding window;
+  // undefined where no layer has a window that hides anything.
+  at::Tensor window;
+};
+// For a batch of sequences; `lengths` as for MakeRotaryTable.
+Positions MakePositions(const model::Architecture& architecture, std::int64_t tokens,
+                        std::span<const std::int64_t> lengths);
+
+// Causal softmax(scale q k^T) v, fp32. q [batch, heads, tokens, head_dim]; k and v with kv_heads,
+// each serving heads / kv_heads consecutive query heads; v of any head size. `window` as in
+// Positions, undefined: a token sees all before it. Right padding needs no mask: a token never sees
+// what stands after it.
+at::Tensor CausalAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           double scale, const at::Tensor& window);
+
+// Grouped-query attention (Ainslie et al. 2023) of x [batch, tokens, hidden] before the output
+// projection: [batch, tokens, query_size]. `window` as for CausalAttention.
+at::Tensor GroupedAttention(const model::Architecture& architecture,
+                            const GroupedAttentionWeights& weights, const at::Tensor& x,
+                            const RotaryTable& rotary, const at::Tensor& window,
+                            const LayerAdapter& adapter);
+
+}  // namespace cloister::trainer
