@@ -1,14 +1,13 @@
 #include "model/tensor_stream.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "base/check.h"
 #include "base/mapped_file.h"
+#include "base/parallel.h"
 #include "model/finite.h"
 
 namespace cloister::model {
@@ -16,32 +15,6 @@ namespace {
 
 constexpr std::int64_t kChunkBytes = std::int64_t{16} << 20;  // of output, written at once
 constexpr std::int64_t kTaskElements = std::int64_t{1} << 16;
-constexpr unsigned kMaxThreads = 64;
-
-// work(i) for each i below `count`, on all processors. The first failure is returned.
-base::Status InParallel(std::int64_t count, const std::function<base::Status(std::int64_t)>& work) {
-  std::atomic<std::int64_t> next = 0;
-  std::mutex mutex;
-  base::Status status;
-  const auto run = [&] {
-    for (std::int64_t i = next++; i < count; i = next++) {
-      base::Status own = work(i);
-      if (own) continue;
-      next = count;
-      const std::lock_guard lock(mutex);
-      if (status) status = std::move(own);
-      return;
-    }
-  };
-  const unsigned processors = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
-  const auto helpers = std::min<std::int64_t>(processors, count) - 1;
-  {
-    std::vector<std::jthread> threads;
-    for (std::int64_t i = 0; i < helpers; ++i) threads.emplace_back(run);
-    run();
-  }
-  return status;
-}
 
 class Streamer {
  public:
@@ -91,14 +64,24 @@ class Streamer {
   // Rows first … first + count - 1 of the output.
   base::Status Fill(std::int64_t first, std::int64_t count, std::byte* to) const {
     const std::int64_t rows = std::max<std::int64_t>(1, kTaskElements / columns_);
-    return InParallel((count + rows - 1) / rows, [&](std::int64_t task) -> base::Status {
-      std::vector<float> values(copied_ ? 0 : static_cast<std::size_t>(columns_));
-      const std::int64_t end = std::min((task + 1) * rows, count);
-      for (std::int64_t i = task * rows; i < end; ++i) {
-        CLOISTER_RETURN_IF_ERROR(FillRow(first + i, values, to + i * row_bytes_));
-      }
-      return {};
+    std::mutex mutex;
+    base::Status status;
+    base::InParallel((count + rows - 1) / rows, [&](std::int64_t task) {
+      base::Status own = FillRows(first, task * rows, std::min((task + 1) * rows, count), to);
+      if (own) return;
+      const std::lock_guard lock(mutex);
+      if (status) status = std::move(own);
     });
+    return status;
+  }
+
+  base::Status FillRows(std::int64_t first, std::int64_t begin, std::int64_t end,
+                        std::byte* to) const {
+    std::vector<float> values(copied_ ? 0 : static_cast<std::size_t>(columns_));
+    for (std::int64_t i = begin; i < end; ++i) {
+      CLOISTER_RETURN_IF_ERROR(FillRow(first + i, values, to + i * row_bytes_));
+    }
+    return {};
   }
 
   base::Status FillRow(std::int64_t row, std::vector<float>& values, std::byte* to) const {

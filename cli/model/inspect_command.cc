@@ -5,6 +5,7 @@
 
 #include "cli/model/commands.h"
 #include "model/chat_template.h"
+#include "model/check_weights.h"
 #include "model/model_files.h"
 #include "model/tokenizer.h"
 
@@ -170,17 +171,19 @@ base::Status AddTokenizer(const model::ModelFiles& files, ordered_json& summary)
 
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;
-  flags.usage = "cloister model inspect PATH [--json]";
+  flags.usage = "cloister model inspect PATH [--check] [--json]";
   flags.about =
       "Prints what a model is: format, network, weights and their types, tokenizer. PATH is a\n"
       "Hugging Face folder (config.json, safetensors) or a .gguf file; every size and offset in\n"
       "it is checked. A model that is whole but that this build cannot run has \"supported\": "
       "false\n"
-      "and a note that tells why.\n\n"
+      "and a note that tells why. --check reads every weight and fails on one that is no finite\n"
+      "number.\n\n"
       "  cloister model inspect models/SmolLM2-135M-Instruct.Q4_1.gguf";
   flags.options.add_options()("path", po::value<std::string>()->required(),
                               "Model folder or .gguf file (the flag's name may be left out)")(
-      "json", "Print the summary as JSON");
+      "check", "Read every weight and refuse what is not finite")("json",
+                                                                  "Print the summary as JSON");
   flags.positional.add("path", 1);
   CLOISTER_ASSIGN_OR_RETURN(const auto parsed, Parse(flags, arguments));
   if (!parsed) return {};
@@ -190,6 +193,7 @@ base::Status Run(std::span<const std::string> arguments) {
   CLOISTER_RETURN_IF_ERROR(AddNetwork(*files, summary));
   CLOISTER_RETURN_IF_ERROR(AddTensors(*files, summary));
   CLOISTER_RETURN_IF_ERROR(AddTokenizer(*files, summary));
+  if (parsed->contains("check")) CLOISTER_RETURN_IF_ERROR(model::CheckWeights(*files));
   PrintResult(summary, parsed->contains("json"));
   return {};
 }

@@ -7,6 +7,7 @@
 
 #include "inference/engine/kv_cache.h"
 #include "inference/engine/network.h"
+#include "model/check_weights.h"
 
 namespace cloister::inference {
 namespace cpu = kernels::cpu;
@@ -16,16 +17,18 @@ constexpr std::int64_t kMaxBatch = 256;    // tokens a pass: each weight is read
 constexpr std::int64_t kLogitsBatch = 16;  // rows of logits held at once
 constexpr int kMaxThreads = 256;
 
-base::Status CheckFinite(std::span<const float> logits) {
+// Tells which weights are to blame where it can: only then is every one of them looked at.
+base::Status CheckFinite(std::span<const float> logits, const model::ModelFiles& files) {
   // As integers, infinities and NaN are larger than every finite magnitude.
   std::uint32_t largest = 0;
   for (const float logit : logits) {
     largest = std::max(largest, std::bit_cast<std::uint32_t>(logit) & 0x7fffffffu);
   }
   if (largest < 0x7f800000u) return {};
+  CLOISTER_RETURN_IF_ERROR(model::CheckWeights(files));
   return base::Fail(base::Code::kDataLoss,
-                    "the model's logits are not finite numbers: its weights are damaged or do not "
-                    "fit its configuration");
+                    "the model's logits are not finite numbers: its weights do not fit its "
+                    "configuration");
 }
 
 }  // namespace
@@ -56,9 +59,10 @@ base::Result<std::unique_ptr<Engine>> Engine::Load(std::shared_ptr<const model::
   const cpu::Tier tier = options.tier.value_or(cpu::BestTier());
   CLOISTER_ASSIGN_OR_RETURN(const cpu::Kernels* kernels, cpu::Select(tier));
   CLOISTER_ASSIGN_OR_RETURN(Weights weights,
-                            LoadWeights(std::move(files), architecture, options.weights_as_f32));
+                            LoadWeights(files, architecture, options.weights_as_f32));
   CLOISTER_ASSIGN_OR_RETURN(KvCache cache, KvCache::Create(architecture, context));
   std::unique_ptr<Engine> engine(new Engine(architecture, tier, threads));
+  engine->files_ = std::move(files);
   engine->cache_ = std::make_unique<KvCache>(std::move(cache));
   engine->network_ = std::make_unique<Network>(architecture, std::move(weights), *kernels, threads,
                                                context, std::min(kMaxBatch, context));
@@ -97,7 +101,7 @@ base::Result<std::span<const float>> Engine::Prefill(std::span<const model::Toke
   }
   logits_.resize(static_cast<std::size_t>(architecture_.vocab_size));
   network_->Logits(static_cast<std::int64_t>(count) - 1, 1, logits_.data());
-  CLOISTER_RETURN_IF_ERROR(CheckFinite(logits_));
+  CLOISTER_RETURN_IF_ERROR(CheckFinite(logits_, *files_));
   return std::span<const float>(logits_);
 }
 
@@ -115,7 +119,7 @@ base::Status Engine::Evaluate(std::span<const model::TokenId> ids, std::int64_t 
       const std::int64_t rows = std::min(kLogitsBatch, end - row);
       logits_.resize(static_cast<std::size_t>(rows) * vocab);
       network_->Logits(row - begin, rows, logits_.data());
-      CLOISTER_RETURN_IF_ERROR(CheckFinite(logits_));
+      CLOISTER_RETURN_IF_ERROR(CheckFinite(logits_, *files_));
       for (std::int64_t i = 0; i < rows; ++i) {
         const auto at = static_cast<std::size_t>(i) * vocab;
         CLOISTER_RETURN_IF_ERROR(read(row + i, std::span(logits_).subspan(at, vocab)));

@@ -31,7 +31,7 @@ struct EngineOptions {
 //
 // Errors of all calls that run tokens: kOutOfRange for an id outside the vocabulary or a sequence
 // longer than the context, before anything is computed; kDataLoss when the model gives logits that
-// are not finite. Not thread-safe.
+// are not finite, naming the tensor that is to blame. Not thread-safe.
 class Engine {
  public:
   static base::Result<std::unique_ptr<Engine>> Load(std::shared_ptr<const model::ModelFiles> files,
@@ -65,6 +65,7 @@ class Engine {
   model::Architecture architecture_;
   kernels::cpu::Tier tier_;
   int threads_;
+  std::shared_ptr<const model::ModelFiles> files_;
   std::unique_ptr<Network> network_;
   std::unique_ptr<KvCache> cache_;
   std::vector<float> logits_;

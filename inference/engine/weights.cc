@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "model/finite.h"
+
 namespace cloister::inference {
 namespace {
 
@@ -64,6 +66,7 @@ class Loader {
 
   void Vector(const std::string& name, std::vector<float>& to) {
     const TensorView view = Find(name);
+    if (status_) status_ = model::CheckFinite(prefix_ + name, view);
     if (status_) to = model::ToFloat(view);
   }
 

@@ -119,14 +119,27 @@ TEST(EngineErrorTest, AMissingTensorIsNamed) {
   EXPECT_NE(engine.error().message.find("model.layers.1.mlp.up_proj.weight"), std::string::npos);
 }
 
-TEST(EngineErrorTest, LogitsThatAreNotFiniteAreAnError) {
+TEST(EngineErrorTest, LogitsThatAreNotFiniteAreAnErrorThatNamesTheTensor) {
   for (const float bad : {INFINITY, NAN}) {
     const auto files = Model();
     files->Spoil("model.layers.0.mlp.down_proj.weight", bad);
     const auto logits = LoadEngine(files)->Prefill(Ids(4));
     ASSERT_FALSE(logits);
     EXPECT_EQ(logits.error().code, base::Code::kDataLoss);
+    EXPECT_NE(logits.error().message.find("model.layers.0.mlp.down_proj.weight"), std::string::npos)
+        << logits.error().message;
   }
+}
+
+// Norms and biases are small: they are looked at when the model is loaded.
+TEST(EngineErrorTest, ANormThatIsNotFiniteIsRefusedAtOnce) {
+  const auto files = Model();
+  files->Spoil("model.layers.1.post_attention_layernorm.weight", NAN);
+  const auto engine = Engine::Load(files, {});
+  ASSERT_FALSE(engine);
+  EXPECT_EQ(engine.error().code, base::Code::kDataLoss);
+  EXPECT_NE(engine.error().message.find("model.layers.1.post_attention_layernorm.weight"),
+            std::string::npos);
 }
 
 }  // namespace

@@ -157,6 +157,27 @@ TEST(InspectCommand, SummarizesAModelWithATensorOfAnotherType) {
       2);
 }
 
+TEST(InspectCommand, LooksAtEveryWeightWhenAsked) {
+  TemporaryFolder folder;
+  const std::string path = folder / "m.gguf";
+  ASSERT_EQ(Cli({"model", "convert", "--input", testing::LlamaFolder(), "--output", path}).status,
+            0);
+  EXPECT_EQ(Cli({"model", "inspect", path, "--check"}).status, 0);
+  std::string bytes = testing::ReadBytes(path);
+  // The file's last tensor is one of F32.
+  bytes.replace(bytes.size() - 36, 4, std::string("\0\0\xc0\x7f", 4));
+  testing::WriteBytes(path, bytes);
+  EXPECT_EQ(Cli({"model", "inspect", path}).status, 0);
+  const Outcome checked = Cli({"model", "inspect", path, "--check"});
+  EXPECT_EQ(checked.status, 1);
+  EXPECT_NE(checked.error.find("holds a value that is not finite"), std::string::npos)
+      << checked.error;
+  EXPECT_NE(checked.error.find("m.gguf: tensor "), std::string::npos) << checked.error;
+  EXPECT_EQ(
+      Cli({"quantize", "--model", path, "--output", folder / "q.gguf", "--type", "q4_0"}).status,
+      1);
+}
+
 TEST(InspectCommand, RopeFrequenciesOfAnotherTypeAreRefused) {
   TemporaryFolder folder;
   const std::string path =
