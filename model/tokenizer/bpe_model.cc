@@ -27,6 +27,7 @@ constexpr std::size_t kMaxPiece = std::size_t{1} << 30;
 bool IsMerged(const TokenizerData& data, TokenId id) {
   const TokenKind kind = data.kinds[static_cast<std::size_t>(id)];
   if (kind == TokenKind::kNormal) return true;
+  if (kind == TokenKind::kByte) return data.ignore_merges;  // then <0x41> may be a whole piece
   const auto rules = data.rules.find(id);
   return rules != data.rules.end() && rules->second.merged;
 }

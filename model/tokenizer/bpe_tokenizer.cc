@@ -244,7 +244,10 @@ base::Result<std::shared_ptr<const Tokenizer>> MakeTokenizer(TokenizerData data)
   }
   data.end_ids = std::move(ends);
   CLOISTER_ASSIGN_OR_RETURN(Normalizer normalizer, Normalizer::Make(data.normalizer));
-  CLOISTER_ASSIGN_OR_RETURN(PreTokenizer pre_tokenizer, PreTokenizer::Make(data.pre_tokenizer));
+  // Letters that have no token fall back to their own bytes.
+  const bool reads_bytes = !data.byte_fallback;
+  CLOISTER_ASSIGN_OR_RETURN(PreTokenizer pre_tokenizer,
+                            PreTokenizer::Make(data.pre_tokenizer, reads_bytes));
   CLOISTER_ASSIGN_OR_RETURN(Decoder decoder, Decoder::Make(data.decoder));
   auto tokenizer = std::make_shared<BpeTokenizer>(
       std::move(data), Stages{std::move(normalizer), std::move(pre_tokenizer), std::move(decoder)});

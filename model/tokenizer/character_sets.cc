@@ -21,6 +21,17 @@ constexpr std::string_view kNoWhiteSpace =
     "\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}\\x{2030}-\\x{205e}"
     "\\x{2060}-\\x{2fff}\\x{3001}-\\x{10ffff}";
 
+// Marks that are Alphabetic since Unicode 15 or 16, beside the letters.
+constexpr std::string_view kAlphabeticMarks =
+    "\\x{363}-\\x{36f}\\x{897}\\x{c04}\\x{cf3}\\x{f82}\\x{f83}\\x{1dd3}-\\x{1de6}\\x{10d69}"
+    "\\x{10efc}\\x{11080}\\x{11081}\\x{11241}\\x{113b8}-\\x{113c0}\\x{113c2}\\x{113c5}"
+    "\\x{113c7}-\\x{113ca}\\x{113cc}\\x{113cd}\\x{11f00}\\x{11f01}\\x{11f03}"
+    "\\x{11f34}-\\x{11f3a}\\x{11f3e}-\\x{11f40}\\x{1611e}-\\x{1612e}\\x{1e08f}";
+// Ideographs since then.
+constexpr std::string_view kHanAdditions = "\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}";
+// Outside of classes ² ³ ¹ ¼ ½ ¾ are word characters to Oniguruma.
+constexpr std::string_view kLatinNumbers = "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
+
 // General categories, one or two letters, and which of PCRE2's names they are.
 constexpr std::array<std::string_view, 37> kCategories = {
     "C",  "Cc", "Cf", "Cn", "Co", "Cs", "L",  "Ll", "Lm", "Lo", "Lt", "Lu", "M",
@@ -48,6 +59,10 @@ std::string Additions(std::string_view category) {
 
 std::string Category(std::string_view name) {
   return "\\p{" + std::string(name) + "}" + Additions(name);
+}
+
+std::string Alphabetic() {
+  return "\\p{Alphabetic}" + Additions("L") + std::string(kAlphabeticMarks);
 }
 
 std::string Lower(std::string_view text) {
@@ -86,10 +101,12 @@ std::string ShorthandSet(char letter) {
   }
 }
 
+std::string LoneWordSet() { return ShorthandSet('w') + std::string(kLatinNumbers); }
+
 std::optional<std::string> PosixSet(std::string_view name) {
-  if (name == "alpha") return "\\p{Alphabetic}" + Additions("L");
+  if (name == "alpha") return Alphabetic();
   if (name == "digit") return Category("Nd");
-  if (name == "alnum") return "\\p{Alphabetic}" + Additions("L") + Category("Nd");
+  if (name == "alnum") return Alphabetic() + Category("Nd");
   if (name == "upper") return "\\p{Uppercase}" + Additions("Lu");
   if (name == "lower") return "\\p{Lowercase}" + Additions("Ll");
   if (name == "punct") return Category("P") + Category("S");
@@ -117,8 +134,9 @@ std::optional<std::string> PropertySet(std::string_view name) {
   if (lower == "lowercase") return PosixSet("lower");
   if (lower == "whitespace") return ShorthandSet('s');
   if (const auto posix = PosixSet(lower)) return posix;
-  // A script; whether there is one of this name is PCRE2's to say.
-  return "\\p{" + std::string(name) + "}";
+  if (lower == "han") return "\\p{sc:Han}" + std::string(kHanAdditions);
+  // A script, without its extensions; whether there is one of this name is PCRE2's to say.
+  return "\\p{sc:" + std::string(name) + "}";
 }
 
 }  // namespace cloister::model

@@ -11,6 +11,9 @@ namespace cloister::model {
 // \s, \w, \d and \h of Oniguruma; `letter` is one of s, w, d, h, or of S, W, D, H for the opposite.
 std::string ShorthandSet(char letter);
 
+// \w where it stands outside of a class, which there has a few characters more.
+std::string LoneWordSet();
+
 // \p{name}: a general category (L, Lu, …), a script, or a POSIX name (Alpha, Punct, …, in any
 // case). Nothing for a name that is not known.
 std::optional<std::string> PropertySet(std::string_view name);

@@ -12,10 +12,10 @@ namespace cloister::model {
 // while by scores the leftmost pair of a text would.
 std::vector<Merge> MergesFromScores(const TokenizerData& data);
 
-// Scores that stand for the merges of `data`: minus the place among the rules of each piece's first
-// rule, as SentencePiece numbers them. Pieces that no rule makes come behind all others. Nothing
-// when scores cannot say the same: when the rules of two pieces are mixed, or a piece could be made
-// of two others that no rule joins.
+// Scores that stand for the merges of `data`: minus the place of each piece among those that rules
+// make, as SentencePiece numbers them; pieces that no rule makes come behind. Nothing when scores
+// cannot say the same: when two pieces spell a third and no rule joins them, or when pieces whose
+// rules are mixed come out otherwise in some run of one character.
 std::optional<std::vector<float>> ScoresFromMerges(const TokenizerData& data);
 
 }  // namespace cloister::model

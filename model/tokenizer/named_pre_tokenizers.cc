@@ -87,7 +87,7 @@ Steps DeepSeekV3() {
   return Isolated({"\\p{N}{1,3}", ClassPattern(kIdeographsAndKana) + "+",
                    R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|)"
                    "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|"
-                   R"(\s*[\r\n]+|\s+(?!\S)|\s+)"});
+                   "\\s*[\r\n]+|\\s+(?!\\S)|\\s+"});
 }
 
 Steps Qwen35() {

@@ -76,20 +76,44 @@ class UnicodeFormStep final : public Step {
       while (!part.empty()) {
         // Texts beyond ICU's reach are taken in parts.
         const std::string_view head = part.substr(0, std::min(part.size(), kMost));
-        Append(head, result);
+        AppendHead(head, result);
         part.remove_prefix(head.size());
       }
     });
   }
 
  private:
-  void Append(std::string_view part, std::string& result) const {
-    std::string normalized;
-    icu::StringByteSink<std::string> sink(&normalized, static_cast<std::int32_t>(part.size()));
+  static icu::StringPiece Piece(std::string_view text) {
+    return {text.data(), static_cast<std::int32_t>(text.size())};
+  }
+
+  // Characters that Unicode 9.0 does not have stay, and what stands on either side of them does not
+  // see the other.
+  void AppendHead(std::string_view text, std::string& result) const {
     UErrorCode error = U_ZERO_ERROR;
-    form_->normalizeUTF8(0, icu::StringPiece(part.data(), static_cast<std::int32_t>(part.size())),
-                         sink, nullptr, error);
-    result += U_FAILURE(error) ? part : std::string_view(normalized);
+    if (form_->isNormalizedUTF8(Piece(text), error)) {
+      result += text;
+      return;
+    }
+    std::size_t begin = 0;
+    for (std::size_t at = 0; at < text.size();) {
+      const Utf8Character next = CharacterAt(text, at);
+      if (next.point >= 0x80 && !IsInUnicode9(next.point)) {
+        AppendNormalized(text.substr(begin, at - begin), result);
+        result += text.substr(at, next.size);
+        begin = at + next.size;
+      }
+      at += next.size;
+    }
+    AppendNormalized(text.substr(begin), result);
+  }
+
+  void AppendNormalized(std::string_view text, std::string& result) const {
+    std::string normalized;
+    icu::StringByteSink<std::string> sink(&normalized, static_cast<std::int32_t>(text.size()));
+    UErrorCode error = U_ZERO_ERROR;
+    form_->normalizeUTF8(0, Piece(text), sink, nullptr, error);
+    result += U_FAILURE(error) ? text : std::string_view(normalized);
   }
 
   const icu::Normalizer2* form_;
@@ -215,7 +239,9 @@ class MarkStripStep final : public Step {
     return ByParts(text, [](std::string_view part, std::string& result) {
       for (std::size_t at = 0; at < part.size();) {
         const Utf8Character next = CharacterAt(part, at);
-        if (!IsMark(next.point)) result += part.substr(at, next.size);
+        if (!IsMark(next.point) || !IsInUnicode9(next.point)) {
+          result += part.substr(at, next.size);
+        }
         at += next.size;
       }
     });

@@ -139,7 +139,8 @@ PreTokenizer::PreTokenizer(PreTokenizer&&) noexcept = default;
 PreTokenizer& PreTokenizer::operator=(PreTokenizer&&) noexcept = default;
 PreTokenizer::~PreTokenizer() = default;
 
-base::Result<PreTokenizer> PreTokenizer::Make(const std::vector<PreTokenizerStep>& steps) {
+base::Result<PreTokenizer> PreTokenizer::Make(const std::vector<PreTokenizerStep>& steps,
+                                              bool reads_bytes) {
   PreTokenizer made;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     const auto add = [&](base::Result<StepPointer> step) -> base::Status {
@@ -159,7 +160,7 @@ base::Result<PreTokenizer> PreTokenizer::Make(const std::vector<PreTokenizerStep
     } else if (const auto* bytes = std::get_if<ByteLevelStep>(&steps[i])) {
       if (bytes->add_prefix_space) made.steps_.push_back(std::make_unique<PrefixSpaceStep>());
       if (bytes->use_regex) made.steps_.push_back(std::make_unique<ScanStep>(KnownPattern::kGpt2));
-      made.byte_level_ = i + 1 == steps.size();
+      made.byte_level_ = reads_bytes && i + 1 == steps.size();
       if (!made.byte_level_) made.steps_.push_back(std::make_unique<AlphabetStep>());
     } else if (const auto* space = std::get_if<MetaspaceStep>(&steps[i])) {
       made.steps_.push_back(std::make_unique<SpaceReplacingStep>(*space));

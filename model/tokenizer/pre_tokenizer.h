@@ -69,8 +69,10 @@ using PreTokenizerStep =
 // before. Immutable, thread-safe.
 class PreTokenizer {
  public:
-  // kDataLoss or kUnimplemented naming a pattern, as Regex::Make.
-  static base::Result<PreTokenizer> Make(const std::vector<PreTokenizerStep>& steps);
+  // `reads_bytes`: the model can read bytes instead of the letters that a last ByteLevel step
+  // writes them as, see byte_level(). kDataLoss or kUnimplemented naming a pattern, as Regex::Make.
+  static base::Result<PreTokenizer> Make(const std::vector<PreTokenizerStep>& steps,
+                                         bool reads_bytes = true);
 
   PreTokenizer(PreTokenizer&&) noexcept;
   PreTokenizer& operator=(PreTokenizer&&) noexcept;
@@ -80,8 +82,9 @@ class PreTokenizer {
   // whole input begins with `text`.
   void Cut(std::string_view text, bool begins, PieceSink& sink) const;
 
-  // Whether the model reads the pieces byte by byte, each under its letter's name: the last step is
-  // ByteLevel, whose writing of letters is left out. One in an earlier place writes them.
+  // Whether the model reads the pieces byte by byte, each under its letter's name: it can, and the
+  // last step is ByteLevel, whose writing of letters is left out. One in an earlier place writes
+  // them.
   bool byte_level() const { return byte_level_; }
 
   class Step;

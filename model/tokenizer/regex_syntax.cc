@@ -182,7 +182,7 @@ class Translator {
     if (at_ + 1 >= pattern_.size()) return Unfinished();
     const char c = pattern_[at_ + 1];
     if (c == 'b' || c == 'B') {
-      const std::string word = "[" + ShorthandSet('w') + "]";
+      const std::string word = "[" + LoneWordSet() + "]";
       const std::string before = "(?<=" + word + ")", not_before = "(?<!" + word + ")";
       const std::string after = "(?=" + word + ")", not_after = "(?!" + word + ")";
       out_ += c == 'b' ? "(?:" + before + not_after + "|" + not_before + after + ")"
@@ -190,7 +190,12 @@ class Translator {
       at_ += 2;
       return {};
     }
-    if (std::string_view("AzZRX").find(c) != std::string_view::npos || (IsDigit(c) && c != '0')) {
+    if (c == 'w' || c == 'W') {
+      out_ += (c == 'w' ? "[" : "[^") + LoneWordSet() + "]";
+      at_ += 2;
+      return {};
+    }
+    if (std::string_view("AzZR").find(c) != std::string_view::npos || (IsDigit(c) && c != '0')) {
       out_ += pattern_.substr(at_, 2);
       at_ += 2;
       return {};

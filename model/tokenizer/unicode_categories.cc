@@ -62,6 +62,13 @@ const CategoryRange* Addition(char32_t point) {
   return found != std::end(kAdditions) && found->first <= point ? found : nullptr;
 }
 
+// In version `major`.0 of Unicode or before.
+bool IsAssigned(char32_t point, int major) {
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(point), age);
+  return age[0] > 0 && (age[0] < major || (age[0] == major && age[1] == 0));
+}
+
 std::uint32_t CategoryMask(char32_t point) { return U_GET_GC_MASK(static_cast<UChar32>(point)); }
 
 }  // namespace
@@ -81,13 +88,13 @@ bool IsMark(char32_t point) {
   return (CategoryMask(point) & U_GC_M_MASK) != 0;
 }
 
+bool IsInUnicode9(char32_t point) { return IsAssigned(point, 9); }
+
 bool IsPunctuation(char32_t point) {
-  if (point < 0x80)
+  if (point < 0x80) {
     return point > 0x20 && point < 0x7f && u_isalnum(static_cast<UChar32>(point)) == 0;
-  UVersionInfo age;
-  u_charAge(static_cast<UChar32>(point), age);
-  const bool known = age[0] > 0 && (age[0] < 8 || (age[0] == 8 && age[1] == 0));
-  return known && (CategoryMask(point) & U_GC_P_MASK) != 0;
+  }
+  return IsAssigned(point, 8) && (CategoryMask(point) & U_GC_P_MASK) != 0;
 }
 
 bool IsWordCharacter(char32_t point) {

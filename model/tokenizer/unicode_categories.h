@@ -33,6 +33,9 @@ std::span<const CharacterClass> BasicPlaneClasses();
 bool IsWhiteSpace(char32_t point);
 bool IsNumber(char32_t point);  // \p{N}
 bool IsMark(char32_t point);    // \p{M}
+// Assigned in Unicode 9.0, whose tables Hugging Face's normalizers have: to them any other
+// character is one that never changes.
+bool IsInUnicode9(char32_t point);
 // ASCII's punctuation and symbols, and \p{P} of Unicode 8.0, which is what Hugging Face's
 // Punctuation pre-tokenizer knows.
 bool IsPunctuation(char32_t point);
