@@ -72,7 +72,7 @@ TEST_F(SmolLm2, RendersTheGoldenChats) {
             "<|im_start|>system\nBe brief.<|im_end|>\n");
   const auto refused = (*chat)->Render(
       {{"messages", nlohmann::ordered_json::array({nlohmann::ordered_json{{"role", "user"}}})}});
-  EXPECT_EQ(refused.error().code, base::Code::kInvalidArgument);
+  EXPECT_EQ(refused.error().code, base::Code::kFailedPrecondition);  // text + undefined
 }
 
 TEST_F(SmolLm2, HasItsOwnTokensAndShape) {
