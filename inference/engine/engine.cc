@@ -94,10 +94,11 @@ base::Status Engine::Check(std::span<const model::TokenId> ids) const {
 
 base::Result<std::span<const float>> Engine::Prefill(std::span<const model::TokenId> ids) {
   CLOISTER_RETURN_IF_ERROR(Check(ids));
+  const std::int64_t length = position() + static_cast<std::int64_t>(ids.size());
   std::size_t count = 0;
   for (std::size_t begin = 0; begin < ids.size(); begin += count) {
     count = std::min<std::size_t>(kMaxBatch, ids.size() - begin);
-    network_->Run(ids.subspan(begin, count), *cache_);
+    network_->Run(ids.subspan(begin, count), length, *cache_);
   }
   logits_.resize(static_cast<std::size_t>(architecture_.vocab_size));
   network_->Logits(static_cast<std::int64_t>(count) - 1, 1, logits_.data());
@@ -110,10 +111,11 @@ base::Status Engine::Evaluate(std::span<const model::TokenId> ids, std::int64_t 
   CLOISTER_RETURN_IF_ERROR(Check(ids));
   const auto vocab = static_cast<std::size_t>(architecture_.vocab_size);
   const auto total = static_cast<std::int64_t>(ids.size());
+  const std::int64_t length = position() + total;
   for (std::int64_t begin = 0; begin < total; begin += kMaxBatch) {
     const std::int64_t end = std::min(begin + kMaxBatch, total);
     network_->Run(
-        ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)),
+        ids.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin)), length,
         *cache_);
     for (std::int64_t row = std::max(begin, first); row < end; row += kLogitsBatch) {
       const std::int64_t rows = std::min(kLogitsBatch, end - row);

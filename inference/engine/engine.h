@@ -27,7 +27,9 @@ struct EngineOptions {
 
 // A model that reads token ids and gives logits, one sequence at a time. Weights stay in the mapped
 // file. F32, F16 and BF16 weights compute in fp32; quantized weights meet activations in blocks of
-// int8. The cache is fp32. Many tokens at once and one after another give the same bits.
+// int8. The cache is fp32. Many tokens at once and one after another give the same bits, except
+// where a dynamic rope has a sequence longer than its context: the tokens of a call are turned by
+// the length that the sequence has after it, and those before it keep their rotation.
 //
 // Errors of all calls that run tokens: kOutOfRange for an id outside the vocabulary or a sequence
 // longer than the context, before anything is computed; kDataLoss when the model gives logits that

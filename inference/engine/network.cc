@@ -22,10 +22,10 @@ Network::Network(const model::Architecture& architecture, Weights weights,
   if (architecture_.experts) experts_.emplace(pass_, max_batch);
 }
 
-void Network::Run(std::span<const model::TokenId> ids, KvCache& cache) {
+void Network::Run(std::span<const model::TokenId> ids, std::int64_t length, KvCache& cache) {
   tokens_ = static_cast<std::int64_t>(ids.size());
   Embed(ids);
-  pass_.rotation().Prepare(cache.size(), tokens_);
+  pass_.rotation().Prepare(cache.size(), tokens_, length);
   for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
     const LayerWeights& layer = weights_.layers[i];
     const auto index = static_cast<std::int64_t>(i);

@@ -33,8 +33,9 @@ class Network {
   Network& operator=(const Network&) = delete;
 
   // Runs `ids` at the positions after those that `cache` holds, and adds them to it. Ids lie in the
-  // vocabulary and fit the cache and the batch.
-  void Run(std::span<const model::TokenId> ids, KvCache& cache);
+  // vocabulary and fit the cache and the batch. `length` is the sequence's when all tokens that
+  // were given together are read, this batch or later: what a dynamic rope turns them by.
+  void Run(std::span<const model::TokenId> ids, std::int64_t length, KvCache& cache);
 
   // The logits of `count` of the last Run's tokens from `first` on, into [count, vocab].
   void Logits(std::int64_t first, std::int64_t count, float* logits);

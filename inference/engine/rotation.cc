@@ -13,9 +13,9 @@ Rotation::Rotation(const model::Architecture& architecture, const kernels::cpu::
       cosines_(static_cast<std::size_t>(max_batch * rotary_dim_ / 2)),
       sines_(cosines_.size()) {}
 
-void Rotation::Prepare(std::int64_t position, std::int64_t count) {
+void Rotation::Prepare(std::int64_t position, std::int64_t count, std::int64_t length) {
   if (rope_.DependsOnLength()) {
-    frequencies_ = rope_.InverseFrequencies(rotary_dim_, position + count);
+    frequencies_ = rope_.InverseFrequencies(rotary_dim_, length);
   }
   const double scale = rope_.RotationScale();
   const std::size_t half = frequencies_.size();

@@ -16,8 +16,8 @@ class Rotation {
            std::int64_t max_batch);
 
   // For `count` tokens at `position` and after. Where frequencies depend on the sequence's length,
-  // it is position + count: tokens that are already cached keep the rotation that they had.
-  void Prepare(std::int64_t position, std::int64_t count);
+  // it is `length`: tokens that are already cached keep the rotation that they had.
+  void Prepare(std::int64_t position, std::int64_t count, std::int64_t length);
 
   // Turns the rotary_dim numbers at `x` by the angles of token `token` of the pass.
   void Rotate(float* x, std::int64_t token) const;

@@ -25,13 +25,22 @@ void Multiply(const Kernels& kernels, const Activations& input, const Product& p
   arguments.weights = weight.data.data() + begin * arguments.row_bytes;
   arguments.rows = end - begin;
   arguments.columns = input.columns();
-  arguments.tokens = input.tokens();
+  arguments.tokens =
+      product.tokens == Product::kAllTokens ? input.tokens() - product.first_token : product.tokens;
   arguments.scales = weight.scales;
   arguments.first_row = begin;
-  arguments.input = input.row(0);
+  arguments.input = input.row(product.first_token);
   arguments.input_stride = input.columns();
-  arguments.quantized = input.blocks();
-  arguments.super_blocks = input.super_blocks();
+  switch (FormFor(weight.type)) {
+    case ActivationForm::kFloat:
+      break;
+    case ActivationForm::kBlocks:
+      arguments.quantized = input.blocks(product.first_token);
+      break;
+    case ActivationForm::kSuperBlocks:
+      arguments.super_blocks = input.super_blocks(product.first_token);
+      break;
+  }
   arguments.output = product.output + begin;
   arguments.output_stride = product.output_stride;
   kernels.matmul_for(weight.type)(arguments);
@@ -85,12 +94,16 @@ void Activations::Prepare(const Kernels& kernels, ThreadPool& pool, model::DataT
   ready = true;
 }
 
-QuantizedActivations Activations::blocks() const {
-  return {levels_.data(), scales_.data(), sums_.data()};
+QuantizedActivations Activations::blocks(std::int64_t first_token) const {
+  const std::int64_t at = first_token * columns_;
+  return {levels_.data() + at, scales_.data() + at / kActivationBlock,
+          sums_.data() + at / kActivationBlock};
 }
 
-SuperBlockActivations Activations::super_blocks() const {
-  return {super_levels_.data(), super_scales_.data(), super_sums_.data()};
+SuperBlockActivations Activations::super_blocks(std::int64_t first_token) const {
+  const std::int64_t at = first_token * columns_;
+  return {super_levels_.data() + at, super_scales_.data() + at / kSuperBlock,
+          super_sums_.data() + at / kSuperBlockSums};
 }
 
 void Linear(const Kernels& kernels, ThreadPool& pool, Activations& input,

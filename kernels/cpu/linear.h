@@ -26,8 +26,9 @@ class Activations {
   // Makes the form that weights of `type` read, unless it is there already. `columns` must be whole
   // blocks of it.
   void Prepare(const Kernels& kernels, ThreadPool& pool, model::DataType type);
-  QuantizedActivations blocks() const;
-  SuperBlockActivations super_blocks() const;
+  // The rounded forms from row `first_token` on.
+  QuantizedActivations blocks(std::int64_t first_token = 0) const;
+  SuperBlockActivations super_blocks(std::int64_t first_token = 0) const;
 
  private:
   void RoundRows(const Kernels& kernels, ActivationForm form, std::int64_t begin, std::int64_t end);
@@ -47,14 +48,19 @@ class Activations {
   std::vector<std::int16_t> super_sums_;
 };
 
-// One weight [out, columns] and where its product goes: output[t * output_stride + r].
+// One weight [out, columns], the rows of activations that it is multiplied with, and where the
+// product goes: output[t * output_stride + r] for row first_token + t.
 struct Product {
   const model::TensorView* weight = nullptr;
   float* output = nullptr;
   std::int64_t output_stride = 0;
+  std::int64_t first_token = 0;
+  std::int64_t tokens = kAllTokens;
+
+  static constexpr std::int64_t kAllTokens = -1;  // from first_token on
 };
 
-// Several products of the same activations as one loop over all their rows.
+// Several products of the same activations as one loop over all the weights' rows.
 void Linear(const Kernels& kernels, ThreadPool& pool, Activations& input,
             std::span<const Product> products);
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "inference/engine/kv_cache.h"
 #include "tests/inference/synthetic_engine.h"
 
 namespace cloister::inference {
@@ -17,13 +18,15 @@ using model::TokenId;
 struct Case {
   Tier tier;
   DataType type;
+  NamedArchitecture network;
 };
 
 class EngineTest : public testing::TestWithParam<Case> {};
 
 // More tokens than a pass takes, so that the boundary between passes is crossed too.
 TEST_P(EngineTest, OnePrefillAndTokenByTokenGiveTheSameBits) {
-  const auto engine = LoadEngine(Model(GetParam().type), {.tier = GetParam().tier});
+  const auto engine = LoadEngine(Model(GetParam().network.architecture, GetParam().type),
+                                 {.tier = GetParam().tier});
   const std::vector<TokenId> ids = Ids(300);
   const auto together = AllLogits(*engine, ids);
   engine->Reset();
@@ -41,31 +44,89 @@ TEST_P(EngineTest, OnePrefillAndTokenByTokenGiveTheSameBits) {
 
 TEST_P(EngineTest, ThreadsDoNotChangeTheBits) {
   const std::vector<TokenId> ids = Ids(40);
-  const auto one =
-      AllLogits(*LoadEngine(Model(GetParam().type), {.threads = 1, .tier = GetParam().tier}), ids);
-  for (const int threads : {2, 3, 5}) {
-    EXPECT_EQ(AllLogits(*LoadEngine(Model(GetParam().type),
-                                    {.threads = threads, .tier = GetParam().tier}),
-                        ids),
-              one);
-  }
+  const auto logits = [&](int threads) {
+    const auto files = Model(GetParam().network.architecture, GetParam().type);
+    return AllLogits(*LoadEngine(files, {.threads = threads, .tier = GetParam().tier}), ids);
+  };
+  const auto one = logits(1);
+  for (const int threads : {2, 3, 5}) EXPECT_EQ(logits(threads), one);
 }
 
 std::vector<Case> Cases() {
   std::vector<Case> cases;
   for (const Tier tier : kernels::cpu::SupportedTiers()) {
     for (const DataType type : {DataType::kF32, DataType::kF16, DataType::kQ8_0, DataType::kQ4_1}) {
-      cases.push_back({tier, type});
+      for (const NamedArchitecture& network : Architectures()) {
+        cases.push_back({tier, type, network});
+      }
     }
   }
   return cases;
 }
 
-INSTANTIATE_TEST_SUITE_P(TiersAndTypes, EngineTest, testing::ValuesIn(Cases()),
+INSTANTIATE_TEST_SUITE_P(TiersTypesAndNetworks, EngineTest, testing::ValuesIn(Cases()),
                          [](const auto& info) {
                            return std::string(TierName(info.param.tier)) + "_" +
-                                  std::string(model::DataTypeName(info.param.type));
+                                  std::string(model::DataTypeName(info.param.type)) + "_" +
+                                  info.param.network.name;
                          });
+
+// A sequence within the window is as if there were none; beyond it the last token does not see the
+// first, whatever that is.
+TEST(EngineWindowTest, ATokenSeesItsWindow) {
+  model::Architecture windowed = SmallArchitecture();
+  windowed.num_layers = 1;  // several layers hand on what lies before the window
+  model::Architecture whole = windowed;
+  windowed.sliding_window = 7;
+  windowed.sliding_layers = {true};
+  std::vector<TokenId> ids = Ids(7);
+  const auto last = [&](const model::Architecture& architecture) {
+    return AllLogits(*LoadEngine(Model(architecture)), ids).back();
+  };
+  EXPECT_EQ(last(windowed), last(whole));
+  ids.push_back(5);
+  const auto before = last(windowed);
+  EXPECT_NE(before, last(whole));
+  ids[0] = 60;  // eight before the end
+  EXPECT_EQ(last(windowed), before);
+  ids[1] = 61;  // seven
+  EXPECT_NE(last(windowed), before);
+}
+
+// All tokens of a call are turned by the length after it, though it takes several passes, and later
+// ones by theirs: as a default rope of the theta that belongs to the length.
+TEST(EngineRopeTest, ADynamicRopeTurnsACallByTheLengthAfterIt) {
+  model::Architecture dynamic = SmallArchitecture();
+  dynamic.max_positions = 16;
+  dynamic.rope.type = model::Rope::Type::kDynamic;
+  dynamic.rope.factor = 32.0;
+  dynamic.rope.original_max_positions = 16;
+  model::Architecture fixed = SmallArchitecture();
+  const double n = static_cast<double>(fixed.head_dim);
+  fixed.rope.theta *= std::pow(32.0 * 300 / 16 - 31.0, n / (n - 2));
+  const auto engine = LoadEngine(Model(dynamic));
+  const std::vector<TokenId> ids = Ids(300);
+  const auto call = AllLogits(*engine, ids);
+  const auto expected = AllLogits(*LoadEngine(Model(fixed)), ids);
+  for (std::size_t i = 0; i < call.size(); ++i) {
+    for (std::size_t j = 0; j < call[i].size(); ++j) {
+      ASSERT_NEAR(call[i][j], expected[i][j], 1e-4) << "position " << i;
+    }
+  }
+  engine->Reset();
+  ASSERT_TRUE(engine->Prefill(std::span(ids).first(299)));
+  const auto later = engine->Decode(ids.back());  // after others that were turned less
+  ASSERT_TRUE(later);
+  EXPECT_NE(Copy(*later), call.back());
+}
+
+TEST(EngineCacheTest, ALatentTokenTakesItsLatentAndItsRotatedKeyAlone) {
+  const model::Architecture architecture = LatentArchitecture(true);
+  auto cache = KvCache::Create(architecture, 100);
+  ASSERT_TRUE(cache);
+  const std::int64_t row = architecture.latent->kv_rank + architecture.latent->rope_dim;
+  EXPECT_EQ(cache->Latents(1) - cache->Latents(0), 100 * row);
+}
 
 TEST(EngineLoadTest, F32AndF16ComputeInFp32) {
   // Dequantizing beforehand must change nothing where activations are not quantized.

@@ -128,7 +128,7 @@ TEST_P(ParityTest, GreedyContinuation) {
           Generate(*fixture.engine, fixture.golden.input_ids[row],
                    {.max_new_tokens = static_cast<std::int64_t>(expected.size())},
                    [](model::TokenId) { return base::Status(); });
-      ASSERT_TRUE(generation);
+      ASSERT_TRUE(generation) << fixture.name << ": " << generation.error().message;
       EXPECT_EQ(generation->ids, expected) << fixture.name << " row " << row;
     }
   }

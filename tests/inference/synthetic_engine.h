@@ -20,6 +20,11 @@ inline std::unique_ptr<Engine> LoadEngine(std::shared_ptr<const model::ModelFile
   return std::move(*engine);
 }
 
+inline std::shared_ptr<SyntheticModel> Model(const model::Architecture& architecture,
+                                             model::DataType type = model::DataType::kF32) {
+  return std::make_shared<SyntheticModel>(architecture, type, 42);
+}
+
 inline std::shared_ptr<SyntheticModel> Model(model::DataType type = model::DataType::kF32) {
   return std::make_shared<SyntheticModel>(SmallArchitecture(), type, 42);
 }

@@ -27,27 +27,65 @@ inline model::Architecture SmallArchitecture() {
   return a;
 }
 
-// A model of random weights in memory: matrices of one type, norms in F32. No tokenizer.
+// Networks that use every part an Architecture can have, in sizes that all block types divide.
+struct NamedArchitecture {
+  std::string name;
+  model::Architecture architecture;
+};
+
+// Sliding windows of 7 on the second layer, q/k norms, biases everywhere.
+inline model::Architecture WindowArchitecture() {
+  model::Architecture a = SmallArchitecture();
+  a.qkv_bias = a.attention_output_bias = a.mlp_bias = a.qk_norm = true;
+  a.sliding_window = 7;
+  a.sliding_layers = {false, true};
+  a.rope.layout = model::Rope::Layout::kInterleaved;
+  a.rope.type = model::Rope::Type::kYarn;
+  a.rope.factor = 4.0;
+  a.rope.original_max_positions = 128;
+  return a;
+}
+
+// Latent attention with and without a query latent; experts in groups on the second layer.
+inline model::Architecture LatentArchitecture(bool query_latent) {
+  model::Architecture a = SmallArchitecture();
+  a.num_kv_heads = a.num_heads = 12;  // more heads than are processed at once
+  a.latent = model::LatentAttention{.query_rank = query_latent ? 32 : 0,
+                                    .kv_rank = 32,
+                                    .nope_dim = 32,
+                                    .rope_dim = 16,
+                                    .value_dim = 32};
+  a.head_dim = 48;
+  a.qkv_bias = a.attention_output_bias = query_latent;
+  a.experts = model::Experts{.count = 8, .per_token = 3, .intermediate_size = 32, .shared = 2};
+  if (query_latent) {
+    a.experts->groups = 4;
+    a.experts->groups_per_token = 2;
+    a.experts->gate = model::Experts::Gate::kSigmoid;
+    a.experts->group_score = model::Experts::GroupScore::kTwoBest;
+    a.experts->correction_bias = a.experts->normalize = true;
+    a.experts->scale = 2.5;
+  }
+  a.expert_layers = {false, true};
+  a.rope.layout = model::Rope::Layout::kInterleaved;
+  return a;
+}
+
+inline std::vector<NamedArchitecture> Architectures() {
+  return {{"grouped", SmallArchitecture()},
+          {"window", WindowArchitecture()},
+          {"latent", LatentArchitecture(false)},
+          {"latent_query", LatentArchitecture(true)}};
+}
+
+// A model of random weights in memory: matrices of one type, vectors in F32. No tokenizer.
 class SyntheticModel : public model::ModelFiles {
  public:
   SyntheticModel(model::Architecture architecture, model::DataType type, std::uint64_t seed)
       : architecture_(std::move(architecture)), generator_(seed) {
-    const model::Architecture& a = architecture_;
-    Add("model.embed_tokens.weight", {a.vocab_size, a.hidden_size}, type);
-    for (std::int64_t i = 0; i < a.num_layers; ++i) {
-      const std::string layer = "model.layers." + std::to_string(i) + ".";
-      Add(layer + "input_layernorm.weight", {a.hidden_size}, model::DataType::kF32);
-      Add(layer + "self_attn.q_proj.weight", {a.query_size(), a.hidden_size}, type);
-      Add(layer + "self_attn.k_proj.weight", {a.kv_size(), a.hidden_size}, type);
-      Add(layer + "self_attn.v_proj.weight", {a.kv_size(), a.hidden_size}, type);
-      Add(layer + "self_attn.o_proj.weight", {a.hidden_size, a.query_size()}, type);
-      Add(layer + "post_attention_layernorm.weight", {a.hidden_size}, model::DataType::kF32);
-      Add(layer + "mlp.gate_proj.weight", {a.intermediate_size, a.hidden_size}, type);
-      Add(layer + "mlp.up_proj.weight", {a.intermediate_size, a.hidden_size}, type);
-      Add(layer + "mlp.down_proj.weight", {a.hidden_size, a.intermediate_size}, type);
+    for (const auto& [name, shape] : model::ExpectedTensors(architecture_)) {
+      Add(name, shape, shape.size() == 1 ? model::DataType::kF32 : type);
     }
-    Add("model.norm.weight", {a.hidden_size}, model::DataType::kF32);
-    if (!a.tie_word_embeddings) Add("lm_head.weight", {a.vocab_size, a.hidden_size}, type);
   }
 
   // Makes one weight of a tensor in F32 what it should not be.

@@ -83,6 +83,34 @@ TEST(LinearTest, ThreadsDoNotChangeTheBits) {
   EXPECT_NEAR(expected[1][0], last, 1e-3);
 }
 
+// Products of some of the rows have the bits that products of all rows have there.
+TEST(LinearTest, AProductMayReadSomeOfTheRows) {
+  RandomData random(23);
+  const Kernels& kernels = **Select(BestTier());
+  constexpr std::int64_t kTokens = 9, kRows = 20, kColumns = 256;
+  for (const model::DataType type :
+       {model::DataType::kF32, model::DataType::kQ8_0, model::DataType::kQ4_K}) {
+    constexpr std::int64_t kSize = kRows * kColumns;
+    std::vector<std::byte> bytes(
+        static_cast<std::size_t>(kSize / model::BlockSize(type) * model::BlockBytes(type)));
+    model::Quantize(type, random.Floats(kSize).data(), bytes.data(), kSize);
+    const model::TensorView weight = {type, {kRows, kColumns}, bytes};
+    ThreadPool pool(2);
+    Activations input;
+    input.Resize(kTokens, kColumns);
+    const std::vector<float> x = random.Floats(kTokens * kColumns);
+    std::copy(x.begin(), x.end(), input.row(0));
+    std::vector<float> all(kTokens * kRows), parts(kTokens * kRows, -1.0f);
+    const Product whole{&weight, all.data(), kRows};
+    Linear(kernels, pool, input, {&whole, 1});
+    const Product pieces[] = {{&weight, parts.data(), kRows, 0, 2},
+                              {&weight, parts.data() + 2 * kRows, kRows, 2, 5},
+                              {&weight, parts.data() + 7 * kRows, kRows, 7}};
+    Linear(kernels, pool, input, pieces);
+    EXPECT_EQ(parts, all);
+  }
+}
+
 // Rounded forms belong to the values of one Resize.
 TEST(LinearTest, ActivationsThatChangeAreRoundedAnew) {
   RandomData random(22);
