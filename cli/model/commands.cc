@@ -3,7 +3,8 @@
 namespace cloister::cli {
 
 std::vector<Command> ModelCommands() {
-  return {InspectCommand(), ConvertCommand(), MergeCommand(), QuantizeCommand(), TokenizeCommand(), RenderCommand()};
+  return {InspectCommand(),  ConvertCommand(),  MergeCommand(),
+          QuantizeCommand(), TokenizeCommand(), RenderCommand()};
 }
 
 }  // namespace cloister::cli
