@@ -37,9 +37,14 @@ base::Result<std::string> Interpreter::Run(const nlohmann::ordered_json& input,
   sink_ = &text;
   frame_ = Ref<Frame>(new Frame(heap_, static_cast<std::size_t>(tree_.frame_slots), Ref<Frame>()));
   Enter(tree_.loads);
-  base::Result<Flow> flow = Execute(tree_.body);
-  if (!flow) {
-    base::Error error = std::move(flow).error();
+  base::Status status;
+  if (base::Result<Flow> flow = Execute(tree_.body); !flow) {
+    status = tl::unexpected<base::Error>(std::move(flow).error());
+  } else {
+    status = heap_.Check();  // of the last step
+  }
+  if (!status) {
+    base::Error error = std::move(status).error();
     if (error.code != base::Code::kInvalidArgument) {
       error.message = "line " + std::to_string(line_) + ": " + error.message;
     }

@@ -10,6 +10,7 @@ namespace cloister::model::jinja {
 namespace {
 
 constexpr std::size_t kNone = std::string_view::npos;
+constexpr std::size_t kShortPattern = 16;
 
 std::size_t Most(std::optional<std::size_t> most) {
   return most.value_or(std::numeric_limits<std::size_t>::max());
@@ -22,7 +23,8 @@ std::string Reversed(std::string_view text) { return {text.rbegin(), text.rend()
 std::size_t FindBytes(std::string_view text, std::string_view pattern, std::size_t from) {
   if (from > text.size()) return kNone;
   if (pattern.empty()) return from;
-  // glibc's memmem is the two-way algorithm; std::string_view::find can be quadratic.
+  // std::string_view::find takes the product of the sizes at worst; glibc's memmem is linear.
+  if (pattern.size() <= kShortPattern) return text.find(pattern, from);
   const void* found =
       ::memmem(text.data() + from, text.size() - from, pattern.data(), pattern.size());
   if (found == nullptr) return kNone;
