@@ -199,7 +199,8 @@ base::Result<std::uint64_t> WriteGguf(const SourceModel& source, const Architect
     specs.push_back({kRopeFrequencies, DataType::kF32, {architecture.head_dim / 2}});
   }
   for (const Transfer& transfer : transfers) specs.push_back(transfer.spec);
-  CLOISTER_ASSIGN_OR_RETURN(auto sink, NewGguf(output, metadata, std::move(specs)));
+  CLOISTER_ASSIGN_OR_RETURN(auto sink,
+                            NewGguf(output, metadata, std::move(specs), plan.max_file_bytes));
   if (!divisors.empty()) {
     CLOISTER_RETURN_IF_ERROR(sink->Write(std::as_bytes(std::span<const float>(divisors))));
   }
@@ -216,8 +217,8 @@ base::Result<std::uint64_t> WriteFolder(const SourceModel& source, const Archite
   for (const Transfer& transfer : transfers) specs.push_back(transfer.spec);
   CLOISTER_RETURN_IF_ERROR(
       WriteDescription(source, architecture, MainType(transfers), folder.path()));
-  CLOISTER_ASSIGN_OR_RETURN(auto sink,
-                            NewSafetensors(folder.path() / "model.safetensors", std::move(specs)));
+  CLOISTER_ASSIGN_OR_RETURN(auto sink, NewSafetensors(folder.path() / "model.safetensors",
+                                                      std::move(specs), plan.max_file_bytes));
   CLOISTER_RETURN_IF_ERROR(Stream(source, transfers, architecture, plan, *sink));
   CLOISTER_RETURN_IF_ERROR(sink->Commit());
   return folder.Commit();

@@ -22,6 +22,9 @@ struct WritePlan {
   // for different rows.
   std::function<bool(const std::string& name)> changes;
   std::function<void(const std::string& name, std::int64_t row, std::span<float> values)> change;
+  // Where the weights have more than this (0: no limit), they go to several files (NewGguf,
+  // NewSafetensors). A GGUF output then has other names than the one asked for.
+  std::uint64_t max_file_bytes = 0;
 };
 
 struct WrittenModel {
