@@ -18,7 +18,7 @@ void LatentAttention::Run(const LatentAttentionWeights& weights, std::int64_t la
   const std::int64_t tokens = input.tokens();
   ProjectQueries(weights, input);
   StoreLatents(weights, layer, input, cache);
-  Absorb(weights, tokens);
+  AbsorbQueries(weights, tokens);
   Attend(layer, tokens, cache);
   ProjectValues(weights, tokens, attended);
 }
@@ -52,43 +52,35 @@ void LatentAttention::StoreLatents(const LatentAttentionWeights& weights, std::i
   });
 }
 
-void LatentAttention::MultiplyHead(const model::TensorView& stack, std::int64_t head,
-                                   std::int64_t tokens, const float* input,
-                                   std::int64_t input_stride, float* output,
-                                   std::int64_t output_stride) const {
-  const model::TensorView matrix = model::Slice(stack, head);
-  cpu::MatmulArguments product;
-  product.weights = matrix.data.data();
-  product.row_bytes = matrix.row_bytes();
-  product.rows = matrix.rows();
-  product.columns = matrix.row_elements();
-  product.tokens = tokens;
-  product.input = input;
-  product.input_stride = input_stride;
-  product.output = output;
-  product.output_stride = output_stride;
-  pass_.kernels().matmul_for(matrix.type)(product);
+void LatentAttention::MultiplyHeads(const std::vector<model::TensorView>& matrices,
+                                    std::int64_t tokens, cpu::Activations& input, float* output,
+                                    std::int64_t head_stride, std::int64_t token_stride) {
+  std::vector<cpu::Product> products;
+  products.reserve(matrices.size());
+  for (const model::TensorView& matrix : matrices) {
+    const auto head = static_cast<std::int64_t>(products.size());
+    products.push_back({&matrix, output + head * head_stride, token_stride, head * tokens, tokens});
+  }
+  cpu::Linear(pass_.kernels(), pass_.pool(), input, products);
 }
 
 // Queries in the latents' terms, scaled here, once.
-void LatentAttention::Absorb(const LatentAttentionWeights& weights, std::int64_t tokens) {
+void LatentAttention::AbsorbQueries(const LatentAttentionWeights& weights, std::int64_t tokens) {
   const model::Architecture& a = pass_.architecture();
   const auto scale = static_cast<float>(a.score_scale());
+  nope_.Resize(a.num_heads * tokens, latent_.nope_dim);
   pass_.ForRows(tokens, [&](std::int64_t t) {
     float* query = query_.data() + t * a.query_size();
     for (std::int64_t i = 0; i < a.query_size(); ++i) query[i] *= scale;
-    for (std::int64_t head = 0; head < a.num_heads; ++head) {
-      float* rotary = absorbed(t, head) + latent_.kv_rank;
-      std::copy_n(query + head * a.head_dim + latent_.nope_dim, latent_.rope_dim, rotary);
+    for (std::int64_t head = 0; head < a.num_heads; ++head, query += a.head_dim) {
+      std::copy_n(query, latent_.nope_dim, nope_.row(head * tokens + t));
+      float* rotary = absorbed_.data() + (t * a.num_heads + head) * row_size_ + latent_.kv_rank;
+      std::copy_n(query + latent_.nope_dim, latent_.rope_dim, rotary);
       pass_.rotation().Rotate(rotary, t);
     }
   });
-  pass_.pool().Run(a.num_heads, 1, [&](int, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t head = begin; head < end; ++head) {
-      MultiplyHead(weights.key_up, head, tokens, query_.data() + head * a.head_dim, a.query_size(),
-                   absorbed(0, head), a.num_heads * row_size_);
-    }
-  });
+  MultiplyHeads(weights.key_up, tokens, nope_, absorbed_.data(), row_size_,
+                a.num_heads * row_size_);
 }
 
 // One piece of work is a token and a few heads: heads share what they read.
@@ -96,20 +88,23 @@ void LatentAttention::Attend(std::int64_t layer, std::int64_t tokens, KvCache& c
   const std::int64_t heads = pass_.architecture().num_heads;
   const std::int64_t blocks = (heads + kTokenGrain - 1) / kTokenGrain;
   const std::int64_t items = tokens * blocks;
+  read_.Resize(heads * tokens, latent_.kv_rank);
   // Little work is not worth waking the other threads.
   const bool little = tokens == 1 && cache.size() * heads * row_size_ < 16384;
   pass_.pool().Run(items, little ? items : 1,
                    [&](int thread, std::int64_t begin, std::int64_t end) {
                      for (std::int64_t i = begin; i < end; ++i) {
                        const std::int64_t first = i % blocks * kTokenGrain;
-                       AttendHeads(thread, layer, i / blocks, first,
+                       AttendHeads(thread, layer, i / blocks, tokens, first,
                                    std::min(kTokenGrain, heads - first), cache);
                      }
                    });
 }
 
+// Softmax(Q C^T) C of one token and `count` heads, C being the cached rows up to the token's own.
 void LatentAttention::AttendHeads(int thread, std::int64_t layer, std::int64_t token,
-                                  std::int64_t first_head, std::int64_t count, KvCache& cache) {
+                                  std::int64_t tokens, std::int64_t first_head, std::int64_t count,
+                                  KvCache& cache) {
   const cpu::Kernels& kernels = pass_.kernels();
   const std::int64_t positions = cache.size() + token + 1;
   float* scores = pass_.scores(thread);
@@ -119,7 +114,8 @@ void LatentAttention::AttendHeads(int thread, std::int64_t layer, std::int64_t t
   products.rows = positions;
   products.columns = row_size_;
   products.tokens = count;
-  products.input = absorbed(token, first_head);
+  products.input =
+      absorbed_.data() + (token * pass_.architecture().num_heads + first_head) * row_size_;
   products.input_stride = row_size_;
   products.output = scores;
   products.output_stride = pass_.score_stride();
@@ -135,22 +131,16 @@ void LatentAttention::AttendHeads(int thread, std::int64_t layer, std::int64_t t
   sum.value_stride = row_size_;
   sum.positions = positions;
   sum.dimension = latent_.kv_rank;
-  sum.output = absorbed(token, first_head);
-  sum.output_stride = row_size_;
+  sum.output = read_.row(first_head * tokens + token);
+  sum.output_stride = tokens * latent_.kv_rank;
   kernels.weighted_sum(sum);
 }
 
 void LatentAttention::ProjectValues(const LatentAttentionWeights& weights, std::int64_t tokens,
                                     cpu::Activations& attended) {
-  const std::int64_t heads = pass_.architecture().num_heads;
-  const std::int64_t columns = heads * latent_.value_dim;
+  const std::int64_t columns = pass_.architecture().attended_size();
   attended.Resize(tokens, columns);
-  pass_.pool().Run(heads, 1, [&](int, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t head = begin; head < end; ++head) {
-      MultiplyHead(weights.value_up, head, tokens, absorbed(0, head), heads * row_size_,
-                   attended.row(0) + head * latent_.value_dim, columns);
-    }
-  });
+  MultiplyHeads(weights.value_up, tokens, read_, attended.row(0), latent_.value_dim, columns);
 }
 
 }  // namespace cloister::inference

@@ -23,19 +23,17 @@ class LatentAttention {
   void ProjectQueries(const LatentAttentionWeights& weights, kernels::cpu::Activations& input);
   void StoreLatents(const LatentAttentionWeights& weights, std::int64_t layer,
                     kernels::cpu::Activations& input, KvCache& cache);
-  void Absorb(const LatentAttentionWeights& weights, std::int64_t tokens);
+  void AbsorbQueries(const LatentAttentionWeights& weights, std::int64_t tokens);
   void Attend(std::int64_t layer, std::int64_t tokens, KvCache& cache);
-  void AttendHeads(int thread, std::int64_t layer, std::int64_t token, std::int64_t first_head,
-                   std::int64_t count, KvCache& cache);
+  void AttendHeads(int thread, std::int64_t layer, std::int64_t token, std::int64_t tokens,
+                   std::int64_t first_head, std::int64_t count, KvCache& cache);
   void ProjectValues(const LatentAttentionWeights& weights, std::int64_t tokens,
                      kernels::cpu::Activations& attended);
-  // Rows of one head of all tokens through its slice of an up-projection.
-  void MultiplyHead(const model::TensorView& stack, std::int64_t head, std::int64_t tokens,
-                    const float* input, std::int64_t input_stride, float* output,
-                    std::int64_t output_stride) const;
-  float* absorbed(std::int64_t token, std::int64_t head) {
-    return absorbed_.data() + (token * pass_.architecture().num_heads + head) * row_size_;
-  }
+  // Each head's rows of `input`, [heads, tokens], through its own matrix: output[head * head_stride
+  // + token * token_stride].
+  void MultiplyHeads(const std::vector<model::TensorView>& matrices, std::int64_t tokens,
+                     kernels::cpu::Activations& input, float* output, std::int64_t head_stride,
+                     std::int64_t token_stride);
 
   Pass& pass_;
   model::LatentAttention latent_;
@@ -43,8 +41,9 @@ class LatentAttention {
   kernels::cpu::Activations query_latent_;  // [tokens, query_rank]
   std::vector<float> query_;                // [tokens, heads * head_dim]
   std::vector<float> kv_;                   // [tokens, kv_rank + rope_dim]
-  // [tokens, heads, kv_rank + rope_dim]: absorbed queries, then in their place what they read
-  std::vector<float> absorbed_;
+  kernels::cpu::Activations nope_;          // [heads, tokens, nope_dim]: of the queries
+  std::vector<float> absorbed_;             // [tokens, heads, kv_rank + rope_dim]
+  kernels::cpu::Activations read_;          // [heads, tokens, kv_rank]: what the heads read
 };
 
 }  // namespace cloister::inference

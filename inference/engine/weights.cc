@@ -113,7 +113,6 @@ class Loader {
     UpProjection(layer, to);
   }
 
-  // Products a head read floats alone.
   void UpProjection(std::int64_t layer, LatentAttentionWeights& to) {
     if (!status_) return;
     auto up = files_.LatentUp(layer);
@@ -121,11 +120,13 @@ class Loader {
       status_ = base::Forward(std::move(up));
       return;
     }
-    to.key_up = std::move(up->key);
-    to.value_up = std::move(up->value);
-    for (TensorView* view : {&to.key_up, &to.value_up}) {
-      const bool plain = view->type == DataType::kF16 || view->type == DataType::kBF16;
-      if (as_f32_ || !plain) ToF32(*view);
+    if (as_f32_) {
+      ToF32(up->key);
+      ToF32(up->value);
+    }
+    for (std::int64_t head = 0; head < a_.num_heads; ++head) {
+      to.key_up.push_back(model::Slice(up->key, head));
+      to.value_up.push_back(model::Slice(up->value, head));
     }
   }
 

@@ -32,8 +32,10 @@ struct LatentAttentionWeights {
   LinearWeights query_up;         // [heads * head_dim, query_rank or hidden]
   LinearWeights kv_down;          // [kv_rank + rope_dim, hidden]
   std::vector<float> kv_norm;     // [kv_rank]
-  model::TensorView key_up;       // [heads, kv_rank, nope_dim], float: what absorbs queries
-  model::TensorView value_up;     // [heads, value_dim, kv_rank], float
+  // The up-projection of each head: its keys' [kv_rank, nope_dim], which absorbs queries, and its
+  // values' [value_dim, kv_rank].
+  std::vector<model::TensorView> key_up;
+  std::vector<model::TensorView> value_up;
 };
 
 struct MlpWeights {
@@ -59,8 +61,8 @@ struct LayerWeights {
   std::optional<ExpertsWeights> experts;           // or this
 };
 
-// A network's weights, used where they lie in the mapped file. Copied are vectors, routers and
-// latents' up-projections to fp32, and what as_f32 asks for.
+// A network's weights, used where they lie in the mapped file. Copied are vectors, routers (to
+// fp32), what the file keeps in another order (model_files.h), and what as_f32 asks for.
 struct Weights {
   model::TensorView embedding;  // [vocab, hidden]
   std::vector<LayerWeights> layers;

@@ -82,7 +82,7 @@ inline std::vector<NamedArchitecture> Architectures() {
 class SyntheticModel : public model::ModelFiles {
  public:
   SyntheticModel(model::Architecture architecture, model::DataType type, std::uint64_t seed)
-      : architecture_(std::move(architecture)), generator_(seed) {
+      : architecture_(std::move(architecture)), type_(type), generator_(seed) {
     for (const auto& [name, shape] : model::ExpectedTensors(architecture_)) {
       Add(name, shape, shape.size() == 1 ? model::DataType::kF32 : type);
     }
@@ -113,6 +113,18 @@ class SyntheticModel : public model::ModelFiles {
   base::Result<std::shared_ptr<const model::ChatTemplate>> LoadChatTemplate() const override {
     return base::Fail(base::Code::kNotFound, "synthetic: no chat template");
   }
+  // Parts of the matrix's type, as a file that keeps them apart has them.
+  base::Result<model::LatentUpProjection> LatentUp(std::int64_t layer) const override {
+    CLOISTER_ASSIGN_OR_RETURN(model::LatentUpProjection up, ModelFiles::LatentUp(layer));
+    for (model::TensorView* part : {&up.key, &up.value}) {
+      if (part->type == type_) continue;
+      part->owned =
+          std::make_shared<const std::vector<std::byte>>(Quantized(type_, model::ToFloat(*part)));
+      part->data = *part->owned;
+      part->type = type_;
+    }
+    return up;
+  }
   std::string format() const override { return "synthetic"; }
   std::filesystem::path path() const override { return "synthetic"; }
 
@@ -131,14 +143,19 @@ class SyntheticModel : public model::ModelFiles {
     for (float& value : values) {
       value = scale * (static_cast<float>(generator_() % 2001) / 1000.0f - 1.0f);
     }
-    Stored stored{type, std::move(shape), {}};
-    stored.bytes.resize(
+    tensors_[name] = {type, std::move(shape), Quantized(type, values)};
+  }
+
+  static std::vector<std::byte> Quantized(model::DataType type, const std::vector<float>& values) {
+    const auto count = static_cast<std::int64_t>(values.size());
+    std::vector<std::byte> bytes(
         static_cast<std::size_t>(count / model::BlockSize(type) * model::BlockBytes(type)));
-    model::Quantize(type, values.data(), stored.bytes.data(), count);
-    tensors_[name] = std::move(stored);
+    model::Quantize(type, values.data(), bytes.data(), count);
+    return bytes;
   }
 
   model::Architecture architecture_;
+  model::DataType type_;
   std::mt19937_64 generator_;
   std::map<std::string, Stored> tensors_;
 };
