@@ -119,13 +119,14 @@ SpaceRule SpaceRuleOf(const TokenizerData& data) {
   return {true, space->prepend != PrependScheme::kNever};
 }
 
-base::Status AddSentencePiece(const TokenizerData& data, TokenizerData& plain,
+base::Status AddSentencePiece(const TokenizerData& data, std::size_t rows, TokenizerData& plain,
                               GgufMetadata& metadata) {
   const SpaceRule space = SpaceRuleOf(data);
   if (!space.known || data.ignore_merges) return NoWords("the way this tokenizer cuts text");
   std::optional<std::vector<float>> scores = data.scores;
   if (scores->empty()) scores = ScoresFromMerges(data);
   if (!scores) return NoWords("the order of this tokenizer's merges");
+  scores->resize(std::max(rows, scores->size()));  // rows without a token have one too
   metadata.AddString("tokenizer.ggml.model", "llama");
   metadata.AddString("tokenizer.ggml.pre", "default");
   metadata.AddFloat32s("tokenizer.ggml.scores", *scores);
@@ -187,9 +188,10 @@ base::Status AddTokenizerToGguf(const TokenizerData& data, std::int64_t vocab_si
   plain.fuses_unknown = false;
   const bool byte_level = !data.pre_tokenizer.empty() &&
                           std::holds_alternative<ByteLevelStep>(data.pre_tokenizer.back());
+  const auto rows = static_cast<std::size_t>(vocab_size);
+  CLOISTER_RETURN_IF_ERROR(AddTokens(data, rows, metadata));
   CLOISTER_RETURN_IF_ERROR(byte_level ? AddByteLevel(data, plain, metadata)
-                                      : AddSentencePiece(data, plain, metadata));
-  CLOISTER_RETURN_IF_ERROR(AddTokens(data, static_cast<std::size_t>(vocab_size), metadata));
+                                      : AddSentencePiece(data, rows, plain, metadata));
   metadata.AddBool("tokenizer.ggml.add_bos_token", data.adds_bos);
   metadata.AddBool("tokenizer.ggml.add_eos_token", data.adds_eos);
   const bool verbatim = data.added_verbatim || !DecodesAddedTokens(data);

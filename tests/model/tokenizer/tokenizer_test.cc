@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <random>
 #include <thread>
@@ -12,12 +11,14 @@
 #include "model/tokenizer/tokenizer_data.h"
 #include "model/tokenizer/utf8.h"
 #include "tests/model/test_models.h"
+#include "tests/model/tokenizer/tiny_tokenizers.h"
 
 namespace cloister::model {
 namespace {
 
 using base::Code;
 using Ids = std::vector<TokenId>;
+using testing::TinySentencePiece;
 using testing::TinyTokenizer;
 
 std::shared_ptr<const Tokenizer> Made(TokenizerData data) {
@@ -31,34 +32,6 @@ std::string BytesOf(const Tokenizer& tokenizer, const Ids& ids) {
   std::string bytes;
   for (const TokenId id : ids) bytes += *tokenizer.TokenBytes(id);
   return bytes;
-}
-
-// A SentencePiece vocabulary: <unk>, <s>, </s>, 256 bytes, then pieces with falling scores.
-TokenizerData TinySentencePiece() {
-  TokenizerData data;
-  for (const char* piece : {"<unk>", "<s>", "</s>"}) data.pieces.emplace_back(piece);
-  data.kinds.assign(3, TokenKind::kControl);
-  for (int byte = 0; byte < 256; ++byte) {
-    char piece[8];
-    std::snprintf(piece, sizeof piece, "<0x%02X>", static_cast<unsigned>(byte));
-    data.pieces.emplace_back(piece);
-    data.kinds.push_back(TokenKind::kByte);
-  }
-  data.scores.assign(data.pieces.size(), 0);
-  // ids from 259
-  for (const char* piece : {"\u2581a", "ab", "\u2581ab", "\u2581\u2581", "\u2581", "a", "b", "é"}) {
-    data.pieces.emplace_back(piece);
-    data.kinds.push_back(TokenKind::kNormal);
-    data.scores.push_back(-static_cast<float>(data.pieces.size()));
-  }
-  data.byte_fallback = true;
-  data.unknown_character = data.unknown = 0;
-  data.bos = 1;
-  data.eos = 2;
-  data.normalizer = SentencePieceNormalizer(true);
-  data.decoder = SentencePieceDecoder(true);
-  data.added_verbatim = true;
-  return data;
 }
 
 TEST(Tokenizer, MergesByRankThenFromTheLeft) {
