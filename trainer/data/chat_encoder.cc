@@ -3,13 +3,29 @@
 #include <algorithm>
 #include <array>
 #include <string>
+#include <string_view>
 #include <utility>
+
+#include "model/jinja/unicode.h"
 
 namespace cloister::trainer {
 namespace {
 
 // Stands for a message's content while the template is looked at; no template writes it.
 std::string Mark(std::size_t message) { return "\x01" + std::to_string(message) + "\x02"; }
+
+// What stands of `content` at `at` in `text`, with `behind` following it: all of it, or what a
+// template that trims leaves. All of it where neither stands there.
+std::string_view Said(std::string_view content, std::string_view text, std::size_t at,
+                      std::string_view behind) {
+  using model::jinja::Ends, model::jinja::Strip;
+  const std::string_view there = text.substr(std::min(at, text.size()));
+  for (const std::string_view said : {content, Strip(content, Ends::kBoth),
+                                      Strip(content, Ends::kRight), Strip(content, Ends::kLeft)}) {
+    if (there.starts_with(said) && there.substr(said.size()).starts_with(behind)) return said;
+  }
+  return content;
+}
 
 }  // namespace
 
@@ -40,10 +56,13 @@ base::Result<ChatEncoder::Rendered> ChatEncoder::Render(const nlohmann::ordered_
     const std::size_t found = frame.find(Mark(i), done);
     if (found == std::string::npos) break;
     rendered.text.append(frame, done, found - done);
-    const std::string& content = messages[i]["content"].get_ref<const std::string&>();
-    rendered.contents.emplace_back(rendered.text.size(), content.size());
-    rendered.text += content;
     done = found + Mark(i).size();
+    const std::size_t next = i + 1 < count ? frame.find(Mark(i + 1), done) : frame.npos;
+    const std::string_view behind = std::string_view(frame).substr(done, next - done);
+    const auto& content = messages[i]["content"].get_ref<const std::string&>();
+    const std::string_view said = Said(content, text, rendered.text.size(), behind);
+    rendered.contents.emplace_back(rendered.text.size(), said.size());
+    rendered.text += said;
   }
   rendered.text.append(frame, done);
   if (rendered.text != text) {

@@ -27,7 +27,8 @@ class ChatEncoder {
               std::shared_ptr<const model::ChatTemplate> chat_template, std::int64_t max_tokens);
 
   // `messages`: [{"role", "content"}, …]. kInvalidArgument or kDataLoss with the template's
-  // message; kUnimplemented for a template that changes what a message says.
+  // message; kUnimplemented for a template that changes what a message says, other than by taking
+  // whitespace from its ends.
   base::Result<Example> Encode(const nlohmann::ordered_json& messages) const;
 
  private:
