@@ -53,10 +53,9 @@ MappedFile::~MappedFile() {
 }
 
 void PrefetchMapped(std::span<const std::byte> bytes) {
-  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uintptr_t start = begin / page * page;
-  ::madvise(reinterpret_cast<void*>(start), begin + bytes.size() - start, MADV_WILLNEED);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t before = reinterpret_cast<std::uintptr_t>(bytes.data()) % page;
+  ::madvise(const_cast<std::byte*>(bytes.data()) - before, bytes.size() + before, MADV_WILLNEED);
 }
 
 }  // namespace cloister::base

@@ -96,7 +96,7 @@ base::Result<GgufValue> GgufCursor::ReadNumbers() {
   CLOISTER_ASSIGN_OR_RETURN(const std::uint64_t count, ReadCount(sizeof(Stored)));
   List list(count);
   for (typename List::value_type& value : list) {
-    value = static_cast<typename List::value_type>(*Read<Stored>());
+    value = static_cast<typename List::value_type>(+*Read<Stored>());
   }
   return GgufValue(std::move(list));
 }

@@ -75,7 +75,8 @@ struct Q6_K {
   static void Load(const std::byte* from, Levels& to) {
     to.scale = LoadHalf(from + 208);
     for (int i = 0; i < kParts; ++i) {
-      to.scales[i] = static_cast<std::int8_t>(from[192 + i]);
+      const int bits = Byte(from + 192 + i);
+      to.scales[i] = static_cast<std::int16_t>(bits < 128 ? bits : bits - 256);
     }
     for (int i = 0; i < kSuperBlock; ++i) {
       const int half = i / 128;

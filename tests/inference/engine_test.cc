@@ -60,6 +60,13 @@ std::vector<Case> Cases() {
         cases.push_back({tier, type, network});
       }
     }
+    model::Architecture wide = SmallArchitecture();  // rows of whole blocks of 256
+    wide.hidden_size = wide.intermediate_size = 256;
+    wide.head_dim = 64;
+    for (const DataType type :
+         {DataType::kBF16, DataType::kQ5_0, DataType::kQ4_K, DataType::kQ5_K, DataType::kQ6_K}) {
+      cases.push_back({tier, type, {"wide", wide}});
+    }
   }
   return cases;
 }
