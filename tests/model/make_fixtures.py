@@ -128,6 +128,44 @@ CONFIGS = {
             "rope_parameters": YARN | {"mscale": 0.8, "mscale_all_dim": 1.3},
         },
     ),
+    "qwen2-layer-types": (
+        "qwen2",
+        SMALL
+        | {
+            "vocab_size": 131,
+            "hidden_size": 42,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 3,
+            "num_key_value_heads": 3,
+            "use_sliding_window": True,
+            "sliding_window": 4,
+            "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+        },
+    ),
+    "deepseek-v3-odd": (
+        "deepseek_v3",
+        LATENT
+        | {
+            "vocab_size": 131,
+            "hidden_size": 44,
+            "intermediate_size": 51,
+            "num_attention_heads": 9,
+            "num_key_value_heads": 9,
+            "q_lora_rank": 11,
+            "kv_lora_rank": 13,
+            "qk_nope_head_dim": 5,
+            "qk_rope_head_dim": 6,
+            "v_head_dim": 7,
+            "moe_intermediate_size": 20,
+            "n_routed_experts": 12,
+            "n_shared_experts": 2,
+            "n_group": 4,
+            "topk_group": 2,
+            "attention_bias": True,
+            "tie_word_embeddings": True,
+            "rope_parameters": YARN,
+        },
+    ),
 }
 
 
