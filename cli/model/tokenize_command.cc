@@ -1,4 +1,5 @@
 #include <charconv>
+#include <filesystem>
 #include <iostream>
 #include <limits>
 
@@ -6,6 +7,7 @@
 #include "cli/model/commands.h"
 #include "model/model_files.h"
 #include "model/tokenizer.h"
+#include "model/tokenizer/tokenizer_json.h"
 
 namespace cloister::cli {
 namespace po = boost::program_options;
@@ -93,6 +95,23 @@ base::Status Encode(const model::Tokenizer& tokenizer, const po::variables_map& 
   return {};
 }
 
+// A folder that holds a tokenizer and no model will do, too.
+base::Result<std::shared_ptr<const model::Tokenizer>> LoadTokenizer(
+    const std::filesystem::path& path) {
+  auto files = model::ModelFiles::Open(path);
+  if (files) return (*files)->LoadTokenizer();
+  std::error_code ignored;
+  const bool bare = std::filesystem::is_directory(path, ignored) &&
+                    files.error().code == Code::kNotFound &&
+                    (std::filesystem::exists(path / "tokenizer.json", ignored) ||
+                     std::filesystem::exists(path / "tokenizer.model", ignored));
+  if (!bare) return base::Forward(std::move(files));
+  CLOISTER_ASSIGN_OR_RETURN(model::TokenizerData data, model::TokenizerDataFromFolder(path));
+  auto tokenizer = model::MakeTokenizer(std::move(data));
+  if (!tokenizer) return base::Annotate(std::move(tokenizer), path.string());
+  return tokenizer;
+}
+
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;
   flags.usage =
@@ -102,7 +121,8 @@ base::Status Run(std::span<const std::string> arguments) {
       "Turns text into the model's token ids, or ids into text. Nothing is added and special "
       "tokens\n"
       "(<|im_end|>) are plain text unless the flags below say otherwise. A file is read byte for\n"
-      "byte. A GGUF file with a vocabulary and no weights will do.\n\n"
+      "byte. A GGUF file with a vocabulary and no weights will do, and a folder with a tokenizer\n"
+      "alone.\n\n"
       "  cloister tokenize --model SmolLM2.gguf --text 'The capital of France is'\n"
       "  cloister tokenize --model SmolLM2.gguf --decode 504,3575,282,4649,314";
   flags.options.add_options()("model", po::value<std::string>()->required(),
@@ -123,9 +143,7 @@ base::Status Run(std::span<const std::string> arguments) {
     return base::Fail(Code::kInvalidArgument,
                       "--special and --bos go with --text or --file, not with --decode");
   }
-  CLOISTER_ASSIGN_OR_RETURN(const auto files,
-                            model::ModelFiles::Open(values["model"].as<std::string>()));
-  CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, files->LoadTokenizer());
+  CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, LoadTokenizer(values["model"].as<std::string>()));
   if (values.contains("decode")) {
     return PrintDecoded(*tokenizer, values["decode"].as<std::string>(), values.contains("json"));
   }
