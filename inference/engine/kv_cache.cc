@@ -5,6 +5,15 @@
 
 namespace cloister::inference {
 
+constexpr std::align_val_t kCacheLine{64};
+
+void KvCache::Free::operator()(float* floats) const { ::operator delete[](floats, kCacheLine); }
+
+// Left uninitialized: a large block is mapped page by page when it is first written.
+KvCache::Floats KvCache::Reserve(std::int64_t count) {
+  return Floats(new (kCacheLine, std::nothrow) float[static_cast<std::size_t>(count)]);
+}
+
 base::Result<KvCache> KvCache::Create(const model::Architecture& a, std::int64_t context) {
   KvCache cache;
   cache.heads_ = a.latent ? 1 : a.num_kv_heads;
@@ -15,11 +24,8 @@ base::Result<KvCache> KvCache::Create(const model::Architecture& a, std::int64_t
       __builtin_mul_overflow(a.num_layers, cache.heads_ * cache.row_size_, &floats) ||
       __builtin_mul_overflow(floats, context, &floats) || floats > (std::int64_t{1} << 44);
   if (!overflows) {
-    // Left uninitialized: a large block is mapped page by page when it is first written.
-    cache.keys_.reset(new (std::nothrow) float[static_cast<std::size_t>(floats)]);
-    if (!a.latent) {
-      cache.values_.reset(new (std::nothrow) float[static_cast<std::size_t>(floats)]);
-    }
+    cache.keys_ = Reserve(floats);
+    if (!a.latent) cache.values_ = Reserve(floats);
   }
   if (cache.keys_ == nullptr || (!a.latent && cache.values_ == nullptr)) {
     return base::Fail(base::Code::kFailedPrecondition,

@@ -33,6 +33,13 @@ class KvCache {
   float* Latents(std::int64_t layer) { return keys_.get() + At(layer, 0); }
 
  private:
+  // Memory that starts at a cache line, so that rows of whole lines stay within theirs.
+  struct Free {
+    void operator()(float* floats) const;
+  };
+  using Floats = std::unique_ptr<float[], Free>;
+  static Floats Reserve(std::int64_t count);
+
   KvCache() = default;
   std::int64_t At(std::int64_t layer, std::int64_t head) const {
     return (layer * heads_ + head) * context_ * row_size_;
@@ -42,8 +49,8 @@ class KvCache {
   std::int64_t row_size_ = 0;
   std::int64_t context_ = 0;
   std::int64_t size_ = 0;
-  std::unique_ptr<float[]> keys_;  // or latents
-  std::unique_ptr<float[]> values_;
+  Floats keys_;  // or latents
+  Floats values_;
 };
 
 }  // namespace cloister::inference
