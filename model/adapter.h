@@ -76,9 +76,9 @@ struct Adapter {
   LoraConfig config;
   std::vector<float> parameters;  // in AdapterLayout's order
 };
-// kNotFound or kDataLoss, naming file and field, for an absent or malformed folder or one of
-// another model; kUnimplemented for variants of LoRA (rslora, dora, modules_to_save, patterns,
-// biases).
+// An adapter that can be trained on: one rank and scale, and the targets on all layers from one on.
+// Errors: as ReadAdapterChanges; kUnimplemented, naming the field, for an adapter that does more
+// (modules_to_save, patterns, embeddings): that can be merged.
 base::Result<Adapter> LoadAdapter(const std::filesystem::path& folder,
                                   const Architecture& architecture);
 

@@ -1,127 +1,131 @@
 // PEFT's adapter folders: adapter_config.json (peft.LoraConfig) and adapter_model.safetensors.
-#include <cmath>
+#include <algorithm>
 #include <set>
 
 #include "base/check.h"
 #include "base/file.h"
 #include "model/adapter.h"
-#include "model/json_reader.h"
-#include "model/safetensors_file.h"
+#include "model/adapter_changes.h"
 #include "model/safetensors_writer.h"
 
 namespace cloister::model {
 namespace {
 
 using base::Code;
-using nlohmann::json;
 
 constexpr char kConfigName[] = "adapter_config.json";
 constexpr char kWeightsName[] = "adapter_model.safetensors";
 
-// Variants of LoRA that change what the matrices mean.
-base::Status RefuseVariants(const json& config) {
-  CLOISTER_ASSIGN_OR_RETURN(const std::string kind, RequiredString(config, "peft_type"));
-  if (kind != "LORA") {
-    return base::Fail(Code::kUnimplemented, "peft_type '" + kind + "' is not supported: use LORA");
-  }
-  for (const char* name : {"use_rslora", "use_dora", "fan_in_fan_out", "lora_bias", "use_qalora"}) {
-    CLOISTER_ASSIGN_OR_RETURN(const auto on, OptionalBool(config, name));
-    if (on.value_or(false)) {
-      return base::Fail(Code::kUnimplemented,
-                        std::string(name) + " true is not supported: use plain LoRA");
-    }
-  }
-  for (const char* name :
-       {"modules_to_save", "rank_pattern", "alpha_pattern", "exclude_modules", "layer_replication",
-        "megatron_config", "target_parameters", "trainable_token_indices"}) {
-    const auto found = config.find(name);
-    if (found != config.end() && !found->is_null() && !found->empty()) {
-      return base::Fail(Code::kUnimplemented,
-                        std::string(name) + " is not supported: use plain LoRA");
-    }
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const auto bias, OptionalString(config, "bias"));
-  if (bias.value_or("none") != "none") {
-    return base::Fail(Code::kUnimplemented, "bias '" + *bias + "' is not supported: use none");
-  }
-  // PiSSA, OLoRA and their like change the base weights too.
-  const auto start = config.find("init_lora_weights");
-  if (start != config.end() && start->is_string() && *start != "gaussian" && *start != "eva" &&
-      *start != "orthogonal") {
-    return base::Fail(Code::kUnimplemented,
-                      "init_lora_weights '" + start->get<std::string>() +
-                          "' changes the base model, which is not supported: use plain LoRA");
-  }
-  return {};
+// In networks whose transformers module has stacks of experts, PEFT (0.21, transformers 5) takes
+// the names gate_proj, up_proj and down_proj in target_modules to mean those stacks and nothing
+// else, however they are written. The MLPs beside them are named as parameters instead.
+bool IsNamedAsParameter(const std::string& target, const Architecture& architecture) {
+  const bool has_stacks = architecture.latent || architecture.experts;
+  return has_stacks && (target == "gate_proj" || target == "up_proj" || target == "down_proj");
 }
 
-base::Result<std::int64_t> FirstLayer(const json& config, std::int64_t num_layers) {
-  const auto found = config.find("layers_to_transform");
-  if (found == config.end() || found->is_null()) return 0;
-  const json layers = found->is_array() ? *found : json::array({*found});
-  std::set<std::int64_t> seen;
-  for (const json& layer : layers) {
-    if (!layer.is_number_integer() || layer < 0 || layer >= num_layers) {
-      return base::Fail(Code::kDataLoss, "field layers_to_transform must list layers of the model");
+nlohmann::ordered_json ConfigOf(const LoraConfig& config, const Architecture& architecture,
+                                const std::vector<AdapterTensor>& layout,
+                                const std::string& base_model) {
+  auto modules = nlohmann::ordered_json::array(), parameters = modules, layers = modules;
+  for (const std::string& target : config.targets) {
+    if (!IsNamedAsParameter(target, architecture)) modules.push_back(target);
+  }
+  for (const AdapterTensor& tensor : layout) {
+    if (tensor.is_a && IsNamedAsParameter(tensor.projection, architecture)) {
+      parameters.push_back(tensor.target);
     }
-    seen.insert(layer.get<std::int64_t>());
   }
-  if (seen.empty()) return 0;
-  if (num_layers - *seen.begin() != static_cast<std::int64_t>(seen.size())) {
-    return base::Fail(Code::kUnimplemented,
-                      "layers_to_transform must name the last layers without a gap: others are "
-                      "not supported");
+  nlohmann::ordered_json fields = {{"peft_type", "LORA"},
+                                   {"task_type", "CAUSAL_LM"},
+                                   {"base_model_name_or_path", base_model},
+                                   {"r", config.rank},
+                                   {"lora_alpha", config.alpha},
+                                   {"use_rslora", config.rank_stabilized},
+                                   {"target_modules", std::move(modules)},
+                                   {"lora_dropout", 0.0},
+                                   {"bias", "none"},
+                                   {"fan_in_fan_out", false},
+                                   {"inference_mode", true}};
+  if (!parameters.empty()) fields["target_parameters"] = std::move(parameters);
+  if (config.first_layer == 0) return fields;
+  for (std::int64_t layer = config.first_layer; layer < architecture.num_layers; ++layer) {
+    layers.push_back(layer);
   }
-  return *seen.begin();
+  fields["layers_to_transform"] = std::move(layers);
+  fields["layers_pattern"] = "layers";
+  return fields;
 }
 
-base::Result<LoraConfig> ReadConfig(const json& config, const Architecture& architecture) {
-  CLOISTER_RETURN_IF_ERROR(RefuseVariants(config));
+// Targets in the order of the file's list, those of no layer left out; in the network's order where
+// the file has an expression.
+std::vector<std::string> TargetsOf(const AdapterChanges& changes,
+                                   const Architecture& architecture) {
+  std::vector<std::string> present;
+  for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
+    for (const LinearModule& module : LinearModules(architecture, layer)) {
+      const std::string weight =
+          "model.layers." + std::to_string(layer) + "." + module.name + ".weight";
+      if (changes.low_rank.contains(weight) &&
+          std::find(present.begin(), present.end(), module.target) == present.end()) {
+        present.push_back(module.target);
+      }
+    }
+  }
+  std::vector<std::string> ordered;
+  for (const std::string& name : changes.config.targets.names) {
+    const auto found = std::find(present.begin(), present.end(), name);
+    if (found == present.end()) continue;
+    ordered.push_back(name);
+    present.erase(found);
+  }
+  ordered.insert(ordered.end(), present.begin(), present.end());
+  return ordered;
+}
+
+tl::unexpected<base::Error> NotTrainable(const std::string& what) {
+  return base::Fail(Code::kUnimplemented,
+                    what +
+                        ": such an adapter cannot be trained here, merge it with cloister model "
+                        "merge and train another on the result");
+}
+
+// The config that describes `changes` whole, if there is one.
+base::Result<LoraConfig> UniformConfig(const AdapterChanges& changes,
+                                       const Architecture& architecture) {
+  if (!changes.replaced.empty()) {
+    return NotTrainable("modules_to_save: the adapter replaces " + changes.replaced.begin()->first);
+  }
   LoraConfig lora;
-  CLOISTER_ASSIGN_OR_RETURN(lora.rank, RequiredInteger(config, "r"));
-  CLOISTER_ASSIGN_OR_RETURN(lora.alpha, RequiredNumber(config, "lora_alpha"));
-  const auto targets = config.find("target_modules");
-  if (targets == config.end() || !targets->is_array()) {
-    return base::Fail(Code::kUnimplemented,
-                      "target_modules must be a list of projections: patterns are not supported");
+  lora.rank = changes.config.rank;
+  lora.alpha = changes.config.alpha;
+  lora.rank_stabilized = changes.config.rank_stabilized;
+  lora.targets = TargetsOf(changes, architecture);
+  lora.first_layer = architecture.num_layers;
+  for (const auto& [weight, change] : changes.low_rank) {
+    if (!change.layer) return NotTrainable("target_modules: the adapter changes " + weight);
+    if (change.rank != lora.rank || change.scale != lora.scale()) {
+      return NotTrainable("rank_pattern or alpha_pattern gives " + weight +
+                          " a rank or an alpha of its own");
+    }
+    lora.first_layer = std::min(lora.first_layer, *change.layer);
   }
-  for (const json& target : *targets) {
-    if (!target.is_string()) return base::Fail(Code::kDataLoss, "target_modules must list names");
-    lora.targets.push_back(target.get<std::string>());
-  }
-  CLOISTER_ASSIGN_OR_RETURN(lora.first_layer, FirstLayer(config, architecture.num_layers));
-  if (base::Status valid = Validate(lora, architecture); !valid) {
-    // A bad file, not a bad flag.
-    return base::Fail(Code::kDataLoss, valid.error().message);
-  }
-  return lora;
-}
-
-base::Status CheckShape(const SafetensorsFile& file, const AdapterTensor& wanted) {
-  if (!file.entries().contains(wanted.name)) {
-    return base::Fail(Code::kDataLoss, file.path().string() + " has no tensor " + wanted.name +
-                                           ", which its adapter_config.json asks for: the adapter "
-                                           "is incomplete or of another model, fetch it again");
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const TensorView view, file.Tensor(wanted.name));
-  if (view.shape == std::vector<std::int64_t>{wanted.rows, wanted.columns}) return {};
-  return base::Fail(Code::kDataLoss, file.path().string() + ": tensor " + wanted.name +
-                                         " must be " + std::to_string(wanted.rows) + " x " +
-                                         std::to_string(wanted.columns) +
-                                         ": adapter and model do not belong together");
-}
-
-base::Status ReadTensor(const SafetensorsFile& file, const AdapterTensor& wanted,
-                        std::span<float> to) {
-  CLOISTER_ASSIGN_OR_RETURN(const TensorView view, file.Tensor(wanted.name));
-  DequantizeRows(view, 0, view.rows(), to.data());
-  for (const float value : to) {
-    if (!std::isfinite(value)) {
-      return base::Fail(Code::kDataLoss, file.path().string() + ": tensor " + wanted.name +
-                                             " holds a value that is not finite");
+  std::set<std::string> described;
+  if (!lora.targets.empty()) {
+    for (const AdapterTensor& tensor : AdapterLayout(lora, architecture)) {
+      described.insert(tensor.target);
+      if (changes.low_rank.contains(tensor.target)) continue;
+      return NotTrainable("target_modules and layers_to_transform leave out " + tensor.target +
+                          ", where other layers have it");
     }
   }
-  return {};
+  for (const auto& [weight, change] : changes.low_rank) {
+    if (!described.contains(weight)) {
+      return NotTrainable("target_modules: the adapter changes " + weight);
+    }
+  }
+  CLOISTER_RETURN_IF_ERROR(Validate(lora, architecture));
+  return lora;
 }
 
 }  // namespace
@@ -138,23 +142,7 @@ base::Status SaveAdapter(const std::filesystem::path& folder, const LoraConfig& 
     return base::Fail(Code::kUnavailable, "cannot make folder " + folder.string() + " (" +
                                               error.message() + "): check its parent");
   }
-  nlohmann::ordered_json json_config = {{"peft_type", "LORA"},
-                                        {"task_type", "CAUSAL_LM"},
-                                        {"base_model_name_or_path", base_model},
-                                        {"r", config.rank},
-                                        {"lora_alpha", config.alpha},
-                                        {"target_modules", config.targets},
-                                        {"lora_dropout", 0.0},
-                                        {"bias", "none"},
-                                        {"fan_in_fan_out", false},
-                                        {"inference_mode", true}};
-  if (config.first_layer > 0) {
-    json_config["layers_to_transform"] = nlohmann::ordered_json::array();
-    for (std::int64_t layer = config.first_layer; layer < architecture.num_layers; ++layer) {
-      json_config["layers_to_transform"].push_back(layer);
-    }
-    json_config["layers_pattern"] = "layers";
-  }
+  const nlohmann::ordered_json json_config = ConfigOf(config, architecture, layout, base_model);
   std::vector<TensorSpec> specs;
   for (const AdapterTensor& tensor : layout) {
     specs.push_back({tensor.name, DataType::kF32, {tensor.rows, tensor.columns}});
@@ -172,30 +160,17 @@ base::Status SaveAdapter(const std::filesystem::path& folder, const LoraConfig& 
 
 base::Result<Adapter> LoadAdapter(const std::filesystem::path& folder,
                                   const Architecture& architecture) {
-  CLOISTER_ASSIGN_OR_RETURN(const json fields, ReadJsonObject(folder / kConfigName));
-  base::Result<LoraConfig> config = ReadConfig(fields, architecture);
+  CLOISTER_ASSIGN_OR_RETURN(const AdapterChanges changes, ReadAdapterChanges(folder, architecture));
+  base::Result<LoraConfig> config = UniformConfig(changes, architecture);
   if (!config) return base::Annotate(std::move(config), (folder / kConfigName).string());
-  CLOISTER_ASSIGN_OR_RETURN(const SafetensorsFile file,
-                            SafetensorsFile::Open(folder / kWeightsName));
   const std::vector<AdapterTensor> layout = AdapterLayout(*config, architecture);
-  // Shapes first: what the config asks for must be in the file before memory is given to it.
-  for (const AdapterTensor& tensor : layout) {
-    CLOISTER_RETURN_IF_ERROR(CheckShape(file, tensor));
-  }
   Adapter adapter;
   adapter.config = *std::move(config);
   adapter.parameters.resize(static_cast<std::size_t>(AdapterSize(layout)));
   for (const AdapterTensor& tensor : layout) {
-    const std::span<float> to =
-        std::span(adapter.parameters)
-            .subspan(static_cast<std::size_t>(tensor.offset),
-                     static_cast<std::size_t>(tensor.rows * tensor.columns));
-    CLOISTER_RETURN_IF_ERROR(ReadTensor(file, tensor, to));
-  }
-  if (file.entries().size() != layout.size()) {
-    return base::Fail(Code::kDataLoss, file.path().string() +
-                                           " holds tensors that its adapter_config.json does not "
-                                           "name: adapter and config do not belong together");
+    const LowRankChange& change = changes.low_rank.at(tensor.target);
+    DequantizeRows(tensor.is_a ? change.a : change.b, 0, tensor.rows,
+                   adapter.parameters.data() + tensor.offset);
   }
   return adapter;
 }

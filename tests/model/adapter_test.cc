@@ -63,6 +63,46 @@ TEST(AdapterLayout, StartsAtTheFirstLayer) {
   EXPECT_EQ(Validate(config, Llama()).error().code, Code::kInvalidArgument);
 }
 
+Architecture DeepSeek(const char* name) {
+  return *(*ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/" + name))->architecture();
+}
+
+TEST(AdapterLayout, ListsWhatEachLayerHas) {
+  LoraConfig config = Config();
+  config.targets = {"q_b_proj", "gate_proj", "kv_b_proj"};
+  const Architecture v3 = DeepSeek("deepseek-v3");
+  ASSERT_FALSE(v3.has_experts(0));
+  ASSERT_TRUE(v3.has_experts(1));
+  std::vector<std::string> modules;
+  for (const AdapterTensor& tensor : AdapterLayout(config, v3)) {
+    if (tensor.is_a) modules.push_back(tensor.target);
+  }
+  EXPECT_EQ(modules, (std::vector<std::string>{"model.layers.0.self_attn.q_b_proj.weight",
+                                               "model.layers.0.mlp.gate_proj.weight",
+                                               "model.layers.0.self_attn.kv_b_proj.weight",
+                                               "model.layers.1.self_attn.q_b_proj.weight",
+                                               "model.layers.1.mlp.shared_experts.gate_proj.weight",
+                                               "model.layers.1.self_attn.kv_b_proj.weight"}));
+}
+
+TEST(AdapterLayout, AsksForATargetOnSomeAdaptedLayer) {
+  LoraConfig config = Config();
+  config.targets = {"q_proj"};
+  EXPECT_TRUE(Validate(config, DeepSeek("deepseek-v2")));  // no query latent
+  const auto refused = Validate(config, DeepSeek("deepseek-v3"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
+  EXPECT_NE(refused.error().message.find("q_a_proj, q_b_proj, kv_a_proj_with_mqa"),
+            std::string::npos)
+      << refused.error().message;
+  Architecture unshared = DeepSeek("deepseek-v3");
+  unshared.experts->shared = 0;
+  config.targets = {"gate_proj"};
+  EXPECT_TRUE(Validate(config, unshared));  // the dense layer has it
+  config.first_layer = 1;
+  EXPECT_FALSE(Validate(config, unshared));
+}
+
 TEST(InitialAdapter, IsReproducibleBoundedAndLeavesBZero) {
   const auto layout = AdapterLayout(Config(), Llama());
   const std::vector<float> first = InitialAdapter(layout, 1);
@@ -101,40 +141,145 @@ TEST(Adapter, SurvivesAFolder) {
 TEST(Adapter, NamesWhatItRefuses) {
   using Change = std::function<void(nlohmann::json&)>;
   const std::vector<std::tuple<std::string, Code, Change>> refusals = {
-      {"use_rslora", Code::kUnimplemented, [](auto& c) { c["use_rslora"] = true; }},
-      {"use_dora", Code::kUnimplemented, [](auto& c) { c["use_dora"] = true; }},
-      {"modules_to_save", Code::kUnimplemented, [](auto& c) { c["modules_to_save"] = {"x"}; }},
-      {"rank_pattern", Code::kUnimplemented,
+      {"DoRA is not supported", Code::kUnimplemented, [](auto& c) { c["use_dora"] = true; }},
+      {"fan_in_fan_out", Code::kUnimplemented, [](auto& c) { c["fan_in_fan_out"] = true; }},
+      {"lora_bias", Code::kUnimplemented, [](auto& c) { c["lora_bias"] = true; }},
+      {"a_field_of_tomorrow", Code::kUnimplemented, [](auto& c) { c["a_field_of_tomorrow"] = 1; }},
+      {"trainable_token_indices", Code::kUnimplemented,
        [](auto& c) {
-         c["rank_pattern"] = {{"q", 2}};
+         c["trainable_token_indices"] = {1, 2};
        }},
-      {"bias", Code::kUnimplemented, [](auto& c) { c["bias"] = "all"; }},
-      {"target_modules", Code::kUnimplemented, [](auto& c) { c["target_modules"] = "all-linear"; }},
+      {"bias 'all'", Code::kUnimplemented, [](auto& c) { c["bias"] = "all"; }},
       {"IA3", Code::kUnimplemented, [](auto& c) { c["peft_type"] = "IA3"; }},
       {"pissa", Code::kUnimplemented, [](auto& c) { c["init_lora_weights"] = "pissa"; }},
-      {"rank", Code::kDataLoss, [](auto& c) { c["r"] = 0; }},
-      {"r", Code::kDataLoss, [](auto& c) { c.erase("r"); }},
-      {"lm_head", Code::kDataLoss, [](auto& c) { c["target_modules"] = {"lm_head"}; }},
-      {"2 x 64", Code::kDataLoss, [](auto& c) { c["r"] = 3; }},
+      {"layers_pattern", Code::kUnimplemented,
+       [](auto& c) {
+         c["layers_to_transform"] = {0, 1}, c["layers_pattern"] = "blocks";
+       }},
+      {"field r must", Code::kDataLoss, [](auto& c) { c["r"] = 0; }},
+      {"field r is missing", Code::kDataLoss, [](auto& c) { c.erase("r"); }},
+      {"lora_alpha", Code::kDataLoss, [](auto& c) { c["lora_alpha"] = -1; }},
+      {"rank_pattern", Code::kDataLoss,
+       [](auto& c) {
+         c["rank_pattern"] = {{"q_proj", "2"}};
+       }},
+      {"is broken", Code::kDataLoss, [](auto& c) { c["target_modules"] = "(q_proj"; }},
+      {"too many steps", Code::kDataLoss,
+       [](auto& c) { c["target_modules"] = "(a|.)*(.*)*(.*)*[A-Z]"; }},
+      {"beside a pattern", Code::kDataLoss,
+       [](auto& c) { c["target_modules"] = ".*q_proj", c["layers_to_transform"] = {0}; }},
+      {"for lm_head", Code::kDataLoss, [](auto& c) { c["target_modules"] = {"lm_head"}; }},
+      {"does not name", Code::kDataLoss, [](auto& c) { c["target_modules"] = {"other"}; }},
+      {"must be 3 x 64 and is 2 x 64", Code::kDataLoss, [](auto& c) { c["r"] = 3; }},
       {"the adapter is incomplete", Code::kDataLoss,
        [](auto& c) { c["target_modules"].push_back("k_proj"); }},
       {"'q_proj' is listed twice: name it once", Code::kDataLoss,
        [](auto& c) { c["target_modules"].push_back("q_proj"); }},
       {"does not name", Code::kDataLoss, [](auto& c) { c["target_modules"].erase(0); }},
+      {"does not name", Code::kDataLoss, [](auto& c) { c["layers_to_transform"] = 1; }},
+      {"no tensor for model.norm.weight", Code::kDataLoss,
+       [](auto& c) { c["modules_to_save"] = {"model.norm"}; }},
   };
   TemporaryFolder folder;
   ASSERT_TRUE(SaveAdapter(folder / "a", Config(), Llama(), Parameters(Config()), "base"));
   const auto good = *ReadJsonObject(folder / "a" / "adapter_config.json");
-  for (const auto& [word, code, change] : refusals) {
+  for (const auto& [words, code, change] : refusals) {
     nlohmann::json fields = good;
     change(fields);
     ASSERT_TRUE(base::WriteFile(folder / "a" / "adapter_config.json", fields.dump()));
     const auto loaded = LoadAdapter(folder / "a", Llama());
-    ASSERT_FALSE(loaded) << word;
+    ASSERT_FALSE(loaded) << words;
     EXPECT_EQ(loaded.error().code, code) << loaded.error().message;
-    const std::string wanted = word == "2 x 64" ? "3 x 64" : word;
-    EXPECT_NE(loaded.error().message.find(wanted), std::string::npos) << loaded.error().message;
+    EXPECT_NE(loaded.error().message.find(words), std::string::npos) << loaded.error().message;
   }
+}
+
+TEST(Adapter, IsReadFromWhateverNamesItsModules) {
+  using Change = std::function<void(nlohmann::json&)>;
+  const std::vector<Change> spellings = {
+      [](auto& c) {
+        c["target_modules"] = {"mlp.down_proj", "self_attn.q_proj", "v_proj"};
+      },
+      [](auto& c) { c["target_modules"] = ".*\\.(v_proj|q_proj|down_proj)"; },
+      [](auto& c) { c["target_modules"] = "model\\.layers\\.\\d+\\..*(v|q|down)_proj"; },
+      [](auto& c) { c["target_modules"].push_back("of_another_family"); },
+      [](auto& c) {
+        c["target_modules"] = "all-linear";
+        c["exclude_modules"] = ".*(k_proj|o_proj|gate_proj|up_proj)";
+      },
+      [](auto& c) {
+        c["layers_to_transform"] = {1, 0}, c["layers_pattern"] = {"layers"};
+      },
+      [](auto& c) {
+        c["lora_dropout"] = 0.1, c["eva_config"] = {{"rho", 2}};
+      },
+  };
+  TemporaryFolder folder;
+  const std::vector<float> parameters = Parameters(Config());
+  ASSERT_TRUE(SaveAdapter(folder / "a", Config(), Llama(), parameters, "base"));
+  const auto good = *ReadJsonObject(folder / "a" / "adapter_config.json");
+  for (std::size_t i = 0; i < spellings.size(); ++i) {
+    nlohmann::json fields = good;
+    spellings[i](fields);
+    ASSERT_TRUE(base::WriteFile(folder / "a" / "adapter_config.json", fields.dump()));
+    const auto loaded = LoadAdapter(folder / "a", Llama());
+    ASSERT_TRUE(loaded) << i << ": " << loaded.error().message;
+    const auto layout = AdapterLayout(loaded->config, Llama());
+    ASSERT_EQ(layout.size(), 12u) << i;
+    // The same matrices, wherever they lie in the vector.
+    for (const AdapterTensor& wanted : AdapterLayout(Config(), Llama())) {
+      for (const AdapterTensor& tensor : layout) {
+        if (tensor.name != wanted.name) continue;
+        EXPECT_TRUE(std::equal(parameters.begin() + wanted.offset,
+                               parameters.begin() + wanted.offset + wanted.rows * wanted.columns,
+                               loaded->parameters.begin() + tensor.offset))
+            << i << ": " << tensor.name;
+      }
+    }
+  }
+}
+
+TEST(Adapter, ThatCannotBeTrainedSaysWhyAndIsMergedAllTheSame) {
+  TemporaryFolder folder;
+  ASSERT_TRUE(SaveAdapter(folder / "a", Config(), Llama(), Parameters(Config()), "base"));
+  auto fields = *ReadJsonObject(folder / "a" / "adapter_config.json");
+  fields["alpha_pattern"] = {{"q_proj", 1}};
+  ASSERT_TRUE(base::WriteFile(folder / "a" / "adapter_config.json", fields.dump()));
+  const auto loaded = LoadAdapter(folder / "a", Llama());
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Code::kUnimplemented);
+  EXPECT_NE(loaded.error().message.find("alpha_pattern"), std::string::npos);
+  EXPECT_TRUE(Merge(testing::LlamaFolder(), folder / "a", folder / "m", std::nullopt));
+}
+
+TEST(Adapter, ScalesByTheRootOfTheRankWhereStabilized) {
+  LoraConfig config = Config();
+  config.rank_stabilized = true;
+  EXPECT_NEAR(config.scale(), 6 / std::sqrt(2.0), 1e-12);
+  TemporaryFolder folder;
+  ASSERT_TRUE(SaveAdapter(folder / "a", config, Llama(), Parameters(config), "base"));
+  EXPECT_EQ((*ReadJsonObject(folder / "a" / "adapter_config.json"))["use_rslora"], true);
+  EXPECT_EQ(LoadAdapter(folder / "a", Llama())->config, config);
+}
+
+TEST(Adapter, OfANetworkWithExpertsSurvivesAFolder) {
+  TemporaryFolder folder;
+  const Architecture v3 = DeepSeek("deepseek-v3");
+  LoraConfig config = Config();
+  config.targets = {"kv_b_proj", "o_proj", "gate_proj", "down_proj"};
+  config.first_layer = 1;
+  std::vector<float> parameters = InitialAdapter(AdapterLayout(config, v3), 5);
+  ASSERT_TRUE(SaveAdapter(folder / "a", config, v3, parameters, "base"));
+  const auto loaded = LoadAdapter(folder / "a", v3);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->config, config);
+  EXPECT_EQ(loaded->parameters, parameters);
+  // PEFT takes the names of MLPs for its stacks of experts.
+  const auto fields = *ReadJsonObject(folder / "a" / "adapter_config.json");
+  EXPECT_EQ(fields["target_modules"], nlohmann::json({"kv_b_proj", "o_proj"}));
+  EXPECT_EQ(fields["target_parameters"],
+            nlohmann::json({"model.layers.1.mlp.shared_experts.gate_proj.weight",
+                            "model.layers.1.mlp.shared_experts.down_proj.weight"}));
 }
 
 TEST(Adapter, RefusesValuesThatAreNotFinite) {

@@ -149,23 +149,6 @@ TEST(ChatEncoder, MarksEveryAnswerUpToTheEndOfItsTurn) {
   EXPECT_EQ(encode(5), "<u:hi\n     ");
 }
 
-TEST(ChatEncoder, TakesATemplateThatTrims) {
-  const auto messages = nlohmann::ordered_json::parse(
-      R"([{"role": "user", "content": " hi\n"}, {"role": "assistant", "content": "\tyes "},
-          {"role": "user", "content": " "}, {"role": "assistant", "content": "no"}])");
-  const auto encoder = [](const char* source) {
-    return ChatEncoder(std::make_shared<Bytes>(), model::MakeChatTemplate(source).value(), 100);
-  };
-  constexpr char kTrims[] =
-      "{% for m in messages %}<{{ m.role[0] }}:{{ m.content|trim }}>.{% endfor %}"
-      "{% if add_generation_prompt %}<a:{% endif %}";
-  EXPECT_EQ(Marked(encoder(kTrims).Encode(messages).value()),
-            "<u:hi>.<a:yes>.<u:>.<a:no>.\n"
-            "          ^^^^         ^^^ ");
-  const auto upper = encoder("{% for m in messages %}<{{ m.content|upper }}>{% endfor %}");
-  EXPECT_EQ(upper.Encode(messages).error().code, base::Code::kUnimplemented);
-}
-
 // The real tokenizer and template, where models/ has them.
 class RealChatEncoder : public testing::Test {
  protected:

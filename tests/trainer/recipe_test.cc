@@ -64,6 +64,7 @@ TEST(Recipe, ChecksTypesAndRanges) {
            {"lora.rank=[1]", "lora.rank"},
            {"lora.targets=v_proj", "lora.targets"},
            {"lora.targets=[]", "lora.targets"},
+           {"lora.use_rslora=2", "lora.use_rslora"},
            {"training.steps=-1", "training.steps"},
            {"training.steps=1e3", "training.steps"},
            {"optimizer.learning_rate=0", "optimizer.learning_rate"},

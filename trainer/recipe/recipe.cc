@@ -14,6 +14,7 @@ namespace {
 
 constexpr double kMany = 1e9;
 constexpr auto kText = Field::Kind::kText;
+constexpr auto kSwitch = Field::Kind::kSwitch;
 constexpr auto kTexts = Field::Kind::kTexts;
 constexpr auto kInteger = Field::Kind::kInteger;
 constexpr auto kReal = Field::Kind::kReal;
@@ -30,6 +31,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"lora.alpha", kReal, 0, 1e6, kAbove},
     {"lora.targets", kTexts},
     {"lora.first_layer", kInteger, 0, 4096},
+    {"lora.use_rslora", kSwitch},
     {"lora.seed", kInteger, 0, 9e15},
     {"optimizer.learning_rate", kReal, 0, 100, kAbove},
     {"optimizer.beta1", kReal, 0, 0.9999999},
@@ -122,6 +124,7 @@ Recipe ReadValues(const FlatRecipe& flat) {
   recipe.lora.alpha = Get<double>(flat, "lora.alpha");
   recipe.lora.targets = Get<std::vector<std::string>>(flat, "lora.targets");
   recipe.lora.first_layer = Get<std::int64_t>(flat, "lora.first_layer");
+  recipe.lora.rank_stabilized = Get<bool>(flat, "lora.use_rslora");
   recipe.lora_seed = Seed(flat, "lora.seed");
   const AdamW::Options defaults;
   recipe.optimizer = {
@@ -220,6 +223,7 @@ std::string ToYaml(const Recipe& recipe) {
   lora["targets"] = recipe.lora.targets;
   lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
   lora["first_layer"] = recipe.lora.first_layer;
+  lora["use_rslora"] = recipe.lora.rank_stabilized;
   lora["seed"] = recipe.lora_seed;
   YAML::Node optimizer = root["optimizer"];
   optimizer["learning_rate"] = recipe.optimizer.learning_rate;

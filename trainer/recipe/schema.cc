@@ -113,6 +113,11 @@ std::string FaultOf(const Field& field, const YAML::Node& value) {
                                      [](const YAML::Node& item) { return item.IsScalar(); });
       return right ? "" : fault("a list of texts, as [a, b]");
     }
+    case Field::Kind::kSwitch: {
+      bool ignored = false;
+      const bool right = value.IsScalar() && YAML::convert<bool>::decode(value, ignored);
+      return right ? "" : fault("true or false");
+    }
     case Field::Kind::kInteger:
     case Field::Kind::kReal:
       break;
