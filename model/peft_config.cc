@@ -49,7 +49,8 @@ const Json& Field(const Json& config, const std::string& name) {
 // Null, false and empty: a switch that is off.
 bool IsOff(const Json& value) {
   if (value.is_boolean()) return !value.get<bool>();
-  return value.is_null() || ((value.is_structured() || value.is_string()) && value.empty());
+  if (value.is_string()) return value.get_ref<const std::string&>().empty();
+  return value.is_null() || (value.is_structured() && value.empty());
 }
 
 tl::unexpected<base::Error> Malformed(const std::string& name, const std::string& wanted) {
@@ -102,9 +103,10 @@ base::Status RefuseVariants(const Json& config) {
     }
   }
   for (const auto& [name, value] : config.items()) {
-    const auto is_name = [&](std::string_view known) { return known == name; };
-    if (std::any_of(kWithoutEffect.begin(), kWithoutEffect.end(), is_name)) continue;
-    if (std::any_of(kRead.begin(), kRead.end(), is_name)) continue;
+    if (std::find(kWithoutEffect.begin(), kWithoutEffect.end(), name) != kWithoutEffect.end()) {
+      continue;
+    }
+    if (std::find(kRead.begin(), kRead.end(), name) != kRead.end()) continue;
     if (IsOff(value)) continue;
     return base::Fail(Code::kUnimplemented,
                       "field " + name + " is not supported: use an adapter of plain LoRA");
@@ -116,7 +118,7 @@ base::Result<std::vector<std::string>> Names(const Json& value, const std::strin
   std::vector<std::string> names;
   if (!value.is_array() || value.size() > kMaxListed) return Malformed(name, "a list of names");
   for (const Json& item : value) {
-    if (!item.is_string() || item.empty()) return Malformed(name, "a list of names");
+    if (!item.is_string() || item == "") return Malformed(name, "a list of names");
     names.push_back(item.get<std::string>());
   }
   return names;
