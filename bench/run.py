@@ -53,12 +53,12 @@ def main():
                 "--threads", arguments.threads, "--json")))
 
     print(f"{processor()}, {arguments.threads} threads, median of {arguments.runs} runs\n")
-    print("| weights | prefill, tokens/s | decode, tokens/s | peak memory, MiB |")
-    print("|---|---:|---:|---:|")
+    print("| weights | load, ms | prefill, tokens/s | decode, tokens/s | peak memory, MiB |")
+    print("|---|---:|---:|---:|---:|")
     for name, results in rows.items():
         def median(key):
             return statistics.median(result[key] for result in results)
-        print(f"| {name} | {median('prefill_tokens_per_second'):.0f} "
+        print(f"| {name} | {1000 * median('load_seconds'):.0f} | {median('prefill_tokens_per_second'):.0f} "
               f"| {median('decode_tokens_per_second'):.1f} "
               f"| {median('peak_rss_bytes') / (1 << 20):.0f} |")
 

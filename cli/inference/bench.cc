@@ -57,8 +57,12 @@ base::Status Run(const po::variables_map& values) {
   CLOISTER_RETURN_IF_ERROR(CheckAtLeast("--repeats", repeats, 1));
   CLOISTER_ASSIGN_OR_RETURN(inference::EngineOptions options, EngineOptionsOf(values));
   options.context = std::max(prompt, generate);
+  const auto start = Clock::now();
   CLOISTER_ASSIGN_OR_RETURN(const auto files, OpenModel(values));
   CLOISTER_ASSIGN_OR_RETURN(const auto engine, inference::Engine::Load(files, options));
+  // Ids alone need no tokenizer, and a model without one can be measured.
+  const bool reads_text = files->LoadTokenizer().has_value();
+  const std::chrono::duration<double> load = Clock::now() - start;
   const std::vector<model::TokenId> ids =
       BenchTokens(options.context, engine->architecture().vocab_size);
   const auto prefill = [&]() -> base::Status {
@@ -73,6 +77,8 @@ base::Status Run(const po::variables_map& values) {
     return {};
   };
   nlohmann::ordered_json result;
+  result["load_seconds"] = load.count();
+  result["tokenizer"] = reads_text;
   CLOISTER_ASSIGN_OR_RETURN(result["prefill_tokens_per_second"],
                             Rate(*engine, prompt, repeats, prefill));
   CLOISTER_ASSIGN_OR_RETURN(result["decode_tokens_per_second"],
@@ -94,9 +100,10 @@ Command BenchCommand() {
             "[--kernels scalar|avx2] [--json]";
         flags.about =
             "Times reading a prompt into an empty cache and generating from an empty cache, as\n"
-            "llama-bench's pp and tg do. Loading is not counted; one run warms up, the median of\n"
-            "--repeats is printed. peak_rss_bytes is the process's largest resident memory,\n"
-            "mapped weights included.\n\n"
+            "llama-bench's pp and tg do. One run warms up, the median of --repeats is printed.\n"
+            "load_seconds is once, from the file's name to an engine and a tokenizer (if the\n"
+            "model has one) that are ready. peak_rss_bytes is the process's largest resident\n"
+            "memory, mapped weights included.\n\n"
             "  cloister bench --model SmolLM2.gguf --prompt-tokens 512 --generate-tokens 64\n"
             "  cloister bench --model SmolLM2.gguf --threads 1 --kernels scalar --json";
         AddModelFlags(flags.options);
