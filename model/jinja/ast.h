@@ -52,6 +52,12 @@ struct Expression {
 using ExpressionPointer = std::unique_ptr<Expression>;
 using Expressions = std::vector<ExpressionPointer>;
 
+// The spellings of true, false and none, which no variable can have.
+inline bool IsConstantName(std::string_view name) {
+  return name == "true" || name == "false" || name == "none" || name == "True" || name == "False" ||
+         name == "None";
+}
+
 struct Constant final : Expression {
   using Content = std::variant<std::monostate, bool, std::int64_t, double, std::string>;
   Constant(int line, Content content_in)
