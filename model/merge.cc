@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "model/adapter_changes.h"
+#include "model/peft/adapter_changes.h"
 
 namespace cloister::model {
 namespace {

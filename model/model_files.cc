@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "model/chat_template.h"
-#include "model/latent_up.h"
+#include "model/gguf/latent_up.h"
 #include "model/source_model.h"
 
 namespace cloister::model {

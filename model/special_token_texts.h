@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/result.h"
-#include "model/gguf_file.h"
+#include "model/gguf/gguf_file.h"
 
 namespace cloister::model {
 

@@ -7,11 +7,11 @@
 #include <vector>
 
 #include "base/progress.h"
-#include "model/gguf_architecture.h"
-#include "model/gguf_layout.h"
-#include "model/gguf_metadata.h"
-#include "model/model_folder.h"
-#include "model/safetensors_writer.h"
+#include "model/gguf/gguf_architecture.h"
+#include "model/gguf/gguf_layout.h"
+#include "model/gguf/gguf_metadata.h"
+#include "model/huggingface/model_folder.h"
+#include "model/huggingface/safetensors_writer.h"
 #include "model/tensor_stream.h"
 
 namespace cloister::model {

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 #include "base/result.h"
-#include "model/gguf_file.h"
-#include "model/gguf_writer.h"
+#include "model/gguf/gguf_file.h"
+#include "model/gguf/gguf_writer.h"
 #include "model/tokenizer/tokenizer_data.h"
 
 namespace cloister::model {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/file.h"
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "model/tokenizer/tokenizer_json_steps.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/file.h"
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/sentencepiece_file.h"
 #include "model/tokenizer/tokenizer_config.h"

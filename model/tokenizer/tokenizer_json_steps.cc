@@ -5,7 +5,7 @@
 #include <functional>
 #include <utility>
 
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "model/tokenizer/utf8.h"
 
 namespace cloister::model {

@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "model/tokenizer/tokenizer_json_steps.h"
 
 namespace cloister::model {

@@ -7,9 +7,9 @@
 
 #include "base/check.h"
 #include "model/architecture.h"
-#include "model/peft_candidates.h"
-#include "model/peft_config.h"
-#include "model/peft_modules.h"
+#include "model/peft/peft_candidates.h"
+#include "model/peft/peft_config.h"
+#include "model/peft/peft_modules.h"
 
 namespace {
 

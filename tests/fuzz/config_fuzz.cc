@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "model/architecture.h"
-#include "model/gguf_layout.h"
+#include "model/gguf/gguf_layout.h"
 #include "model/model_files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

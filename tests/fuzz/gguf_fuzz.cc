@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "model/finite.h"
-#include "model/gguf_architecture.h"
-#include "model/gguf_file.h"
+#include "model/gguf/gguf_architecture.h"
+#include "model/gguf/gguf_file.h"
 
 namespace cloister::model {
 namespace {

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "model/finite.h"
-#include "model/safetensors_file.h"
+#include "model/huggingface/safetensors_file.h"
 
 namespace cloister::model {
 namespace {

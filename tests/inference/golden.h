@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "model/safetensors_file.h"
+#include "model/huggingface/safetensors_file.h"
 #include "model/tokenizer.h"
 
 namespace cloister::inference {

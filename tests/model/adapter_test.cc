@@ -6,7 +6,7 @@
 #include <functional>
 
 #include "base/file.h"
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "model/merge.h"
 #include "model/quantize.h"
 #include "tests/base/temporary_folder.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "model/architecture.h"
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "model/model_files.h"
 #include "tests/model/fixture_folders.h"
 #include "tests/model/test_models.h"

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <functional>
 
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
 #include "tests/model/test_models.h"
 
 namespace cloister::model {

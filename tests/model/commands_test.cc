@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cstdio>
 
-#include "model/gguf_writer.h"
+#include "model/gguf/gguf_writer.h"
+#include "model/huggingface/safetensors_writer.h"
 #include "model/model_files.h"
-#include "model/safetensors_writer.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"
 

@@ -12,10 +12,10 @@
 
 #include "base/file.h"
 #include "model/chat_template.h"
-#include "model/gguf_file.h"
-#include "model/gguf_layout.h"
+#include "model/gguf/gguf_file.h"
+#include "model/gguf/gguf_layout.h"
+#include "model/huggingface/safetensors_writer.h"
 #include "model/quantize.h"
-#include "model/safetensors_writer.h"
 #include "model/tokenizer.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "tests/base/temporary_folder.h"

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "base/file.h"
+#include "model/config/json_reader.h"
 #include "model/convert.h"
-#include "model/gguf_architecture.h"
-#include "model/gguf_file.h"
-#include "model/gguf_layout.h"
-#include "model/json_reader.h"
+#include "model/gguf/gguf_architecture.h"
+#include "model/gguf/gguf_file.h"
+#include "model/gguf/gguf_layout.h"
 #include "model/model_files.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"

@@ -1,12 +1,12 @@
-#include "model/gguf_file.h"
+#include "model/gguf/gguf_file.h"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
 
-#include "model/gguf_cursor.h"
-#include "model/gguf_split.h"
-#include "model/gguf_writer.h"
+#include "model/gguf/gguf_cursor.h"
+#include "model/gguf/gguf_split.h"
+#include "model/gguf/gguf_writer.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"
 

@@ -3,11 +3,11 @@
 #include <cstring>
 
 #include "model/convert.h"
-#include "model/gguf_file.h"
-#include "model/gguf_writer.h"
+#include "model/gguf/gguf_file.h"
+#include "model/gguf/gguf_writer.h"
+#include "model/huggingface/safetensors_file.h"
+#include "model/huggingface/safetensors_writer.h"
 #include "model/model_files.h"
-#include "model/safetensors_file.h"
-#include "model/safetensors_writer.h"
 #include "model/tokenizer.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"

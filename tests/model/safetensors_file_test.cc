@@ -1,11 +1,11 @@
-#include "model/safetensors_file.h"
+#include "model/huggingface/safetensors_file.h"
 
 #include <gtest/gtest.h>
 
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "model/safetensors_writer.h"
+#include "model/huggingface/safetensors_writer.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"
 

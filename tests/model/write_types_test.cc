@@ -3,7 +3,7 @@
 
 #include <map>
 
-#include "model/gguf_file.h"
+#include "model/gguf/gguf_file.h"
 #include "model/model_files.h"
 #include "model/quantize.h"
 #include "model/source_model.h"

@@ -11,10 +11,10 @@
 #include <string>
 
 #include "model/adapter.h"
-#include "model/json_reader.h"
+#include "model/config/json_reader.h"
+#include "model/huggingface/safetensors_file.h"
 #include "model/merge.h"
 #include "model/quantize.h"
-#include "model/safetensors_file.h"
 #include "tests/base/temporary_folder.h"
 #include "trainer/networks/network.h"
 

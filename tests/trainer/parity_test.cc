@@ -13,8 +13,8 @@
 #include <set>
 #include <string>
 
+#include "model/huggingface/safetensors_file.h"
 #include "model/model_files.h"
-#include "model/safetensors_file.h"
 #include "tests/model/fixture_folders.h"
 #include "trainer/networks/batch.h"
 #include "trainer/networks/network.h"

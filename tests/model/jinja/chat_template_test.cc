@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "model/gguf_writer.h"
+#include "model/gguf/gguf_writer.h"
 #include "model/model_files.h"
 #include "tests/base/temporary_folder.h"
 #include "tests/model/test_models.h"

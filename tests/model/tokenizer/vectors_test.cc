@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "base/file.h"
-#include "model/gguf_file.h"
+#include "model/gguf/gguf_file.h"
 #include "model/tokenizer/gguf_tokenizer.h"
 #include "model/tokenizer/tokenizer_json.h"
 #include "tests/base/temporary_folder.h"
