@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "base/json.h"
+
 namespace cloister::base {
 namespace {
 
@@ -108,7 +110,7 @@ Result<Frame> FrameChannel::Receive() {
   std::string text(header_size, '\0');
   CLOISTER_RETURN_IF_ERROR(ReceiveAll(fd_, text.data(), text.size()));
   Frame frame;
-  frame.header = nlohmann::json::parse(text, nullptr, false);
+  frame.header = ParseJson(text);
   if (!frame.header.is_object()) {
     return Fail(Code::kDataLoss, "a message of the other process has no JSON header");
   }

@@ -14,7 +14,7 @@ base::Status CheckWeights(const ModelFiles& files) {
   base::InParallel(static_cast<std::int64_t>(names.size()), [&](std::int64_t i) {
     const auto at = static_cast<std::size_t>(i);
     const base::Result<TensorView> tensor = files.Tensor(names[at]);
-    if (tensor) found[at] = CheckFinite(names[at], *tensor);
+    found[at] = tensor ? CheckFinite(names[at], *tensor) : base::Forward(base::Result(tensor));
   });
   for (base::Status& status : found) {
     if (!status) return base::Annotate(std::move(status), files.path().string());

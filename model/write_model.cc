@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/progress.h"
 #include "model/gguf/gguf_architecture.h"
 #include "model/gguf/gguf_layout.h"
@@ -34,6 +36,20 @@ DataType StoredType(const WritePlan& plan, const std::string& name, const Tensor
   return TypeForRows(wanted, columns);
 }
 
+// Of what is stored as one tensor; F32 where the parts' types differ, so that none loses anything.
+base::Result<DataType> TypeOf(const SourceModel& source, const WritePlan& plan,
+                              const GgufTensor& tensor, bool gguf) {
+  std::optional<DataType> common;
+  for (const std::string& part : tensor.parts) {
+    CLOISTER_ASSIGN_OR_RETURN(const TensorView view, source.Tensor(part));
+    const DataType type = StoredType(plan, part, view, tensor.shape.back(), gguf);
+    if (common && *common != type) return DataType::kF32;
+    common = type;
+  }
+  CLOISTER_CHECK(common.has_value());
+  return *common;
+}
+
 base::Result<std::vector<Transfer>> PlanTransfers(const SourceModel& source,
                                                   const Architecture& architecture,
                                                   const WritePlan& plan, bool gguf) {
@@ -49,8 +65,7 @@ base::Result<std::vector<Transfer>> PlanTransfers(const SourceModel& source,
   }
   std::vector<Transfer> transfers;
   for (GgufTensor& tensor : tensors) {
-    CLOISTER_ASSIGN_OR_RETURN(const TensorView view, source.Tensor(tensor.parts[0]));
-    const DataType type = StoredType(plan, tensor.parts[0], view, tensor.shape.back(), gguf);
+    CLOISTER_ASSIGN_OR_RETURN(const DataType type, TypeOf(source, plan, tensor, gguf));
     TensorSpec spec = {tensor.name, type, tensor.shape};
     transfers.push_back({std::move(tensor), std::move(spec)});
   }
@@ -117,6 +132,7 @@ class TransferWriter {
 
   base::Status WriteFloats(const std::string& part, std::span<const float> values,
                            std::int64_t columns, DataType type) {
+    CLOISTER_CHECK(columns > 0);
     TensorView view;
     view.shape = {static_cast<std::int64_t>(values.size()) / columns, columns};
     view.data = std::as_bytes(values);

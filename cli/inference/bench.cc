@@ -61,7 +61,7 @@ base::Status Run(const po::variables_map& values) {
   CLOISTER_ASSIGN_OR_RETURN(const auto files, OpenModel(values));
   CLOISTER_ASSIGN_OR_RETURN(const auto engine, inference::Engine::Load(files, options));
   // Ids alone need no tokenizer, and a model without one can be measured.
-  const bool reads_text = files->LoadTokenizer().has_value();
+  const auto tokenizer = files->LoadTokenizer();
   const std::chrono::duration<double> load = Clock::now() - start;
   const std::vector<model::TokenId> ids =
       BenchTokens(options.context, engine->architecture().vocab_size);
@@ -78,7 +78,6 @@ base::Status Run(const po::variables_map& values) {
   };
   nlohmann::ordered_json result;
   result["load_seconds"] = load.count();
-  result["tokenizer"] = reads_text;
   CLOISTER_ASSIGN_OR_RETURN(result["prefill_tokens_per_second"],
                             Rate(*engine, prompt, repeats, prefill));
   CLOISTER_ASSIGN_OR_RETURN(result["decode_tokens_per_second"],

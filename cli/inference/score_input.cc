@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "cli/inference/model_flags.h"
 
 namespace cloister::cli {
@@ -19,7 +20,7 @@ class LineReader {
       : files_(files), architecture_(architecture) {}
 
   base::Result<std::vector<model::TokenId>> Read(std::string_view line) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto json = base::ParseJson(line);
     const bool has_ids = json.is_object() && json.contains("ids");
     const bool has_text = json.is_object() && json.contains("text");
     if (json.is_discarded()) return Broken("is no JSON");

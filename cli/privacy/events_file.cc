@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/file.h"
+#include "base/json.h"
 
 namespace cloister::cli {
 namespace {
@@ -102,7 +103,7 @@ base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighb
 base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
                                                 dp::Neighbours neighbours) {
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kLargestFile));
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json json = base::ParseJson(text);
   if (!json.is_array() || json.empty() || json.size() > kMostRows) {
     return Bad("no JSON list of 1 to 10000 events, " + path.string(),
                "give [{\"mechanism\": \"gaussian\", …}, …]");

@@ -3,6 +3,8 @@
 #include <ctime>
 #include <set>
 
+#include "base/json.h"
+
 namespace cloister::dp {
 namespace {
 
@@ -22,7 +24,7 @@ tl::unexpected<base::Error> Damaged(const Database& database, const std::string&
 }
 
 base::Result<Event> ParseEvent(const Database& database, const std::string& text) {
-  const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
+  const nlohmann::json json = base::ParseJson(text);
   auto event = EventFromJson(json);
   if (!event) return Damaged(database, event.error().message);
   return event;

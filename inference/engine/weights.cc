@@ -64,9 +64,14 @@ class Loader {
     view.scales = {};
   }
 
+  base::Status Finite(const std::string& name, const TensorView& view) const {
+    base::Status status = model::CheckFinite(prefix_ + name, view);
+    return status ? status : base::Annotate(std::move(status), files_.path().string());
+  }
+
   void Vector(const std::string& name, std::vector<float>& to) {
     const TensorView view = Find(name);
-    if (status_) status_ = model::CheckFinite(prefix_ + name, view);
+    if (status_) status_ = Finite(name, view);
     if (status_) to = model::ToFloat(view);
   }
 
@@ -138,7 +143,9 @@ class Loader {
 
   void ExpertMixture(ExpertsWeights& to) {
     const model::Experts& experts = *a_.experts;
+    // Looked at now: an expert whose score is no number would never be chosen, and nothing show it.
     to.router = Find("mlp.gate.weight");
+    if (status_) status_ = Finite("mlp.gate.weight", to.router);
     if (!status_) return;
     ToF32(to.router);
     if (experts.correction_bias) Vector("mlp.gate.e_score_correction_bias", to.bias);

@@ -6,7 +6,7 @@
 namespace cloister::model {
 namespace {
 
-constexpr std::array<std::string_view, 84> kWithoutEffect = {
+constexpr std::array<std::string_view, 86> kWithoutEffect = {
     "architectures",
     "dtype",
     "torch_dtype",
@@ -21,6 +21,8 @@ constexpr std::array<std::string_view, 84> kWithoutEffect = {
     "embd_pdrop",
     "pad_token_id",
     "sep_token_id",
+    "unk_token_id",
+    "seq_length",
     "decoder_start_token_id",
     "pretraining_tp",
     "_name_or_path",

@@ -53,8 +53,8 @@ base::Status ReadChoice(ConfigFields& fields, bool v3, Experts& experts) {
   CLOISTER_ASSIGN_OR_RETURN(const auto groups, fields.Integer("n_group"));
   CLOISTER_ASSIGN_OR_RETURN(const auto groups_per_token, fields.Integer("topk_group"));
   if (chosen == "greedy") return {};
-  experts.groups = groups.value_or(1);
-  experts.groups_per_token = groups_per_token.value_or(1);
+  experts.groups = groups.value_or(v3 && !fields.Has("n_group") ? 8 : 1);
+  experts.groups_per_token = groups_per_token.value_or(v3 && !fields.Has("topk_group") ? 4 : 1);
   return {};
 }
 

@@ -41,8 +41,8 @@ base::Result<Fp8Config> Read(const json& object) {
                       "quantization_config.weight_block_size must be two sizes in 1 … 65536");
   }
   // Of activations, and of modules whose tensors show by themselves what they are.
-  static constexpr std::array<std::string_view, 4> kWithoutEffect = {
-      "activation_scheme", "modules_to_not_convert", "ignored_layers", "dequantize"};
+  static constexpr std::array<std::string_view, 5> kWithoutEffect = {
+      "activation_scheme", "scale_fmt", "modules_to_not_convert", "ignored_layers", "dequantize"};
   fields.Ignore(kWithoutEffect);
   CLOISTER_RETURN_IF_ERROR(fields.RefuseUnknown("quantization_config."));
   return result;

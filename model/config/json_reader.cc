@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/file.h"
+#include "base/json.h"
 
 namespace cloister::model {
 namespace {
@@ -77,8 +78,12 @@ base::Result<std::string> RequiredString(const nlohmann::json& object, const std
 }
 
 base::Result<nlohmann::json> ReadJsonObject(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    return base::Fail(Code::kDataLoss, path.string() + " is no regular file: put a file there");
+  }
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path));
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  nlohmann::json value = base::ParseJson(text);
   if (!value.is_object()) {
     return base::Fail(Code::kDataLoss,
                       path.string() + " is no JSON object: it is damaged or another kind of file");

@@ -84,9 +84,14 @@ base::Status ReadYarn(ConfigFields& fields, std::int64_t max_positions, Rope& ro
 
 base::Status ReadScaling(ConfigFields& config, ConfigFields& fields, std::int64_t max_positions,
                          Rope& rope) {
-  // The inner field's outer spelling goes first, as in transformers.
   CLOISTER_ASSIGN_OR_RETURN(const auto outer, config.Integer("original_max_position_embeddings"));
   CLOISTER_ASSIGN_OR_RETURN(const auto inner, fields.Integer("original_max_position_embeddings"));
+  if (outer && inner && *outer != *inner) {
+    return base::Fail(
+        Code::kDataLoss,
+        "fields original_max_position_embeddings and "
+        "rope_parameters.original_max_position_embeddings differ: remove the wrong one");
+  }
   const std::int64_t original = outer.value_or(inner.value_or(max_positions));
   if (original < 1) {
     return base::Fail(Code::kDataLoss, "field original_max_position_embeddings must be at least 1");
@@ -122,6 +127,11 @@ base::Result<Rope> RopeFromConfig(ConfigFields& config, std::int64_t max_positio
   Rope rope;
   CLOISTER_ASSIGN_OR_RETURN(const auto outer_theta, config.Number("rope_theta"));
   CLOISTER_ASSIGN_OR_RETURN(const auto inner_theta, fields.Number("rope_theta"));
+  if (outer_theta && inner_theta && *outer_theta != *inner_theta) {
+    return base::Fail(
+        Code::kDataLoss,
+        "fields rope_theta and rope_parameters.rope_theta differ: remove the wrong one");
+  }
   rope.theta = inner_theta.value_or(outer_theta.value_or(rope.theta));
   CLOISTER_ASSIGN_OR_RETURN(const auto partial, config.Number("partial_rotary_factor"));
   CLOISTER_ASSIGN_OR_RETURN(const auto inner_partial, fields.Number("partial_rotary_factor"));

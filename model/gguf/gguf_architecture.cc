@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
+
 namespace cloister::model {
 namespace {
 
@@ -295,7 +297,7 @@ Architecture WithUnsaid(Architecture a, const Architecture& all) {
 base::Result<Architecture> Completed(const GgufFile& file, const Architecture& said) {
   CLOISTER_ASSIGN_OR_RETURN(const auto text, file.String(kConfigKey));
   if (!text) return said;
-  const nlohmann::json config = nlohmann::json::parse(*text, nullptr, /*allow_exceptions=*/false);
+  const nlohmann::json config = base::ParseJson(*text);
   base::Result<Architecture> all = ArchitectureFromConfig(config);
   if (!all) return base::Annotate(std::move(all), std::string("key ") + kConfigKey);
   const Architecture keys = WithUnsaid(said, *all);

@@ -111,6 +111,7 @@ base::Result<Value> Interpreter::Call(const Value& callee, Arguments arguments) 
     case Kind::kMacro:
       return CallMacro(callee.as<Macro>(), std::move(arguments));
     case Kind::kMethod:
+      SpendOn(callee.as<Method>().self(), heap_);
       return callee.as<Method>().operation()(*this, callee.as<Method>().self(), arguments);
     case Kind::kFunction:
       return callee.as<Function>().operation()(*this, callee, arguments);

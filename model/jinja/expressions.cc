@@ -257,7 +257,10 @@ base::Result<Value> Interpreter::EvaluateCall(const jinja::Call& call, const Val
   CLOISTER_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(call.arguments));
   if (caller != nullptr) arguments.named.emplace_back("caller", *caller);
   line_ = call.line;
-  if (method != nullptr) return method(*this, self, arguments);
+  if (method != nullptr) {
+    SpendOn(self, heap_);
+    return method(*this, self, arguments);
+  }
   return Call(callee, std::move(arguments));
 }
 
@@ -269,6 +272,7 @@ base::Result<Value> Interpreter::EvaluateFilter(const Filter& filter) {
   CLOISTER_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(filter.arguments));
   line_ = filter.line;
   if (filter.operation == nullptr) return Fault("there is no filter named '" + filter.name + "'");
+  if (filter.name != "length" && filter.name != "count") SpendOn(input, heap_);
   return filter.operation(*this, input, arguments);
 }
 
@@ -277,6 +281,8 @@ base::Result<Value> Interpreter::EvaluateTest(const Test& test) {
   CLOISTER_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(test.arguments));
   line_ = test.line;
   if (test.operation == nullptr) return Fault("there is no test named '" + test.name + "'");
+  // The others look at what kind of value it is.
+  if (test.name == "lower" || test.name == "upper") SpendOn(input, heap_);
   CLOISTER_ASSIGN_OR_RETURN(const bool holds, test.operation(*this, input, arguments));
   return Value::Bool(holds);
 }

@@ -118,7 +118,8 @@ base::Result<std::vector<std::string>> Names(const Json& value, const std::strin
   std::vector<std::string> names;
   if (!value.is_array() || value.size() > kMaxListed) return Malformed(name, "a list of names");
   for (const Json& item : value) {
-    if (!item.is_string() || item == "") return Malformed(name, "a list of names");
+    if (!item.is_string() || item.get_ref<const std::string&>().empty())
+      return Malformed(name, "a list of names");
     names.push_back(item.get<std::string>());
   }
   return names;

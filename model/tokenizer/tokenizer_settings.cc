@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/json.h"
 #include "model/config/json_reader.h"
 #include "model/tokenizer/tokenizer_json_steps.h"
 
@@ -67,7 +68,7 @@ std::string SettingsText(const TokenizerData& data) {
 }
 
 base::Status ReadSettings(std::string_view text, TokenizerData& data) {
-  const json settings = json::parse(text, nullptr, false);
+  const json settings = base::ParseJson(text);
   if (!settings.is_object()) {
     return base::Fail(Code::kDataLoss, std::string(kSettingsKey) + " is no JSON object");
   }

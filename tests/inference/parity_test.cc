@@ -153,6 +153,7 @@ TEST_P(ParityTest, AnotherOrderOfTokensIsSeen) {
   for (Fixture& fixture : fixtures_) {
     if (!fixture.engine->architecture().sliding_layers.empty()) continue;
     std::vector<model::TokenId> ids = fixture.golden.input_ids[0];
+    if (ids.size() < 8) continue;  // too few to choose from
     const auto other = std::find_if(ids.begin() + 4, ids.end() - 1,
                                     [&](model::TokenId id) { return id != ids[3]; });
     ASSERT_NE(other, ids.end() - 1) << fixture.name;

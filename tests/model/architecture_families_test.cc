@@ -66,6 +66,7 @@ json DeepSeekV3() {
            {{"quant_method", "fp8"},
             {"fmt", "e4m3"},
             {"activation_scheme", "dynamic"},
+            {"scale_fmt", "ue8m0"},
             {"weight_block_size", {128, 128}}}}};
 }
 
@@ -102,6 +103,17 @@ TEST(ConfigOfAFamily, FieldsAbsentInV3MeanSigmoidGatesAndNoauxTc) {
   config.erase("scoring_func");
   config.erase("topk_method");
   EXPECT_EQ(*ArchitectureFromConfig(config), *ArchitectureFromConfig(DeepSeekV3()));
+}
+
+TEST(ConfigOfAFamily, GroupsAbsentInV3AreThoseOfItsPublishedSizes) {
+  json config = DeepSeekV3();
+  config["n_routed_experts"] = 16;
+  config.erase("n_group");
+  config.erase("topk_group");
+  const auto a = ArchitectureFromConfig(config);
+  ASSERT_TRUE(a) << a.error().message;
+  EXPECT_EQ(a->experts->groups, 8);
+  EXPECT_EQ(a->experts->groups_per_token, 4);
 }
 
 TEST(ConfigOfAFamily, TheNumberOfProposingLayersChangesNothing) {
@@ -198,6 +210,10 @@ TEST(ConfigOfAFamily, NamesContradictionsAndUnknownFields) {
       {"beta_slow", Code::kDataLoss, [](json& c) { c["rope_scaling"]["beta_slow"] = 64; }},
       {"mscale", Code::kDataLoss, [](json& c) { c["rope_scaling"]["mscale"] = -1; }},
       {"factor", Code::kDataLoss, [](json& c) { c["rope_scaling"]["factor"] = 0.5; }},
+      {"rope_theta", Code::kDataLoss,
+       [](json& c) { c["rope_theta"] = 5, c["rope_scaling"]["rope_theta"] = 6; }},
+      {"original_max_position_embeddings", Code::kDataLoss,
+       [](json& c) { c["original_max_position_embeddings"] = 7; }},
   };
   for (const Refusal& refusal : refusals) {
     json config = DeepSeekV3();

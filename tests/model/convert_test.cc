@@ -77,6 +77,10 @@ class ConvertFixture : public ::testing::TestWithParam<std::filesystem::path> {
 TEST_P(ConvertFixture, FolderToGgufAndBackIsBitEqual) {
   TemporaryFolder folder;
   const auto there = Convert(source(), folder / "m.gguf", std::nullopt);
+  if (!there && there.error().message.find("GGUF cannot hold") != std::string::npos) {
+    EXPECT_EQ(there.error().code, base::Code::kUnimplemented);
+    GTEST_SKIP() << there.error().message;
+  }
   ASSERT_TRUE(there) << there.error().message;
   EXPECT_EQ(there->format, "gguf");
   EXPECT_EQ(there->bytes, std::filesystem::file_size(folder / "m.gguf"));

@@ -85,6 +85,27 @@ TEST(ProposingLayers, AreNoPartOfAFoldersNetwork) {
   EXPECT_EQ(CheckTensors(*other, *other->architecture()).error().code, Code::kUnimplemented);
 }
 
+// A stack of experts is stored as one type, which must lose nothing of any of them.
+TEST(MixedExperts, SurviveAGgufUnchanged) {
+  TemporaryFolder folder;
+  RawTensors tensors = ReadRaw(V3());
+  for (auto& [name, tensor] : tensors) {
+    if (name.find(".experts.0.") == std::string::npos) continue;
+    std::string halves;
+    for (std::size_t i = 0; i < tensor.bytes.size(); i += 4)
+      halves += tensor.bytes.substr(i + 2, 2);
+    tensor = {"BF16", tensor.shape, halves};
+  }
+  WriteConfig(folder / "hf", *ReadJsonObject(V3() / "config.json"));
+  WriteRaw(folder / "hf" / "model.safetensors", tensors);
+  ASSERT_TRUE(Convert(folder / "hf", folder / "m.gguf", std::nullopt));
+  const auto before = *ModelFiles::Open(folder / "hf");
+  const auto after = *ModelFiles::Open(folder / "m.gguf");
+  for (const auto& [name, tensor] : tensors) {
+    EXPECT_EQ(ToFloat(*before->Tensor(name)), ToFloat(*after->Tensor(name))) << name;
+  }
+}
+
 // o_proj of layer 0 as 8-bit floats: 1.5 · 2^e by row, in blocks of 48 x 80 weights.
 class EightBitFolder : public ::testing::Test {
  protected:

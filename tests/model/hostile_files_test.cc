@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 
@@ -42,6 +43,29 @@ std::string SmallGguf(const std::filesystem::path& path, std::vector<TensorSpec>
 const std::vector<TensorSpec> kTwo = {{"token_embd.weight", DataType::kF32, {4, 32}},
                                       {"blk.0.ffn_up.weight", DataType::kQ8_0, {2, 64}}};
 constexpr std::size_t kTwoBytes = 512 + 2 * 2 * 34 + 24;  // with the padding
+
+// What copies or prints a value calls itself for each level.
+TEST(HostileConfig, NestedDeeplyIsRefused) {
+  TemporaryFolder folder;
+  std::filesystem::copy(testing::LlamaFolder(), folder / "m");
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  WriteBytes(folder / "m" / "generation_config.json", "{\"eos_token_id\": " + deep + "}");
+  const auto files = ModelFiles::Open(folder / "m");
+  const bool refused = !files || !(*files)->architecture();
+  EXPECT_TRUE(refused);
+  WriteBytes(folder / "m" / "config.json", "{\"auto_map\": " + deep + "}");
+  EXPECT_EQ(Convert(folder / "m", folder / "out", std::nullopt).error().code, Code::kDataLoss);
+}
+
+TEST(HostileConfig, PipeIsNotWaitedFor) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "m");
+  ASSERT_EQ(::mkfifo((folder / "m" / "config.json").c_str(), 0600), 0);
+  const auto files = ModelFiles::Open(folder / "m");
+  ASSERT_FALSE(files);
+  EXPECT_NE(files.error().message.find("no regular file"), std::string::npos)
+      << files.error().message;
+}
 
 TEST(HostileGguf, TruncatedOrChangedHeadersGiveOneError) {
   TemporaryFolder folder;

@@ -64,7 +64,7 @@ void CheckPaddedBatch(const Network& network, const at::Tensor& ids) {
   std::vector<Example> examples;
   for (std::int64_t b = 0; b < ids.size(0); ++b) {
     Example example;
-    for (std::int64_t t = 0; t < ids.size(1) - 3 * b; ++t) {
+    for (std::int64_t t = 0; t < std::max<std::int64_t>(2, ids.size(1) - 3 * b); ++t) {
       example.ids.push_back(static_cast<model::TokenId>(ids[b][t].item<std::int64_t>()));
       example.answer.push_back(t > 0 ? 1 : 0);
     }

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <utility>
 
+#include "base/json.h"
 #include "security/primitives.h"
 
 namespace cloister::trainer {
@@ -41,9 +42,7 @@ std::string Fault(const ordered_json& record) {
   return {};
 }
 
-ordered_json ParseLine(const std::string& line) {
-  return ordered_json::parse(line, /*cb=*/nullptr, /*allow_exceptions=*/false);
-}
+ordered_json ParseLine(const std::string& line) { return base::ParseJson<ordered_json>(line); }
 
 // Roles and contents alone, each with its length before it, so that no two conversations meet.
 std::string HashMessages(const ordered_json& messages) {

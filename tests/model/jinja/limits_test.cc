@@ -68,6 +68,20 @@ TEST(TemplateLimits, StopValuesThatHoldOneAnotherManyTimes) {
   }
 }
 
+TEST(TemplateLimits, CountWhatLooksThroughATextAndMakesLittle) {
+  Limits limits = Small();
+  limits.steps = 10'000'000;
+  for (const char* use :
+       {"s|float", "s|int", "s|int(0, 16)", "w|trim", "w|wordcount", "s.swapcase()", "s is lower",
+        "s.islower()", "s.isdecimal()", "s.strip()", "l|min", "l|max"}) {
+    ExpectStopped(
+        "{%- set s = '9' * 1000000 %}{% set w = ' ' * 1000000 %}{% set l = range(90000)|list %}"
+        "{% for i in range(1000) %}{% set q = " +
+            std::string(use) + " %}{% endfor %}",
+        "steps", limits);
+  }
+}
+
 TEST(TemplateLimits, StopTextsAndListsThatGrow) {
   const char* kMemory = "MiB of text and values";
   Limits limits = Small();
