@@ -117,9 +117,10 @@ base::Result<TensorView> WithScales(const std::string& name, TensorView weight,
   if (weight.type != DataType::kF8E4M3 || weight.shape.size() != 2) {
     return fail(Code::kDataLoss, "belong to no f8_e4m3 matrix");
   }
-  if (scales.type != DataType::kF32) {
+  const bool halves = scales.type == DataType::kBF16 || scales.type == DataType::kF16;
+  if (scales.type != DataType::kF32 && !halves) {
     return fail(Code::kUnimplemented,
-                "are " + std::string(DataTypeName(scales.type)) + " and not f32");
+                "are " + std::string(DataTypeName(scales.type)) + " and not f32, f16 or bf16");
   }
   const std::int64_t rows = (weight.shape[0] + block_rows - 1) / block_rows;
   const std::int64_t columns = (weight.shape[1] + block_columns - 1) / block_columns;
@@ -129,6 +130,12 @@ base::Result<TensorView> WithScales(const std::string& name, TensorView weight,
                                      std::to_string(columns) + " blocks");
   }
   weight.scales = {scales.data, block_rows, block_columns};
+  if (halves) {
+    const std::vector<float> wide = ToFloat(scales);
+    const auto bytes = std::as_bytes(std::span(wide));
+    weight.owned = std::make_shared<const std::vector<std::byte>>(bytes.begin(), bytes.end());
+    weight.scales.data = *weight.owned;
+  }
   for (std::int64_t i = 0; i < rows * columns; ++i) {
     if (!std::isfinite(weight.scales.at(0, i, columns))) {
       return fail(Code::kDataLoss, "hold a value that is not finite");

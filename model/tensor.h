@@ -73,7 +73,8 @@ struct TensorView {
   std::vector<std::int64_t> shape;
   std::span<const std::byte> data;
   BlockScales scales;  // kF8E4M3 of two dimensions alone
-  // Where no file holds `data`: the memory that does, alive as long as a copy of this view.
+  // Where no file holds `data` or the scales: the memory that does, alive as long as a copy of this
+  // view.
   std::shared_ptr<const std::vector<std::byte>> owned;
 
   std::int64_t elements() const;
@@ -91,7 +92,7 @@ struct TensorView {
 // [experts, out, in]. The same bytes, nothing is copied. The tensor has no scales.
 TensorView Slice(const TensorView& tensor, std::int64_t index);
 
-// Gives the kF8E4M3 matrix `weight` its fp32 `scales` [ceil(rows / block_rows),
+// Gives the kF8E4M3 matrix `weight` its `scales` (fp32, fp16 or bf16) [ceil(rows / block_rows),
 // ceil(columns / block_columns)]; a single scale may have any shape of one element. kDataLoss,
 // naming `name`, when the shapes do not fit or a scale is not finite; kUnimplemented for scales of
 // another type.

@@ -51,7 +51,7 @@ Value RangeAttribute(const Range& range, std::string_view name) {
 
 Value NumberAttribute(const Value& number, std::string_view name) {
   const bool integral = number.is_integral();
-  const Value real = integral ? Value::Int(number.integer()) : number;
+  Value real = integral ? Value::Int(number.integer()) : number;
   if (name == "real" || (integral && name == "numerator")) return real;
   if (name == "imag") return integral ? Value::Int(0) : Value::Float(0);
   if (integral && name == "denominator") return Value::Int(1);

@@ -27,9 +27,7 @@ void AppendQuoted(std::string_view string, bool ensure_ascii, std::string& text)
     if (named != std::string_view::npos) {
       text += '\\';
       text += kNames[named];
-    } else if (c < 0x20) {
-      AppendUnit(c, text);
-    } else if (c < 0x7f || !ensure_ascii) {
+    } else if (c >= 0x20 && (c < 0x7f || !ensure_ascii)) {
       text += string.substr(start, offset - start);
     } else if (c < 0x10000) {
       AppendUnit(c, text);

@@ -133,7 +133,7 @@ std::optional<std::string> PropertySet(std::string_view name) {
   if (lower == "uppercase") return PosixSet("upper");
   if (lower == "lowercase") return PosixSet("lower");
   if (lower == "whitespace") return ShorthandSet('s');
-  if (const auto posix = PosixSet(lower)) return posix;
+  if (auto posix = PosixSet(lower)) return posix;
   if (lower == "han") return "\\p{sc:Han}" + std::string(kHanAdditions);
   // A script, without its extensions; whether there is one of this name is PCRE2's to say.
   return "\\p{sc:" + std::string(name) + "}";

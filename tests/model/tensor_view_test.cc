@@ -68,6 +68,22 @@ TEST(TensorView, EachBlockOfF8HasItsScaleAlsoAtTheEdges) {
   EXPECT_EQ(last, std::vector<float>(values.begin() + 10, values.end()));
 }
 
+TEST(TensorView, ScalesOfSixteenBitsAreWidened) {
+  const std::vector<std::byte> bytes = Float8Ramp(3 * 5);
+  const std::vector<std::byte> wide = BytesOf({1, 2, 4, 8, 16, 32});
+  std::vector<std::byte> halves;  // the upper halves of fp32 are bf16
+  for (std::size_t i = 0; i < wide.size(); i += 4) {
+    halves.insert(halves.end(), {wide[i + 2], wide[i + 3]});
+  }
+  const TensorView weight = {DataType::kF8E4M3, {3, 5}, bytes};
+  const auto expected = WithScales("w", weight, {DataType::kF32, {2, 3}, wide}, 2, 2);
+  auto narrow = WithScales("w", weight, {DataType::kBF16, {2, 3}, halves}, 2, 2);
+  ASSERT_TRUE(narrow) << narrow.error().message;
+  const TensorView copy = *narrow;
+  narrow = base::Fail(base::Code::kDataLoss, "gone");  // the copy keeps the scales alive
+  EXPECT_EQ(ToFloat(copy), ToFloat(*expected));
+}
+
 TEST(TensorView, OneScaleMayHaveAnyShape) {
   const std::vector<std::byte> bytes = Float8Ramp(6);
   const std::vector<std::byte> scale = BytesOf({0.5f});
@@ -96,7 +112,7 @@ TEST(TensorView, ScalesThatDoNotFitAreRefused) {
   expect(weight, {DataType::kF32, {3, 2}, six}, base::Code::kDataLoss);
   expect(weight, {DataType::kF32, {6}, six}, base::Code::kDataLoss);
   expect(weight, {DataType::kF32, {2, 3}, nan}, base::Code::kDataLoss);
-  expect(weight, {DataType::kBF16, {2, 3}, std::span(six).first(12)}, base::Code::kUnimplemented);
+  expect(weight, {DataType::kF8E4M3, {2, 3}, std::span(six).first(6)}, base::Code::kUnimplemented);
   expect({DataType::kF8E4M3, {1, 3, 5}, bytes}, scales, base::Code::kDataLoss);
   expect({DataType::kF32, {2, 3}, six}, scales, base::Code::kDataLoss);
 }
