@@ -70,7 +70,7 @@ Value CharacterAt(Heap& heap, const String& string, std::int64_t index) {
   const std::string& text = string.text();
   std::size_t start = static_cast<std::size_t>(place);
   if (!string.ascii()) {
-    heap.SpendBytes(text.size());
+    heap.SpendLook(text.size());
     start = OffsetOf(text, start);
   }
   std::size_t end = start;
@@ -141,23 +141,34 @@ base::Result<Bounds> Resolve(const Value& start, const Value& stop, const Value&
   return bounds;
 }
 
-std::string SliceText(const String& string, const Bounds& bounds) {
+base::Result<std::string> SliceText(const String& string, const Bounds& bounds) {
   const std::string& text = string.text();
-  if (bounds.count == 0) return {};
+  if (bounds.count == 0) return std::string();
   if (bounds.step == 1) {
     const auto start = static_cast<std::size_t>(bounds.start);
     const auto count = static_cast<std::size_t>(bounds.count);
     if (string.ascii()) return text.substr(start, count);
+    string.heap().SpendLook(text.size());
     const std::size_t offset = OffsetOf(text, start);
     return text.substr(offset, OffsetOf(std::string_view(text).substr(offset), count));
   }
+  string.heap().SpendLook(3 * text.size());
+  CLOISTER_RETURN_IF_ERROR(string.heap().Check());
+  std::string result;
+  if (string.ascii()) {
+    for (std::int64_t i = 0, at = bounds.start; i < bounds.count; ++i, at += bounds.step) {
+      result += text[static_cast<std::size_t>(at)];
+    }
+    return result;
+  }
+  CLOISTER_RETURN_IF_ERROR(string.heap().Admit((text.size() + 1) * sizeof(std::size_t)));
   std::vector<std::size_t> offsets;
+  offsets.reserve(static_cast<std::size_t>(string.length()) + 1);
   for (std::size_t offset = 0; offset < text.size();) {
     offsets.push_back(offset);
     NextCodePoint(text, offset);
   }
   offsets.push_back(text.size());
-  std::string result;
   for (std::int64_t i = 0, at = bounds.start; i < bounds.count; ++i, at += bounds.step) {
     const auto place = static_cast<std::size_t>(at);
     result.append(text, offsets[place], offsets[place + 1] - offsets[place]);
@@ -180,17 +191,20 @@ Value SliceItems(Heap& heap, const Value& object, const Bounds& bounds) {
 Operation FindMethod(const Value& object, std::string_view name) {
   switch (object.kind()) {
     case Kind::kString:
-      return FindStringMethod(name);
+      return FindOperation(StringMethods(), name);
     case Kind::kDict:
-      return FindDictMethod(name);
+      return FindOperation(DictMethods(), name);
     case Kind::kList:
     case Kind::kTuple:
     case Kind::kRange:
-      return name == "copy" && !object.is(Kind::kList) ? nullptr : FindSequenceMethod(name);
+      return name == "copy" && !object.is(Kind::kList) ? nullptr
+                                                       : FindOperation(SequenceMethods(), name);
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kFloat:
-      return (name == "is_integer") == object.is(Kind::kFloat) ? FindNumberMethod(name) : nullptr;
+      return (name == "is_integer") == object.is(Kind::kFloat)
+                 ? FindOperation(NumberMethods(), name)
+                 : nullptr;
     default:
       return nullptr;
   }
@@ -273,14 +287,17 @@ base::Result<Value> GetSlice(Runtime& runtime, const Value& object, const Value&
   CLOISTER_ASSIGN_OR_RETURN(const Bounds bounds, Resolve(start, stop, step, length));
   if (object.is(Kind::kString)) {
     const auto& string = object.as<String>();
-    runtime.heap().SpendBytes(string.text().size());
-    return MakeString(runtime.heap(), SliceText(string, bounds), string.markup());
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(2 * string.text().size()));
+    CLOISTER_ASSIGN_OR_RETURN(std::string text, SliceText(string, bounds));
+    return MakeString(runtime.heap(), std::move(text), string.markup());
   }
   if (object.is(Kind::kRange)) {
     const auto& range = object.as<Range>();
     return Value(new Range(runtime.heap(), range.At(bounds.start), range.At(bounds.stop),
                            range.step() * bounds.step));
   }
+  CLOISTER_RETURN_IF_ERROR(
+      runtime.heap().Admit(static_cast<std::uint64_t>(bounds.count) * sizeof(Value)));
   return SliceItems(runtime.heap(), object, bounds);
 }
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "model/jinja/runtime.h"
+#include "model/jinja/operation.h"
 
 namespace cloister::model::jinja {
 

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "model/jinja/operation.h"
 #include "model/jinja/operators.h"
 
 namespace cloister::model::jinja {
@@ -147,9 +148,6 @@ struct Call final : Expression {
   ExpressionPointer callee;
   CallArguments arguments;
 };
-
-using TestOperation = base::Result<bool> (*)(Runtime& runtime, const Value& value,
-                                             Arguments& arguments);
 
 struct Filter final : Expression {
   explicit Filter(int line) : Expression(ExpressionKind::kFilter, line) {}

@@ -8,6 +8,7 @@
 #include "model/jinja/numbers.h"
 #include "model/jinja/text_layout.h"
 #include "model/jinja/text_of.h"
+#include "model/jinja/text_sink.h"
 
 namespace cloister::model::jinja {
 namespace {
@@ -31,8 +32,8 @@ class BraceFormatter {
     if (nesting < 0) return Fault("max string recursion exceeded");
     std::string text;
     while (!format.empty()) {
-      CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(text.size()));
       const std::size_t brace = format.find_first_of("{}");
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, format.substr(0, brace).size() + 1));
       text += format.substr(0, brace);
       if (brace == std::string_view::npos) break;
       const char kind = format[brace];
@@ -46,6 +47,7 @@ class BraceFormatter {
       CLOISTER_ASSIGN_OR_RETURN(const std::size_t end, FieldEnd(format));
       CLOISTER_ASSIGN_OR_RETURN(const std::string field,
                                 FormatField(format.substr(0, end), nesting));
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, field.size()));
       text += field;
       format.remove_prefix(end + 1);
     }
@@ -128,6 +130,8 @@ class BraceFormatter {
       }
       return arguments_.positional[static_cast<std::size_t>(index)];
     }
+    runtime_.heap().Spend(arguments_.named.size() / 8);
+    runtime_.heap().SpendBytes(name.size());
     for (const auto& [key, value] : arguments_.named) {
       if (key == name) return value;
     }

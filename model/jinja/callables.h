@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "model/jinja/frame.h"
-#include "model/jinja/runtime.h"
+#include "model/jinja/operation.h"
 
 namespace cloister::model::jinja {
 

@@ -111,7 +111,6 @@ base::Result<Value> Interpreter::Call(const Value& callee, Arguments arguments) 
     case Kind::kMacro:
       return CallMacro(callee.as<Macro>(), std::move(arguments));
     case Kind::kMethod:
-      SpendOn(callee.as<Method>().self(), heap_);
       return callee.as<Method>().operation()(*this, callee.as<Method>().self(), arguments);
     case Kind::kFunction:
       return callee.as<Function>().operation()(*this, callee, arguments);
@@ -134,6 +133,8 @@ base::Result<Value> Interpreter::Call(const Value& callee, Arguments arguments) 
 base::Status Interpreter::BindParameters(const MacroNode& node, Arguments& arguments,
                                          Frame& frame) {
   const std::size_t given = arguments.positional.size();
+  heap_.Spend(given + (1 + arguments.named.size()) * (1 + node.parameters.size()) / 8);
+  CLOISTER_RETURN_IF_ERROR(heap_.Check());
   for (std::size_t i = 0; i < node.parameters.size(); ++i) {
     Value& slot = frame.At(0, node.parameters[i].slot);
     if (i < given) {

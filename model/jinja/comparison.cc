@@ -149,7 +149,8 @@ base::Result<bool> ContainedIn(const Value& value, const Value& container) {
         return Fault("'in <string>' requires string as left operand, not " +
                      std::string(TypeName(value)));
       }
-      container.object()->heap().SpendBytes(Text(container).size());
+      container.object()->heap().SpendLook(Text(container).size() + Text(value).size());
+      CLOISTER_RETURN_IF_ERROR(container.object()->heap().Check());
       return FindBytes(Text(container), Text(value), 0) != std::string_view::npos;
     case Kind::kList:
     case Kind::kTuple:

@@ -88,28 +88,37 @@ base::Result<Value> DictFromKeys(Runtime& runtime, const Value&, Arguments& argu
   return MakeDict(runtime.heap(), std::move(entries));
 }
 
-Operation FindSequenceMethod(std::string_view name) {
-  static constexpr NamedOperation kMethods[] = {{"copy", Copy}, {"count", Count}, {"index", Index}};
-  static_assert(IsSorted(kMethods));
-  return FindOperation(kMethods, name);
+Operation FindOperation(Operations operations, std::string_view name) {
+  const auto found = std::lower_bound(
+      operations.begin(), operations.end(), name,
+      [](const NamedOperation& known, std::string_view wanted) { return known.name < wanted; });
+  return found != operations.end() && found->name == name ? found->operation : nullptr;
 }
 
-Operation FindDictMethod(std::string_view name) {
-  static constexpr NamedOperation kMethods[] = {{"copy", Copy},
-                                                {"fromkeys", DictFromKeys},
-                                                {"get", Get},
-                                                {"items", MakeView<View::Part::kItems>},
-                                                {"keys", MakeView<View::Part::kKeys>},
-                                                {"values", MakeView<View::Part::kValues>}};
+Operations SequenceMethods() {
+  static constexpr NamedOperation kMethods[] = {
+      {"copy", {Copy, Price::kConstant}}, {"count", Count}, {"index", Index}};
   static_assert(IsSorted(kMethods));
-  return FindOperation(kMethods, name);
+  return kMethods;
 }
 
-Operation FindNumberMethod(std::string_view name) {
+Operations DictMethods() {
+  static constexpr NamedOperation kMethods[] = {
+      {"copy", {Copy, Price::kConstant}},
+      {"fromkeys", DictFromKeys},
+      {"get", {Get, Price::kConstant}},
+      {"items", {MakeView<View::Part::kItems>, Price::kConstant}},
+      {"keys", {MakeView<View::Part::kKeys>, Price::kConstant}},
+      {"values", {MakeView<View::Part::kValues>, Price::kConstant}}};
+  static_assert(IsSorted(kMethods));
+  return kMethods;
+}
+
+Operations NumberMethods() {
   static constexpr NamedOperation kMethods[] = {{"bit_length", BitLength},
                                                 {"is_integer", IsInteger}};
   static_assert(IsSorted(kMethods));
-  return FindOperation(kMethods, name);
+  return kMethods;
 }
 
 bool ChangesList(std::string_view name) {

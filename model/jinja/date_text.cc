@@ -7,8 +7,6 @@
 namespace cloister::model::jinja {
 namespace {
 
-constexpr std::size_t kMostText = std::size_t{1} << 16;
-
 struct Moment {
   std::tm parts{};
   int microsecond = 0;
@@ -64,8 +62,8 @@ base::Result<std::string> DateText(const std::optional<Date>& date, const std::s
   const Moment moment = MomentOf(date);
   // What comes first is cut off again: an empty text cannot be told from one that is too long.
   const std::string full = "." + WithPythonParts(format.c_str(), moment.microsecond);
-  std::string text(kMostText, '\0');
-  if (full.size() >= kMostText) return Fault("strftime_now(): the format is too long");
+  std::string text(kDateTextBytes, '\0');
+  if (full.size() >= kDateTextBytes) return Fault("strftime_now(): the format is too long");
   const std::size_t size = std::strftime(text.data(), text.size(), full.c_str(), &moment.parts);
   if (size == 0) return Fault("strftime_now(): the date's text is too long");
   return text.substr(1, size - 1);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -7,6 +8,8 @@
 
 namespace cloister::model::jinja {
 
+// The memory that a date's text is written into, whatever its length.
+inline constexpr std::size_t kDateTextBytes = std::size_t{1} << 16;
 // Python's datetime.now().strftime(format), in the C locale: of `date` at midnight, or of the local
 // time where that is empty.
 base::Result<std::string> DateText(const std::optional<Date>& date, const std::string& format);

@@ -102,7 +102,6 @@ base::Result<Value> Interpreter::EvaluateConcat(const Sequence& sequence) {
   std::string text;
   for (const Value& item : items) {
     CLOISTER_RETURN_IF_ERROR(AppendText(item, text));
-    CLOISTER_RETURN_IF_ERROR(heap_.Admit(text.size()));
   }
   return MakeString(heap_, std::move(text));
 }
@@ -221,6 +220,7 @@ base::Result<Arguments> Interpreter::EvaluateArguments(const CallArguments& argu
   if (arguments.more_positional != nullptr) {
     CLOISTER_ASSIGN_OR_RETURN(const Value more, Evaluate(*arguments.more_positional));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Value> items, Collect(*this, more));
+    CLOISTER_RETURN_IF_ERROR(heap_.Admit(items.size() * sizeof(Value)));
     result.positional.insert(result.positional.end(), items.begin(), items.end());
   }
   if (arguments.more_named == nullptr) return result;
@@ -229,8 +229,10 @@ base::Result<Arguments> Interpreter::EvaluateArguments(const CallArguments& argu
     return Fault("argument after ** must be a mapping, not " + std::string(TypeName(more)));
   }
   heap_.Spend(more.as<Dict>().entries().size() * (1 + arguments.named.size()));
+  CLOISTER_RETURN_IF_ERROR(heap_.Check());
   for (const auto& [key, value] : more.as<Dict>().entries()) {
     if (!key.is(Kind::kString)) return Fault("keywords must be strings");
+    CLOISTER_RETURN_IF_ERROR(heap_.Admit(Text(key).size()));
     for (const auto& [name, expression] : arguments.named) {
       if (name == Text(key))
         return Fault("got multiple values for keyword argument '" + name + "'");
@@ -242,7 +244,7 @@ base::Result<Arguments> Interpreter::EvaluateArguments(const CallArguments& argu
 
 base::Result<Value> Interpreter::EvaluateCall(const jinja::Call& call, const Value* caller) {
   Value callee, self;
-  Operation method = nullptr;
+  Operation method;
   if (call.callee->kind == ExpressionKind::kAttribute) {
     // A method is called at once, without a value for it.
     const auto& attribute = static_cast<const Attribute&>(*call.callee);
@@ -257,10 +259,7 @@ base::Result<Value> Interpreter::EvaluateCall(const jinja::Call& call, const Val
   CLOISTER_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(call.arguments));
   if (caller != nullptr) arguments.named.emplace_back("caller", *caller);
   line_ = call.line;
-  if (method != nullptr) {
-    SpendOn(self, heap_);
-    return method(*this, self, arguments);
-  }
+  if (method) return method(*this, self, arguments);
   return Call(callee, std::move(arguments));
 }
 
@@ -272,7 +271,6 @@ base::Result<Value> Interpreter::EvaluateFilter(const Filter& filter) {
   CLOISTER_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(filter.arguments));
   line_ = filter.line;
   if (filter.operation == nullptr) return Fault("there is no filter named '" + filter.name + "'");
-  if (filter.name != "length" && filter.name != "count") SpendOn(input, heap_);
   return filter.operation(*this, input, arguments);
 }
 
@@ -281,8 +279,6 @@ base::Result<Value> Interpreter::EvaluateTest(const Test& test) {
   CLOISTER_ASSIGN_OR_RETURN(Arguments arguments, EvaluateArguments(test.arguments));
   line_ = test.line;
   if (test.operation == nullptr) return Fault("there is no test named '" + test.name + "'");
-  // The others look at what kind of value it is.
-  if (test.name == "lower" || test.name == "upper") SpendOn(input, heap_);
   CLOISTER_ASSIGN_OR_RETURN(const bool holds, test.operation(*this, input, arguments));
   return Value::Bool(holds);
 }

@@ -66,23 +66,37 @@ base::Result<Value> NotSupported(Runtime&, const Value&, Arguments&) {
   return Fault("the filters pprint, random and urlize are not supported in chat templates");
 }
 
+constexpr Operations (*kGroups[])() = {TextFilters,      MarkupFilters, ItemsFilters,
+                                       SelectionFilters, NumberFilters, ValueFilters};
+
 }  // namespace
 
-Operation FindValueFilter(std::string_view name) {
-  static constexpr NamedOperation kFilters[] = {{"attr", Attr},           {"d", Default},
-                                                {"default", Default},     {"pprint", NotSupported},
-                                                {"random", NotSupported}, {"string", StringOf},
-                                                {"tojson", ToJson},       {"urlize", NotSupported}};
+Operations ValueFilters() {
+  static constexpr NamedOperation kFilters[] = {{"attr", Attr},
+                                                {"d", {Default, Price::kConstant}},
+                                                {"default", {Default, Price::kConstant}},
+                                                {"pprint", NotSupported},
+                                                {"random", NotSupported},
+                                                {"string", StringOf},
+                                                {"tojson", ToJson},
+                                                {"urlize", NotSupported}};
   static_assert(IsSorted(kFilters));
-  return FindOperation(kFilters, name);
+  return kFilters;
 }
 
 Operation FindFilter(std::string_view name) {
-  for (const auto find : {FindTextFilter, FindMarkupFilter, FindItemsFilter, FindSelectionFilter,
-                          FindNumberFilter, FindValueFilter}) {
-    if (const Operation found = find(name)) return found;
+  for (const auto group : kGroups) {
+    if (const Operation found = FindOperation(group(), name)) return found;
   }
   return nullptr;
+}
+
+std::vector<std::string_view> FilterNames() {
+  std::vector<std::string_view> names;
+  for (const auto group : kGroups) {
+    for (const NamedOperation& filter : group()) names.push_back(filter.name);
+  }
+  return names;
 }
 
 }  // namespace cloister::model::jinja

@@ -92,6 +92,7 @@ base::Result<Value> RaiseException(Runtime&, const Value&, Arguments& arguments)
 base::Result<Value> StrftimeNow(Runtime& runtime, const Value&, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("strftime_now", {"format"}, 1, arguments));
   if (!bound[0].is(Kind::kString)) return Fault("strftime_now() needs a format that is a string");
+  runtime.heap().SpendBytes(kDateTextBytes);
   CLOISTER_ASSIGN_OR_RETURN(std::string text, DateText(runtime.today(), Text(bound[0])));
   return MakeString(runtime.heap(), std::move(text));
 }

@@ -12,10 +12,13 @@ namespace cloister::model::jinja {
 class Object;
 
 // The accounts of one rendering: steps taken and bytes alive. Making a value never fails; whoever
-// evaluates asks Check() after each step, and an operation that makes much out of little asks
-// Admit() first. Outlives every Object that was made with it. Not thread-safe.
+// evaluates asks Check() after each step, and an operation that makes a text or a list asks Admit()
+// first. Outlives every Object that was made with it. Not thread-safe.
 class Heap {
  public:
+  static constexpr std::uint64_t kBytesCopiedAStep = 32;
+  static constexpr std::uint64_t kBytesSeenAStep = 8;
+
   explicit Heap(const Limits& limits) : limits_(limits) {}
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
@@ -24,10 +27,16 @@ class Heap {
   const Limits& limits() const { return limits_; }
 
   void Spend(std::uint64_t steps) { steps_ += steps; }
-  // The work of copying or looking through so many bytes.
-  void SpendBytes(std::uint64_t bytes) { steps_ += bytes / kBytesAStep; }
+  // The work of copying or comparing so many bytes.
+  void SpendBytes(std::uint64_t bytes) { steps_ += bytes / kBytesCopiedAStep; }
+  // The work of reading so many bytes character by character.
+  void SpendLook(std::uint64_t bytes) { steps_ += bytes / kBytesSeenAStep; }
+  std::uint64_t steps() const { return steps_; }
+  // Memory that lives, until it is released.
+  void Count(std::size_t bytes) { live_ += bytes; }
+  // The same, and the work of filling it.
   void Charge(std::size_t bytes) {
-    live_ += bytes;
+    Count(bytes);
     SpendBytes(bytes);
   }
   void Release(std::size_t bytes) { live_ -= bytes; }
@@ -46,7 +55,6 @@ class Heap {
   void KeepUntilEnd(Object* object);
 
  private:
-  static constexpr std::uint64_t kBytesAStep = 32;
   base::Status Passed() const;
 
   const Limits& limits_;

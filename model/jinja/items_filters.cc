@@ -10,6 +10,7 @@
 #include "model/jinja/operators.h"
 #include "model/jinja/sorting.h"
 #include "model/jinja/text_of.h"
+#include "model/jinja/text_sink.h"
 
 namespace cloister::model::jinja {
 namespace {
@@ -31,6 +32,8 @@ class Deferred final : public Iterator {
 
   base::Result<std::optional<Value>> Next(Runtime& runtime) override {
     if (!items_) {
+      const Arguments arguments{{first_, second_}, {}};
+      CLOISTER_RETURN_IF_ERROR(Pay(runtime.heap(), value_, arguments, Price::kLookThrough));
       CLOISTER_ASSIGN_OR_RETURN(std::vector<Value> items, make_(runtime, value_, first_, second_));
       CLOISTER_ASSIGN_OR_RETURN(items_,
                                 Iterate(runtime, MakeList(runtime.heap(), std::move(items))));
@@ -80,6 +83,8 @@ base::Result<Value> Reverse(Runtime& runtime, const Value& value, Arguments& arg
     while (true) {
       CLOISTER_ASSIGN_OR_RETURN(const auto one, (*items)->Next(runtime));
       if (!one) return MakeString(runtime.heap(), std::move(text), value.as<String>().markup());
+      CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime.heap(), text, Text(*one).size()));
       text += Text(*one);
     }
   }
@@ -95,7 +100,8 @@ base::Result<Value> Join(Runtime& runtime, const Value& value, Arguments& argume
   if (!bound[0].missing()) {
     CLOISTER_ASSIGN_OR_RETURN(separator, TextOf(bound[0]));
   }
-  const AttributePath path(runtime.heap(), bound[1]);
+  CLOISTER_ASSIGN_OR_RETURN(const AttributePath path,
+                            AttributePath::Make(runtime.heap(), bound[1]));
   CLOISTER_ASSIGN_OR_RETURN(const Ref<Iterator> items, Iterate(runtime, value));
   std::string text;
   for (bool first = true;; first = false) {
@@ -104,9 +110,8 @@ base::Result<Value> Join(Runtime& runtime, const Value& value, Arguments& argume
     CLOISTER_ASSIGN_OR_RETURN(const std::optional<Value> item, items->Next(runtime));
     if (!item) return MakeString(runtime.heap(), std::move(text));
     CLOISTER_ASSIGN_OR_RETURN(const Value part, path.Of(runtime, *item));
-    const std::size_t size = part.is(Kind::kString) ? Text(part).size() : 0;
-    runtime.heap().SpendBytes(size + separator.size());
-    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(text.size() + separator.size() + size));
+    runtime.heap().SpendBytes(separator.size());
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime.heap(), text, separator.size()));
     if (!first) text += separator;
     CLOISTER_RETURN_IF_ERROR(AppendText(part, text));
   }
@@ -134,22 +139,33 @@ base::Result<Keyed> KeyedBy(Runtime& runtime, const Value& value, const Attribut
                             bool case_sensitive, const Value& otherwise = {}) {
   Keyed keyed;
   CLOISTER_ASSIGN_OR_RETURN(keyed.items, Collect(runtime, value));
+  keyed.keys.reserve(keyed.items.size());
   for (const Value& item : keyed.items) {
+    runtime.heap().Spend(1);
     CLOISTER_ASSIGN_OR_RETURN(Value key, path.Of(runtime, item, otherwise));
-    keyed.keys.push_back(case_sensitive ? std::move(key) : WithoutCase(runtime.heap(), key));
+    if (!case_sensitive) {
+      CLOISTER_ASSIGN_OR_RETURN(key, WithoutCase(runtime.heap(), key));
+    }
+    keyed.keys.push_back(std::move(key));
     CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
   }
   return keyed;
 }
 
 // The argument `attribute` of sort: "a,b" compares by a, then by b.
-std::vector<AttributePath> PathsOf(Heap& heap, const Value& attribute) {
+base::Result<std::vector<AttributePath>> PathsOf(Heap& heap, const Value& attribute) {
   std::vector<AttributePath> paths;
-  if (!attribute.is(Kind::kString)) return {AttributePath(heap, attribute)};
+  if (!attribute.is(Kind::kString)) {
+    CLOISTER_ASSIGN_OR_RETURN(AttributePath path, AttributePath::Make(heap, attribute));
+    paths.push_back(std::move(path));
+    return paths;
+  }
   const std::string& text = Text(attribute);
   for (std::size_t start = 0; start <= text.size();) {
     const std::size_t end = std::min(text.find(',', start), text.size());
-    paths.emplace_back(heap, MakeString(heap, text.substr(start, end - start)));
+    const Value part = MakeString(heap, text.substr(start, end - start));
+    CLOISTER_ASSIGN_OR_RETURN(AttributePath path, AttributePath::Make(heap, part));
+    paths.push_back(std::move(path));
     start = end + 1;
   }
   return paths;
@@ -159,14 +175,17 @@ base::Result<Value> Sort(Runtime& runtime, const Value& value, Arguments& argume
   CLOISTER_ASSIGN_OR_RETURN(const auto bound,
                             Bind("sort", {"reverse", "case_sensitive", "attribute"}, 0, arguments));
   Heap& heap = runtime.heap();
-  const std::vector<AttributePath> paths = PathsOf(heap, bound[2]);
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<AttributePath> paths, PathsOf(heap, bound[2]));
   CLOISTER_ASSIGN_OR_RETURN(std::vector<Value> items, Collect(runtime, value));
   std::vector<Value> keys;
   for (const Value& item : items) {
     std::vector<Value> parts;
     for (const AttributePath& path : paths) {
       CLOISTER_ASSIGN_OR_RETURN(Value part, path.Of(runtime, item));
-      parts.push_back(Truth(bound[1]) ? std::move(part) : WithoutCase(heap, part));
+      if (!Truth(bound[1])) {
+        CLOISTER_ASSIGN_OR_RETURN(part, WithoutCase(heap, part));
+      }
+      parts.push_back(std::move(part));
     }
     keys.push_back(MakeList(heap, std::move(parts)));
     CLOISTER_RETURN_IF_ERROR(heap.Check());
@@ -188,8 +207,13 @@ base::Result<Value> DictSort(Runtime& runtime, const Value& value, Arguments& ar
   std::vector<Value> items, keys;
   for (const auto& [key, content] : value.as<Dict>().entries()) {
     const Value& by = by_key ? key : content;
-    keys.push_back(Truth(bound[0]) ? by : WithoutCase(runtime.heap(), by));
+    Value compared = by;
+    if (!Truth(bound[0])) {
+      CLOISTER_ASSIGN_OR_RETURN(compared, WithoutCase(runtime.heap(), by));
+    }
+    keys.push_back(std::move(compared));
     items.push_back(MakeTuple(runtime.heap(), {key, content}));
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
   }
   CLOISTER_ASSIGN_OR_RETURN(std::vector<Value> sorted,
                             SortedBy(runtime, std::move(items), keys, Truth(bound[2])));
@@ -200,7 +224,7 @@ base::Result<Value> GroupBy(Runtime& runtime, const Value& value, Arguments& arg
   CLOISTER_ASSIGN_OR_RETURN(
       const auto bound, Bind("groupby", {"attribute", "default", "case_sensitive"}, 1, arguments));
   Heap& heap = runtime.heap();
-  const AttributePath path(heap, bound[0]);
+  CLOISTER_ASSIGN_OR_RETURN(const AttributePath path, AttributePath::Make(heap, bound[0]));
   const bool case_sensitive = Truth(bound[2]);
   CLOISTER_ASSIGN_OR_RETURN(Keyed keyed, KeyedBy(runtime, value, path, case_sensitive, bound[1]));
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<Value> sorted,
@@ -214,7 +238,10 @@ base::Result<Value> GroupBy(Runtime& runtime, const Value& value, Arguments& arg
   };
   for (const Value& item : sorted) {
     CLOISTER_ASSIGN_OR_RETURN(const Value own, path.Of(runtime, item, bound[1]));
-    const Value key = case_sensitive ? own : WithoutCase(heap, own);
+    Value key = own;
+    if (!case_sensitive) {
+      CLOISTER_ASSIGN_OR_RETURN(key, WithoutCase(heap, own));
+    }
     if (members.empty() || !Equal(key, last)) {
       close();
       grouper = own;
@@ -231,7 +258,8 @@ template <bool greatest>
 base::Result<Value> Extreme(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind(greatest ? "max" : "min",
                                                    {"case_sensitive", "attribute"}, 0, arguments));
-  const AttributePath path(runtime.heap(), bound[1]);
+  CLOISTER_ASSIGN_OR_RETURN(const AttributePath path,
+                            AttributePath::Make(runtime.heap(), bound[1]));
   CLOISTER_ASSIGN_OR_RETURN(const Keyed keyed, KeyedBy(runtime, value, path, Truth(bound[0])));
   if (keyed.items.empty()) {
     return MakeUndefined(runtime.heap(), "no aggregated item, the sequence was empty");
@@ -239,6 +267,8 @@ base::Result<Value> Extreme(Runtime& runtime, const Value& value, Arguments& arg
   std::size_t best = 0;
   for (std::size_t i = 1; i < keyed.items.size(); ++i) {
     const Value &left = keyed.keys[greatest ? best : i], &right = keyed.keys[greatest ? i : best];
+    runtime.heap().Spend(1);
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
     CLOISTER_ASSIGN_OR_RETURN(const int order, Order(left, right));
     if (order == -1) best = i;
   }
@@ -248,7 +278,8 @@ base::Result<Value> Extreme(Runtime& runtime, const Value& value, Arguments& arg
 base::Result<Value> Sum(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("sum", {"attribute", "start"}, 0, arguments));
   if (bound[1].is(Kind::kString)) return Fault("sum() can't sum strings");
-  const AttributePath path(runtime.heap(), bound[0]);
+  CLOISTER_ASSIGN_OR_RETURN(const AttributePath path,
+                            AttributePath::Make(runtime.heap(), bound[0]));
   CLOISTER_ASSIGN_OR_RETURN(const auto items, Collect(runtime, value));
   Value sum = bound[1].missing() ? Value::Int(0) : bound[1];
   for (const Value& item : items) {
@@ -261,20 +292,28 @@ base::Result<Value> Sum(Runtime& runtime, const Value& value, Arguments& argumen
 
 base::Result<std::vector<Value>> MakeUnique(Runtime& runtime, const Value& value,
                                             const Value& case_sensitive, const Value& attribute) {
-  const AttributePath path(runtime.heap(), attribute);
+  CLOISTER_ASSIGN_OR_RETURN(const AttributePath path,
+                            AttributePath::Make(runtime.heap(), attribute));
   CLOISTER_ASSIGN_OR_RETURN(const Keyed keyed,
                             KeyedBy(runtime, value, path, Truth(case_sensitive)));
-  std::set<std::string_view> texts;
+  Heap& heap = runtime.heap();
+  const auto before = [&heap](std::string_view a, std::string_view b) {
+    heap.Spend(1);
+    heap.SpendBytes(std::min(a.size(), b.size()));
+    return heap.within() && a < b;
+  };
+  std::set<std::string_view, decltype(before)> texts(before);
   std::vector<Value> others, kept;
   for (std::size_t i = 0; i < keyed.items.size(); ++i) {
     const Value& key = keyed.keys[i];
     CLOISTER_RETURN_IF_ERROR(CheckHashable(key));
+    CLOISTER_RETURN_IF_ERROR(heap.Check());
     if (key.is(Kind::kString)) {
       if (texts.insert(Text(key)).second) kept.push_back(keyed.items[i]);
       continue;
     }
-    runtime.heap().Spend(others.size());
-    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
+    heap.Spend(others.size());
+    CLOISTER_RETURN_IF_ERROR(heap.Check());
     const auto same = [&](const Value& other) { return Equal(other, key); };
     if (std::any_of(others.begin(), others.end(), same)) continue;
     others.push_back(key);
@@ -357,17 +396,28 @@ base::Result<Value> SliceFilter(Runtime& runtime, const Value& value, Arguments&
 
 }  // namespace
 
-Operation FindItemsFilter(std::string_view name) {
+Operations ItemsFilters() {
   static constexpr NamedOperation kFilters[] = {
-      {"batch", Batch},     {"count", LengthFilter}, {"dictsort", DictSort},
-      {"first", First},     {"groupby", GroupBy},    {"items", ItemsFilter},
-      {"join", Join},       {"last", Last},          {"length", LengthFilter},
-      {"list", ListFilter}, {"max", Extreme<true>},  {"min", Extreme<false>},
-      {"reverse", Reverse}, {"slice", SliceFilter},  {"sort", Sort},
-      {"sum", Sum},         {"unique", Unique},
+      {"batch", {Batch, Price::kConstant}},
+      {"count", {LengthFilter, Price::kConstant}},
+      {"dictsort", DictSort},
+      {"first", {First, Price::kConstant}},
+      {"groupby", GroupBy},
+      {"items", {ItemsFilter, Price::kConstant}},
+      {"join", Join},
+      {"last", {Last, Price::kConstant}},
+      {"length", {LengthFilter, Price::kConstant}},
+      {"list", ListFilter},
+      {"max", Extreme<true>},
+      {"min", Extreme<false>},
+      {"reverse", Reverse},
+      {"slice", {SliceFilter, Price::kConstant}},
+      {"sort", Sort},
+      {"sum", Sum},
+      {"unique", {Unique, Price::kConstant}},
   };
   static_assert(IsSorted(kFilters));
-  return FindOperation(kFilters, name);
+  return kFilters;
 }
 
 }  // namespace cloister::model::jinja

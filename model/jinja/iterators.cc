@@ -138,6 +138,7 @@ base::Result<Ref<Iterator>> IterateBackwards(Runtime& runtime, const Value& valu
 base::Result<std::vector<Value>> Collect(Runtime& runtime, const Value& value) {
   if (IsSequence(value)) {
     runtime.heap().Spend(Items(value).size() / 8);
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(Items(value).size() * sizeof(Value)));
     return Items(value);
   }
   CLOISTER_ASSIGN_OR_RETURN(const Ref<Iterator> iterator, Iterate(runtime, value));
@@ -145,7 +146,9 @@ base::Result<std::vector<Value>> Collect(Runtime& runtime, const Value& value) {
   while (true) {
     runtime.heap().Spend(1);
     CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
-    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(items.size() * sizeof(Value)));
+    if (items.size() == items.capacity()) {  // it doubles
+      CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(3 * items.size() * sizeof(Value)));
+    }
     CLOISTER_ASSIGN_OR_RETURN(std::optional<Value> item, iterator->Next(runtime));
     if (!item) return items;
     items.push_back(*std::move(item));

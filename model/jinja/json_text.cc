@@ -5,6 +5,7 @@
 
 #include "model/jinja/comparison.h"
 #include "model/jinja/numbers.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
@@ -88,7 +89,7 @@ class JsonWriter {
     heap_.Spend(1);
     heap_.SpendBytes(bytes);
     CLOISTER_RETURN_IF_ERROR(heap_.Check());
-    return heap_.Admit(text_.size() + bytes);
+    return MakeRoom(heap_, text_, bytes + kPlainBytes);
   }
 
   base::Status Line() {
@@ -107,7 +108,7 @@ class JsonWriter {
 
   // No byte of a string becomes more than six.
   base::Status AppendString(std::string_view string) {
-    CLOISTER_RETURN_IF_ERROR(Step(6 * string.size()));
+    CLOISTER_RETURN_IF_ERROR(Step(6 * string.size() + 2));
     AppendQuoted(string, style_.ensure_ascii, text_);
     return {};
   }
@@ -149,11 +150,15 @@ class JsonWriter {
   }
 
   base::Result<std::vector<Dict::Entry>> Sorted(std::vector<Dict::Entry> entries) {
+    CLOISTER_RETURN_IF_ERROR(heap_.Admit(entries.size() * 2 * sizeof(Dict::Entry)));
     base::Status status;
     std::stable_sort(entries.begin(), entries.end(),
                      [&](const Dict::Entry& a, const Dict::Entry& b) {
+                       heap_.Spend(1);
+                       if (status) status = heap_.Check();
+                       if (!status) return false;
                        const base::Result<int> order = Order(a.first, b.first);
-                       if (!order && status) status = tl::unexpected<base::Error>(order.error());
+                       if (!order) status = tl::unexpected<base::Error>(order.error());
                        return order && *order == -1;
                      });
     CLOISTER_RETURN_IF_ERROR(status);
@@ -187,6 +192,8 @@ class JsonWriter {
     text_ += '}';
     return {};
   }
+
+  static constexpr std::size_t kPlainBytes = 40;  // of what is no string, with what is around it
 
   Heap& heap_;
   const JsonStyle& style_;

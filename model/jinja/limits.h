@@ -17,7 +17,8 @@ struct Limits {
   int evaluation_depth = 1500;
   // Lists, dicts and iterators inside one another, in the input and while rendering.
   int value_depth = 200;
-  // Steps of work: an expression, a statement, or some tens of bytes copied or looked through.
+  // Steps of work: an expression, a statement, one to eight bytes or an item looked through, 32
+  // bytes copied.
   std::uint64_t steps = 50'000'000;
   // Everything that lives at once while rendering: the input's copy, values, the text so far.
   std::size_t memory_bytes = std::size_t{256} << 20;

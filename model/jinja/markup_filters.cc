@@ -6,6 +6,7 @@
 #include "model/jinja/text_layout.h"
 #include "model/jinja/text_of.h"
 #include "model/jinja/text_search.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
@@ -97,7 +98,9 @@ std::string Unescaped(std::string_view text) {
 base::Result<Value> StripTags(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_RETURN_IF_ERROR(Bind("striptags", {}, 0, arguments));
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, TextOf(value));
-  runtime.heap().SpendBytes(4 * text.size());
+  runtime.heap().SpendLook(4 * text.size());
+  CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
+  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit((3 + 2 * sizeof(std::string_view)) * text.size()));
   const std::string plain = WithoutSpans(WithoutSpans(text, "<!--", "-->"), "<", ">");
   std::string result;
   for (const std::string_view word : SplitAtSpace(plain, {})) {
@@ -144,7 +147,11 @@ base::Result<Value> UrlEncode(Runtime& runtime, const Value& value, Arguments& a
     if (pair.size() != 2) return Fault("urlencode() needs pairs of a name and a value");
     CLOISTER_ASSIGN_OR_RETURN(const std::string name, TextOf(pair[0]));
     CLOISTER_ASSIGN_OR_RETURN(const std::string content, TextOf(pair[1]));
-    CLOISTER_RETURN_IF_ERROR(heap.Admit(text.size() + 3 * (name.size() + content.size())));
+    const std::size_t bytes = 3 * (name.size() + content.size()) + 2;
+    heap.SpendLook(2 * bytes);
+    CLOISTER_RETURN_IF_ERROR(heap.Check());
+    CLOISTER_RETURN_IF_ERROR(heap.Admit(bytes));
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(heap, text, bytes));
     text += (text.empty() ? "" : "&") + UrlQuoted(name, true) + "=" + UrlQuoted(content, true);
   }
   return MakeString(heap, std::move(text));
@@ -163,7 +170,9 @@ base::Result<Value> XmlAttr(Runtime& runtime, const Value& value, Arguments& arg
     }
     CLOISTER_ASSIGN_OR_RETURN(const std::string name, Escaped(runtime.heap(), key));
     CLOISTER_ASSIGN_OR_RETURN(const std::string quoted, Escaped(runtime.heap(), content));
-    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(text.size() + quoted.size()));
+    runtime.heap().SpendLook(2 * (name.size() + quoted.size()));
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime.heap(), text, name.size() + quoted.size() + 4));
     text += (text.empty() ? "" : " ") + name + "=\"" + quoted + "\"";
   }
   const bool spaced = bound[0].missing() || Truth(bound[0]);
@@ -172,14 +181,14 @@ base::Result<Value> XmlAttr(Runtime& runtime, const Value& value, Arguments& arg
 
 }  // namespace
 
-Operation FindMarkupFilter(std::string_view name) {
+Operations MarkupFilters() {
   static constexpr NamedOperation kFilters[] = {
       {"e", EscapeFilter},  {"escape", EscapeFilter}, {"forceescape", ForceEscape},
       {"safe", Safe},       {"striptags", StripTags}, {"urlencode", UrlEncode},
       {"xmlattr", XmlAttr},
   };
   static_assert(IsSorted(kFilters));
-  return FindOperation(kFilters, name);
+  return kFilters;
 }
 
 }  // namespace cloister::model::jinja

@@ -131,14 +131,15 @@ base::Result<Value> FileSizeFormat(Runtime& runtime, const Value& value, Argumen
 
 }  // namespace
 
-Operation FindNumberFilter(std::string_view name) {
-  static constexpr NamedOperation kFilters[] = {{"abs", Abs},
-                                                {"filesizeformat", FileSizeFormat},
-                                                {"float", Float},
-                                                {"int", Int},
-                                                {"round", Round}};
+Operations NumberFilters() {
+  static constexpr NamedOperation kFilters[] = {
+      {"abs", Abs},
+      {"filesizeformat", {FileSizeFormat, Price::kProperties}},
+      {"float", {Float, Price::kProperties}},
+      {"int", {Int, Price::kProperties}},
+      {"round", Round}};
   static_assert(IsSorted(kFilters));
-  return FindOperation(kFilters, name);
+  return kFilters;
 }
 
 }  // namespace cloister::model::jinja

@@ -11,6 +11,8 @@ namespace {
 
 // Below this many keys a dict is looked through from front to back.
 constexpr std::size_t kIndexedFrom = 9;
+// More keys than that are not looked at in an indexed dict.
+constexpr std::size_t kMostCompared = 32;
 
 int DepthOf(const std::vector<Value>& items) {
   int depth = 0;
@@ -31,10 +33,11 @@ bool AllStrings(const std::vector<Dict::Entry>& entries) {
 
 // Marks, for each entry, the last one with its key, and drops the later ones. `order` has equal
 // keys beside one another, the earliest first.
-std::vector<Dict::Entry> WithoutRepeats(std::vector<Dict::Entry> entries,
+std::vector<Dict::Entry> WithoutRepeats(Heap& heap, std::vector<Dict::Entry> entries,
                                         const std::vector<std::uint32_t>& order) {
   std::vector<bool> repeats(entries.size(), false);
-  for (std::size_t i = 1, first = 0; i < order.size(); ++i) {
+  for (std::size_t i = 1, first = 0; i < order.size() && heap.within(); ++i) {
+    heap.SpendBytes(Text(entries[order[i]].first).size());
     if (Text(entries[order[i]].first) != Text(entries[order[first]].first)) {
       first = i;
       continue;
@@ -49,11 +52,15 @@ std::vector<Dict::Entry> WithoutRepeats(std::vector<Dict::Entry> entries,
   return kept;
 }
 
-std::vector<std::uint32_t> SortedByKey(const std::vector<Dict::Entry>& entries) {
+// Any order will do once the heap's limits are passed, because the rendering fails.
+std::vector<std::uint32_t> SortedByKey(Heap& heap, const std::vector<Dict::Entry>& entries) {
   std::vector<std::uint32_t> order(entries.size());
   std::iota(order.begin(), order.end(), 0);
+  heap.Spend(entries.size());
   std::stable_sort(order.begin(), order.end(), [&](std::uint32_t a, std::uint32_t b) {
-    return Text(entries[a].first) < Text(entries[b].first);
+    const std::string &left = Text(entries[a].first), &right = Text(entries[b].first);
+    heap.SpendBytes(std::min(left.size(), right.size()));
+    return heap.within() && left < right;
   });
   return order;
 }
@@ -144,7 +151,7 @@ bool Truth(const Value& value) {
 
 std::int64_t String::length() const {
   if (length_ < 0) {
-    heap().SpendBytes(text_.size());
+    heap().SpendLook(text_.size());
     length_ = static_cast<std::int64_t>(CountCodePoints(text_));
   }
   return length_;
@@ -160,14 +167,13 @@ Dict::Dict(Heap& heap, std::vector<Entry> entries)
       entries_(std::move(entries)),
       all_strings_(AllStrings(entries_)) {}
 
-void Dict::Index() const {
-  heap().Spend(entries_.size());
-  sorted_ = SortedByKey(entries_);
-}
+void Dict::Index() const { sorted_ = SortedByKey(heap(), entries_); }
 
 const Value* Dict::Find(std::string_view key) const {
+  // Each of the keys that it is compared with may have all of it in common.
+  heap().SpendBytes(key.size() * std::min<std::size_t>(entries_.size(), kMostCompared));
   if (!all_strings_ || entries_.size() < kIndexedFrom) {
-    if (!all_strings_) heap().Spend(entries_.size());
+    if (!all_strings_) heap().Spend(entries_.size() + key.size() / 32 * entries_.size());
     for (const auto& [name, value] : entries_) {
       if (name.is(Kind::kString) && Text(name) == key) return &value;
     }
@@ -213,6 +219,8 @@ Value View::At(std::size_t index) const {
 }
 
 const Value* Namespace::Find(std::string_view name) const {
+  heap().Spend(attributes_.size() / 8);
+  heap().SpendBytes(name.size());
   for (const auto& [known, value] : attributes_) {
     if (known == name) return &value;
   }
@@ -221,6 +229,7 @@ const Value* Namespace::Find(std::string_view name) const {
 
 void Namespace::Set(std::string_view name, Value value) {
   heap().Spend(1 + attributes_.size() / 8);
+  heap().SpendBytes(name.size());
   for (auto& [known, old] : attributes_) {
     if (known != name) continue;
     old = std::move(value);
@@ -245,9 +254,10 @@ Value MakeTuple(Heap& heap, std::vector<Value> items) {
 base::Result<Value> MakeDict(Heap& heap, std::vector<Dict::Entry> entries) {
   for (const auto& [key, value] : entries) CLOISTER_RETURN_IF_ERROR(CheckHashable(key));
   if (AllStrings(entries)) {
-    heap.Spend(entries.size());
-    const std::vector<std::uint32_t> order = SortedByKey(entries);
-    return Value(new Dict(heap, WithoutRepeats(std::move(entries), order)));
+    const std::vector<std::uint32_t> order = SortedByKey(heap, entries);
+    entries = WithoutRepeats(heap, std::move(entries), order);
+    CLOISTER_RETURN_IF_ERROR(heap.Check());
+    return Value(new Dict(heap, std::move(entries)));
   }
   std::vector<Dict::Entry> kept;
   for (Dict::Entry& entry : entries) {

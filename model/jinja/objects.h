@@ -121,7 +121,8 @@ class Namespace final : public Object {
 class Undefined final : public Object {
  public:
   Undefined(Heap& heap, std::string message)
-      : Object(heap, Kind::kUndefined, sizeof(Undefined)), message_(std::move(message)) {}
+      : Object(heap, Kind::kUndefined, sizeof(Undefined) + message.size()),
+        message_(std::move(message)) {}
   const std::string& message() const { return message_; }
 
  private:
@@ -144,13 +145,6 @@ Value UndefinedAttribute(Heap& heap, const Value& object, std::string_view name)
 inline const std::string& Text(const Value& value) { return value.as<String>().text(); }
 // The items of a list or a tuple.
 inline const std::vector<Value>& Items(const Value& value) { return value.as<List>().items(); }
-
-// The work of a filter, method or test that may look through the whole of `value`: look-ups of
-// characters' properties cost more than copying them. What an operation makes is charged besides.
-inline void SpendOn(const Value& value, Heap& heap) {
-  if (value.is(Kind::kString)) heap.Spend(value.as<String>().text().size() / 2);
-  if (value.is(Kind::kList) || value.is(Kind::kTuple)) heap.Spend(Items(value).size() / 4);
-}
 inline bool IsSequence(const Value& value) {
   return value.is(Kind::kList) || value.is(Kind::kTuple);
 }

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/jinja/operation.h"
 #include "model/jinja/percent_format.h"
 #include "model/jinja/text_layout.h"
 
@@ -128,6 +129,7 @@ base::Result<Value> ApplyToReals(BinaryOperator op, double left, double right) {
 
 base::Result<Value> JoinStrings(Heap& heap, const Value& left, const Value& right) {
   const bool a = left.as<String>().markup(), b = right.as<String>().markup();
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(Text(left).size() + Text(right).size()));
   if (a == b) return MakeString(heap, Text(left) + Text(right), a);
   CLOISTER_RETURN_IF_ERROR(heap.Admit(5 * (Text(left).size() + Text(right).size())));
   return MakeString(
@@ -140,6 +142,7 @@ base::Result<Value> MakeLike(Heap& heap, const Value& model, std::vector<Value> 
 }
 
 base::Result<Value> JoinItems(Heap& heap, const Value& left, const Value& right) {
+  CLOISTER_RETURN_IF_ERROR(heap.Admit((Items(left).size() + Items(right).size()) * sizeof(Value)));
   std::vector<Value> items;
   items.reserve(Items(left).size() + Items(right).size());
   items.insert(items.end(), Items(left).begin(), Items(left).end());
@@ -180,6 +183,8 @@ base::Result<Value> Apply(Runtime& runtime, BinaryOperator op, const Value& left
     return ApplyToReals(op, left.number(), right.number());
   }
   Heap& heap = runtime.heap();
+  heap.Spend(StepsThrough(left, Price::kLookThrough) + StepsThrough(right, Price::kLookThrough));
+  CLOISTER_RETURN_IF_ERROR(heap.Check());
   if (op == BinaryOperator::kModulo && left.is(Kind::kString)) {
     CLOISTER_ASSIGN_OR_RETURN(std::string text, PercentFormat(runtime, left, right));
     return MakeString(heap, std::move(text), left.as<String>().markup());

@@ -5,6 +5,7 @@
 #include "model/jinja/format_spec.h"
 #include "model/jinja/text_layout.h"
 #include "model/jinja/text_of.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
@@ -22,12 +23,13 @@ class PercentFormatter {
     while (true) {
       runtime_.heap().Spend(1);
       CLOISTER_RETURN_IF_ERROR(runtime_.heap().Check());
-      CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(text.size()));
       const std::size_t percent = rest_.find('%');
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, rest_.substr(0, percent).size()));
       text += rest_.substr(0, percent);
       if (percent == std::string_view::npos) break;
       rest_.remove_prefix(percent + 1);
       CLOISTER_ASSIGN_OR_RETURN(const std::string one, FormatOne());
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, one.size()));
       text += one;
     }
     const bool mapping =

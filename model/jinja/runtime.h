@@ -31,10 +31,6 @@ class Runtime {
   virtual base::Result<Value> Call(const Value& callee, Arguments arguments) = 0;
 };
 
-// A filter (its value is `self`), a method (of `self`) or a global function.
-using Operation = base::Result<Value> (*)(Runtime& runtime, const Value& self,
-                                          Arguments& arguments);
-
 // The arguments by parameter, in `names`' order; kMissing where none was given and the parameter
 // is not among the first `required`.
 base::Result<std::vector<Value>> Bind(std::string_view function,

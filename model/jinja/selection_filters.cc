@@ -69,7 +69,7 @@ class Mapped final : public LazyItems {
     };
     const auto attribute = named("attribute");
     if (arguments_.positional.empty() && attribute != arguments_.named.end()) {
-      path_.emplace(runtime.heap(), attribute->second);
+      CLOISTER_ASSIGN_OR_RETURN(path_, AttributePath::Make(runtime.heap(), attribute->second));
       arguments_.named.erase(attribute);
       if (const auto otherwise = named("default"); otherwise != arguments_.named.end()) {
         otherwise_ = otherwise->second;
@@ -96,7 +96,7 @@ class Mapped final : public LazyItems {
 
   std::optional<AttributePath> path_;
   Value otherwise_;
-  Operation filter_ = nullptr;
+  Operation filter_;
 };
 
 // select, reject, selectattr and rejectattr.
@@ -112,7 +112,7 @@ class Selected final : public LazyItems {
     auto& positional = arguments_.positional;
     if (by_attribute_) {
       if (positional.empty()) return Fault("the name of an attribute is missing");
-      path_.emplace(runtime.heap(), positional[0]);
+      CLOISTER_ASSIGN_OR_RETURN(path_, AttributePath::Make(runtime.heap(), positional[0]));
       positional.erase(positional.begin());
     }
     if (positional.empty()) return {};
@@ -128,7 +128,7 @@ class Selected final : public LazyItems {
       CLOISTER_ASSIGN_OR_RETURN(tested, path_->Of(runtime, item));
     }
     bool holds = Truth(tested);
-    if (test_ != nullptr) {
+    if (test_) {
       Arguments arguments = arguments_;
       CLOISTER_ASSIGN_OR_RETURN(holds, test_(runtime, tested, arguments));
     }
@@ -137,7 +137,7 @@ class Selected final : public LazyItems {
 
   bool keeps_, by_attribute_;
   std::optional<AttributePath> path_;
-  TestOperation test_ = nullptr;
+  TestOperation test_;
 };
 
 base::Result<Value> Map(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -151,16 +151,16 @@ base::Result<Value> Select(Runtime& runtime, const Value& value, Arguments& argu
 
 }  // namespace
 
-Operation FindSelectionFilter(std::string_view name) {
+Operations SelectionFilters() {
   static constexpr NamedOperation kFilters[] = {
-      {"map", Map},
-      {"reject", Select<false, false>},
-      {"rejectattr", Select<false, true>},
-      {"select", Select<true, false>},
-      {"selectattr", Select<true, true>},
+      {"map", {Map, Price::kConstant}},
+      {"reject", {Select<false, false>, Price::kConstant}},
+      {"rejectattr", {Select<false, true>, Price::kConstant}},
+      {"select", {Select<true, false>, Price::kConstant}},
+      {"selectattr", {Select<true, true>, Price::kConstant}},
   };
   static_assert(IsSorted(kFilters));
-  return FindOperation(kFilters, name);
+  return kFilters;
 }
 
 }  // namespace cloister::model::jinja

@@ -128,17 +128,12 @@ base::Result<Interpreter::Flow> Interpreter::Execute(const Statement& statement)
 
 base::Status Interpreter::ExecuteOutput(const Output& output) {
   if (output.expression == nullptr) {
-    sink_->Write(output.text);
-    return {};
+    return sink_->Write(output.text);
   }
   CLOISTER_ASSIGN_OR_RETURN(const Value value, Evaluate(*output.expression));
-  if (value.is(Kind::kString)) {
-    sink_->Write(Text(value));
-    return {};
-  }
+  if (value.is(Kind::kString)) return sink_->Write(Text(value));
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, TextOf(value));
-  sink_->Write(text);
-  return {};
+  return sink_->Write(text);
 }
 
 base::Status Interpreter::CheckNamespaces(const Target& target) {
@@ -216,8 +211,7 @@ base::Status Interpreter::WriteText(const Value& value) {
   if (!value.is(Kind::kString)) {
     return Fault("a block must give text, not " + std::string(TypeName(value)));
   }
-  sink_->Write(Text(value));
-  return {};
+  return sink_->Write(Text(value));
 }
 
 base::Result<Interpreter::Flow> Interpreter::ExecuteIf(const If& branches) {

@@ -7,6 +7,7 @@
 #include "model/jinja/string_classes.h"
 #include "model/jinja/text_layout.h"
 #include "model/jinja/text_search.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
@@ -32,11 +33,17 @@ base::Result<std::optional<std::size_t>> MostArgument(const Value& value) {
   return most < 0 ? std::optional<std::size_t>() : static_cast<std::size_t>(most);
 }
 
-Value MakePieces(Runtime& runtime, const Value& self, const Pieces& pieces) {
+// Room for the views and then the strings of so many pieces.
+base::Status AdmitPieces(Heap& heap, std::size_t pieces) {
+  return heap.Admit(pieces * (2 * sizeof(std::string_view) + sizeof(Value) + sizeof(String)));
+}
+
+base::Result<Value> MakePieces(Runtime& runtime, const Value& self, const Pieces& pieces) {
   std::vector<Value> items;
   items.reserve(pieces.size());
   for (const std::string_view piece : pieces) {
     items.push_back(Made(runtime, self, std::string(piece)));
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
   }
   return MakeList(runtime.heap(), std::move(items));
 }
@@ -49,21 +56,19 @@ base::Result<Value> Change(Runtime& runtime, const Value& self, Arguments& argum
 }
 
 template <bool (*is)(std::string_view)>
-base::Result<Value> Ask(Runtime& runtime, const Value& self, Arguments& arguments) {
+base::Result<Value> Ask(Runtime&, const Value& self, Arguments& arguments) {
   CLOISTER_RETURN_IF_ERROR(Bind("a method of strings", {}, 0, arguments));
-  runtime.heap().SpendBytes(Text(self).size());
   return Value::Bool(is(Text(self)));
 }
 
 template <Ends ends>
 base::Result<Value> StripMethod(Runtime& runtime, const Value& self, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("strip", {"chars"}, 0, arguments));
-  runtime.heap().SpendBytes(Text(self).size());
   if (bound[0].missing() || bound[0].is(Kind::kNone)) {
     return Made(runtime, self, std::string(Strip(Text(self), ends)));
   }
   CLOISTER_ASSIGN_OR_RETURN(const std::string_view characters, StringArgument(bound[0]));
-  runtime.heap().SpendBytes(characters.size());
+  runtime.heap().Spend(characters.size());  // they are sorted
   return Made(runtime, self, std::string(StripOf(Text(self), characters, ends)));
 }
 
@@ -71,15 +76,15 @@ template <bool from_right>
 base::Result<Value> SplitMethod(Runtime& runtime, const Value& self, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("split", {"sep", "maxsplit"}, 0, arguments));
   CLOISTER_ASSIGN_OR_RETURN(const auto most, MostArgument(bound[1]));
-  runtime.heap().SpendBytes(Text(self).size());
   const std::string_view text = Text(self);
   if (bound[0].missing() || bound[0].is(Kind::kNone)) {
+    CLOISTER_RETURN_IF_ERROR(AdmitPieces(runtime.heap(), CountAtSpace(text)));
     return MakePieces(runtime, self,
                       from_right ? SplitAtSpaceFromRight(text, most) : SplitAtSpace(text, most));
   }
   CLOISTER_ASSIGN_OR_RETURN(const std::string_view separator, StringArgument(bound[0]));
   if (separator.empty()) return Fault("empty separator");
-  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(CountOf(text, separator) * 2 * sizeof(String)));
+  CLOISTER_RETURN_IF_ERROR(AdmitPieces(runtime.heap(), CountOf(text, separator) + 1));
   return MakePieces(
       runtime, self,
       from_right ? SplitFromRight(text, separator, most) : Split(text, separator, most));
@@ -87,7 +92,7 @@ base::Result<Value> SplitMethod(Runtime& runtime, const Value& self, Arguments& 
 
 base::Result<Value> SplitLinesMethod(Runtime& runtime, const Value& self, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("splitlines", {"keepends"}, 0, arguments));
-  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(2 * Text(self).size()));
+  CLOISTER_RETURN_IF_ERROR(AdmitPieces(runtime.heap(), CountLines(Text(self))));
   return MakePieces(runtime, self, SplitLines(Text(self), Truth(bound[0])));
 }
 
@@ -97,7 +102,6 @@ base::Result<Value> Partition(Runtime& runtime, const Value& self, Arguments& ar
   CLOISTER_ASSIGN_OR_RETURN(const std::string_view separator, StringArgument(bound[0]));
   if (separator.empty()) return Fault("empty separator");
   const std::string_view text = Text(self);
-  runtime.heap().SpendBytes(text.size());
   const std::size_t found =
       from_right ? FindLastBytes(text, separator) : FindBytes(text, separator, 0);
   std::string_view parts[3] = {text, "", ""};
@@ -134,7 +138,6 @@ base::Result<Part> PartOf(const Value& self, const Value& start, const Value& st
   if (part.reversed) return part;
   bounds[1] = std::min(bounds[1], length);
   std::string_view text = string.text();
-  self.object()->heap().SpendBytes(text.size());
   if (string.ascii()) {
     part.text = text.substr(static_cast<std::size_t>(bounds[0]),
                             static_cast<std::size_t>(bounds[1] - bounds[0]));
@@ -181,10 +184,11 @@ base::Result<Value> Affix(Runtime& runtime, const Value& self, Arguments& argume
   }
   const std::vector<Value> affixes =
       bound[0].is(Kind::kTuple) ? Items(bound[0]) : std::vector<Value>{bound[0]};
-  runtime.heap().Spend(affixes.size());
   for (const Value& affix : affixes) {
     CLOISTER_ASSIGN_OR_RETURN(const std::string_view wanted, StringArgument(affix));
     if (part.reversed) continue;
+    runtime.heap().SpendBytes(wanted.size());
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
     if (at_start ? part.text.starts_with(wanted) : part.text.ends_with(wanted)) {
       return Value::Bool(true);
     }
@@ -228,10 +232,13 @@ base::Result<Value> Join(Runtime& runtime, const Value& self, Arguments& argumen
       return Fault("sequence item " + std::to_string(i) + ": expected str instance, " +
                    std::string(TypeName(items[i])) + " found");
     }
-    CLOISTER_RETURN_IF_ERROR(
-        runtime.heap().Admit(text.size() + Text(self).size() + 6 * Text(items[i]).size()));
+    const bool escaped = markup && !items[i].as<String>().markup();
+    const std::size_t bytes = Text(self).size() + (escaped ? 5 : 1) * Text(items[i]).size();
+    runtime.heap().SpendBytes(bytes);
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime.heap(), text, bytes));
     if (i > 0) text += Text(self);
-    text += markup && !items[i].as<String>().markup() ? Escape(Text(items[i])) : Text(items[i]);
+    text += escaped ? Escape(Text(items[i])) : Text(items[i]);
   }
   return Made(runtime, self, std::move(text));
 }
@@ -281,17 +288,19 @@ base::Result<Value> FormatMap(Runtime& runtime, const Value& self, Arguments& ar
   if (!bound[0].is(Kind::kDict)) return Fault("format_map() takes a dict");
   Arguments named;
   for (const auto& [key, value] : bound[0].as<Dict>().entries()) {
-    if (key.is(Kind::kString)) named.named.emplace_back(Text(key), value);
+    if (!key.is(Kind::kString)) continue;
+    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(Text(key).size()));
+    named.named.emplace_back(Text(key), value);
   }
   return Format(runtime, self, named);
 }
 
 }  // namespace
 
-Operation FindStringMethod(std::string_view name) {
+Operations StringMethods() {
   static constexpr NamedOperation kMethods[] = {
-      {"capitalize", Change<Capitalize>},
-      {"casefold", Change<Casefold>},
+      {"capitalize", {Change<Capitalize>, Price::kProperties}},
+      {"casefold", {Change<Casefold>, Price::kProperties}},
       {"center", Align<Alignment::kCenter>},
       {"count", Count},
       {"endswith", Affix<false>},
@@ -300,21 +309,21 @@ Operation FindStringMethod(std::string_view name) {
       {"format", Format},
       {"format_map", FormatMap},
       {"index", FindMethodOf<false, true>},
-      {"isalnum", Ask<IsAlnumText>},
-      {"isalpha", Ask<IsAlphaText>},
+      {"isalnum", {Ask<IsAlnumText>, Price::kProperties}},
+      {"isalpha", {Ask<IsAlphaText>, Price::kProperties}},
       {"isascii", Ask<IsAsciiText>},
-      {"isdecimal", Ask<IsDecimalText>},
-      {"isdigit", Ask<IsDigitText>},
-      {"isidentifier", Ask<IsIdentifierText>},
-      {"islower", Ask<IsLowerText>},
-      {"isnumeric", Ask<IsNumericText>},
-      {"isprintable", Ask<IsPrintableText>},
+      {"isdecimal", {Ask<IsDecimalText>, Price::kProperties}},
+      {"isdigit", {Ask<IsDigitText>, Price::kProperties}},
+      {"isidentifier", {Ask<IsIdentifierText>, Price::kProperties}},
+      {"islower", {Ask<IsLowerText>, Price::kProperties}},
+      {"isnumeric", {Ask<IsNumericText>, Price::kProperties}},
+      {"isprintable", {Ask<IsPrintableText>, Price::kProperties}},
       {"isspace", Ask<IsSpaceText>},
-      {"istitle", Ask<IsTitleText>},
-      {"isupper", Ask<IsUpperText>},
+      {"istitle", {Ask<IsTitleText>, Price::kProperties}},
+      {"isupper", {Ask<IsUpperText>, Price::kProperties}},
       {"join", Join},
       {"ljust", Align<Alignment::kLeft>},
-      {"lower", Change<Lower>},
+      {"lower", {Change<Lower>, Price::kProperties}},
       {"lstrip", StripMethod<Ends::kLeft>},
       {"partition", Partition<false>},
       {"removeprefix", RemoveAffix<true>},
@@ -330,13 +339,13 @@ Operation FindStringMethod(std::string_view name) {
       {"splitlines", SplitLinesMethod},
       {"startswith", Affix<true>},
       {"strip", StripMethod<Ends::kBoth>},
-      {"swapcase", Change<SwapCase>},
-      {"title", Change<TitleCase>},
-      {"upper", Change<Upper>},
+      {"swapcase", {Change<SwapCase>, Price::kCaseMapping}},
+      {"title", {Change<TitleCase>, Price::kCaseMapping}},
+      {"upper", {Change<Upper>, Price::kProperties}},
       {"zfill", ZeroFill},
   };
   static_assert(IsSorted(kMethods));
-  return FindOperation(kMethods, name);
+  return kMethods;
 }
 
 }  // namespace cloister::model::jinja

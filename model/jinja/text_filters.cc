@@ -7,26 +7,33 @@
 #include "model/jinja/text_layout.h"
 #include "model/jinja/text_of.h"
 #include "model/jinja/text_search.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
 namespace {
 
-// What a filter that takes any value makes its text of: markup stays markup.
-struct Input {
-  std::string text;
-  bool markup = false;
-};
+// What a filter that takes any value makes its text of: markup stays markup. `value` outlives it.
+class Input {
+ public:
+  static base::Result<Input> Of(const Value& value) {
+    if (value.is(Kind::kString)) return Input(&value, {});
+    CLOISTER_ASSIGN_OR_RETURN(std::string text, TextOf(value));
+    return Input(nullptr, std::move(text));
+  }
+  const std::string& text() const { return string_ != nullptr ? Text(*string_) : made_; }
+  bool markup() const { return string_ != nullptr && string_->as<String>().markup(); }
 
-base::Result<Input> InputOf(const Value& value) {
-  if (value.is(Kind::kString)) return Input{Text(value), value.as<String>().markup()};
-  CLOISTER_ASSIGN_OR_RETURN(std::string text, TextOf(value));
-  return Input{std::move(text), false};
-}
+ private:
+  Input(const Value* string, std::string made) : string_(string), made_(std::move(made)) {}
+
+  const Value* string_;
+  std::string made_;
+};
 
 // What a filter that takes only a string gets.
 base::Result<Input> StringInput(std::string_view filter, const Value& value) {
-  if (value.is(Kind::kString)) return InputOf(value);
+  if (value.is(Kind::kString)) return Input::Of(value);
   if (value.is(Kind::kUndefined)) return UndefinedFault(value);
   return Fault(std::string(filter) + "() needs a string, not " + std::string(TypeName(value)));
 }
@@ -44,9 +51,9 @@ base::Result<std::int64_t> IntegerArgument(const Value& value, std::int64_t othe
 template <std::string (*change)(std::string_view)>
 base::Result<Value> Change(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_RETURN_IF_ERROR(Bind("a filter of text", {}, 0, arguments));
-  CLOISTER_ASSIGN_OR_RETURN(const Input input, InputOf(value));
-  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(4 * input.text.size()));
-  return MakeString(runtime.heap(), change(input.text), input.markup);
+  CLOISTER_ASSIGN_OR_RETURN(const Input input, Input::Of(value));
+  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(3 * input.text().size()));
+  return MakeString(runtime.heap(), change(input.text()), input.markup());
 }
 
 // Jinja's own: words start behind spaces, hyphens and opening brackets alone.
@@ -73,18 +80,18 @@ std::string JinjaTitle(std::string_view text) {
 
 base::Result<Value> Center(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("center", {"width"}, 0, arguments));
-  CLOISTER_ASSIGN_OR_RETURN(const Input input, InputOf(value));
+  CLOISTER_ASSIGN_OR_RETURN(const Input input, Input::Of(value));
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t width, IntegerArgument(bound[0], 80));
   CLOISTER_ASSIGN_OR_RETURN(std::string text,
-                            Aligned(runtime.heap(), input.text, width, " ", Alignment::kCenter));
-  return MakeString(runtime.heap(), std::move(text), input.markup);
+                            Aligned(runtime.heap(), input.text(), width, " ", Alignment::kCenter));
+  return MakeString(runtime.heap(), std::move(text), input.markup());
 }
 
 base::Result<Value> Format(Runtime& runtime, const Value& value, Arguments& arguments) {
   if (!arguments.positional.empty() && !arguments.named.empty()) {
     return Fault("format() can't handle positional and keyword arguments at the same time");
   }
-  CLOISTER_ASSIGN_OR_RETURN(Input input, InputOf(value));
+  CLOISTER_ASSIGN_OR_RETURN(Input input, Input::Of(value));
   Heap& heap = runtime.heap();
   Value values;
   if (arguments.named.empty()) {
@@ -96,9 +103,14 @@ base::Result<Value> Format(Runtime& runtime, const Value& value, Arguments& argu
     }
     CLOISTER_ASSIGN_OR_RETURN(values, MakeDict(heap, std::move(entries)));
   }
-  const Value format = MakeString(heap, std::move(input.text), input.markup);
+  const Value format = MakeString(heap, input.text(), input.markup());
   CLOISTER_ASSIGN_OR_RETURN(std::string text, PercentFormat(runtime, format, values));
-  return MakeString(heap, std::move(text), input.markup);
+  return MakeString(heap, std::move(text), input.markup());
+}
+
+// The memory of views of all lines, in a vector that doubles.
+std::size_t LinesBytes(std::string_view text) {
+  return 3 * CountLines(text) * sizeof(std::string_view);
 }
 
 base::Result<Value> Indent(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -113,18 +125,19 @@ base::Result<Value> Indent(Runtime& runtime, const Value& value, Arguments& argu
     CLOISTER_ASSIGN_OR_RETURN(const std::int64_t width, IntegerArgument(bound[0], 4));
     CLOISTER_ASSIGN_OR_RETURN(indent, Repeated(heap, " ", width));
   }
-  const std::string with_end = input.text + "\n";
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(input.text().size() + 1 + LinesBytes(input.text())));
+  const std::string with_end = input.text() + "\n";
   std::string text;
   bool first = true;
   for (const std::string_view line : SplitLines(with_end, false)) {
-    CLOISTER_RETURN_IF_ERROR(heap.Admit(text.size() + indent.size() + line.size()));
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(heap, text, 1 + indent.size() + line.size()));
     const bool indented = first ? Truth(bound[1]) : Truth(bound[2]) || !line.empty();
     if (!first) text += '\n';
     if (indented) text += indent;
     text += line;
     first = false;
   }
-  return MakeString(heap, std::move(text), input.markup);
+  return MakeString(heap, std::move(text), input.markup());
 }
 
 base::Result<Value> ReplaceFilter(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -135,25 +148,25 @@ base::Result<Value> ReplaceFilter(Runtime& runtime, const Value& value, Argument
     CLOISTER_ASSIGN_OR_RETURN(const std::int64_t count, AsInteger(bound[2]));
     if (count >= 0) most = static_cast<std::size_t>(count);
   }
-  CLOISTER_ASSIGN_OR_RETURN(const std::string text, TextOf(value));
-  CLOISTER_ASSIGN_OR_RETURN(const std::string from, TextOf(bound[0]));
-  CLOISTER_ASSIGN_OR_RETURN(const std::string to, TextOf(bound[1]));
-  CLOISTER_ASSIGN_OR_RETURN(std::string result,
-                            ReplaceWithin(runtime.heap(), text, from, to, most));
+  CLOISTER_ASSIGN_OR_RETURN(const Input text, Input::Of(value));
+  CLOISTER_ASSIGN_OR_RETURN(const Input from, Input::Of(bound[0]));
+  CLOISTER_ASSIGN_OR_RETURN(const Input to, Input::Of(bound[1]));
+  CLOISTER_ASSIGN_OR_RETURN(
+      std::string result, ReplaceWithin(runtime.heap(), text.text(), from.text(), to.text(), most));
   return MakeString(runtime.heap(), std::move(result));
 }
 
 base::Result<Value> Trim(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto bound, Bind("trim", {"chars"}, 0, arguments));
-  CLOISTER_ASSIGN_OR_RETURN(const Input input, InputOf(value));
-  std::string_view text = input.text;
+  CLOISTER_ASSIGN_OR_RETURN(const Input input, Input::Of(value));
+  std::string_view text = input.text();
   if (bound[0].missing() || bound[0].is(Kind::kNone)) {
     text = Strip(text, Ends::kBoth);
   } else {
     CLOISTER_ASSIGN_OR_RETURN(const std::string characters, TextArgument(bound[0]));
     text = StripOf(text, characters, Ends::kBoth);
   }
-  return MakeString(runtime.heap(), std::string(text), input.markup);
+  return MakeString(runtime.heap(), std::string(text), input.markup());
 }
 
 base::Result<Value> Truncate(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -177,9 +190,9 @@ base::Result<Value> Truncate(Runtime& runtime, const Value& value, Arguments& ar
   if (size <= leeway || size - leeway <= length) return value;
   CLOISTER_ASSIGN_OR_RETURN(const Input input, StringInput("truncate", value));
   std::string text =
-      input.text.substr(0, OffsetOf(input.text, static_cast<std::size_t>(length - end_length)));
+      input.text().substr(0, OffsetOf(input.text(), static_cast<std::size_t>(length - end_length)));
   if (!Truth(bound[1])) text = text.substr(0, text.rfind(' '));
-  return MakeString(runtime.heap(), text + end, input.markup);
+  return MakeString(runtime.heap(), text + end, input.markup());
 }
 
 base::Result<Value> WordWrap(Runtime& runtime, const Value& value, Arguments& arguments) {
@@ -198,24 +211,25 @@ base::Result<Value> WordWrap(Runtime& runtime, const Value& value, Arguments& ar
   }
   std::string text;
   bool first = true;
-  for (const std::string_view line : SplitLines(input.text, false)) {
-    CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(text.size() + separator.size()));
+  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(LinesBytes(input.text())));
+  for (const std::string_view line : SplitLines(input.text(), false)) {
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime.heap(), text, separator.size()));
     if (!std::exchange(first, false)) text += separator;
     CLOISTER_ASSIGN_OR_RETURN(const std::string wrapped,
                               Wrapped(runtime.heap(), line, options, separator));
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime.heap(), text, wrapped.size()));
     text += wrapped;
   }
   return MakeString(runtime.heap(), std::move(text));
 }
 
-base::Result<Value> WordCount(Runtime& runtime, const Value& value, Arguments& arguments) {
+base::Result<Value> WordCount(Runtime&, const Value& value, Arguments& arguments) {
   CLOISTER_RETURN_IF_ERROR(Bind("wordcount", {}, 0, arguments));
-  CLOISTER_ASSIGN_OR_RETURN(const Input input, InputOf(value));
-  runtime.heap().SpendBytes(input.text.size());
+  CLOISTER_ASSIGN_OR_RETURN(const Input input, Input::Of(value));
   std::int64_t count = 0;
   bool inside = false;
-  for (std::size_t offset = 0; offset < input.text.size();) {
-    const char32_t c = NextCodePoint(input.text, offset);
+  for (std::size_t offset = 0; offset < input.text().size();) {
+    const char32_t c = NextCodePoint(input.text(), offset);
     const bool word = c == '_' || IsAlnum(c);
     if (word && !inside) ++count;
     inside = word;
@@ -225,23 +239,23 @@ base::Result<Value> WordCount(Runtime& runtime, const Value& value, Arguments& a
 
 }  // namespace
 
-Operation FindTextFilter(std::string_view name) {
+Operations TextFilters() {
   static constexpr NamedOperation kFilters[] = {
-      {"capitalize", Change<Capitalize>},
+      {"capitalize", {Change<Capitalize>, Price::kProperties}},
       {"center", Center},
       {"format", Format},
       {"indent", Indent},
-      {"lower", Change<Lower>},
+      {"lower", {Change<Lower>, Price::kProperties}},
       {"replace", ReplaceFilter},
-      {"title", Change<JinjaTitle>},
+      {"title", {Change<JinjaTitle>, Price::kCaseMapping}},
       {"trim", Trim},
       {"truncate", Truncate},
-      {"upper", Change<Upper>},
-      {"wordcount", WordCount},
-      {"wordwrap", WordWrap},
+      {"upper", {Change<Upper>, Price::kProperties}},
+      {"wordcount", {WordCount, Price::kProperties}},
+      {"wordwrap", {WordWrap, Price::kCaseMapping}},
   };
   static_assert(IsSorted(kFilters));
-  return FindOperation(kFilters, name);
+  return kFilters;
 }
 
 }  // namespace cloister::model::jinja

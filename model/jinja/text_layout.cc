@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/jinja/text_search.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
@@ -37,10 +38,19 @@ base::Result<std::string> Aligned(Heap& heap, std::string_view text, std::int64_
   if (alignment == Alignment::kRight) left = missing;
   // Python puts the odd one to the left where the width is odd.
   if (alignment == Alignment::kCenter) left = missing / 2 + (missing & width & 1);
-  CLOISTER_ASSIGN_OR_RETURN(std::string result, Repeated(heap, fill, left));
-  CLOISTER_ASSIGN_OR_RETURN(const std::string right, Repeated(heap, fill, missing - left));
+  std::uint64_t size = 0;
+  if (__builtin_mul_overflow(static_cast<std::uint64_t>(missing), fill.size(), &size)) {
+    size = ~std::uint64_t{0};
+  }
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(size));
+  size += text.size();
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(size));
+  std::string result;
+  result.reserve(size);
+  for (std::int64_t i = 0; i < left; ++i) result += fill;
   result += text;
-  return result + right;
+  for (std::int64_t i = left; i < missing; ++i) result += fill;
+  return result;
 }
 
 base::Result<std::string> TabsExpanded(Heap& heap, std::string_view text, std::int64_t size) {
@@ -55,7 +65,8 @@ base::Result<std::string> TabsExpanded(Heap& heap, std::string_view text, std::i
     } else if (size > 0) {
       const std::int64_t spaces = size - column % size;
       column += spaces;
-      CLOISTER_RETURN_IF_ERROR(heap.Admit(result.size() + static_cast<std::uint64_t>(spaces)));
+      CLOISTER_RETURN_IF_ERROR(heap.Admit(static_cast<std::uint64_t>(spaces)));
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(heap, result, static_cast<std::size_t>(spaces)));
       result.append(static_cast<std::size_t>(spaces), ' ');
     }
   }
@@ -64,14 +75,21 @@ base::Result<std::string> TabsExpanded(Heap& heap, std::string_view text, std::i
 
 base::Result<std::string> ReplaceWithin(Heap& heap, std::string_view text, std::string_view from,
                                         std::string_view to, std::optional<std::size_t> most) {
-  heap.SpendBytes(text.size());
+  heap.SpendLook(text.size());
+  CLOISTER_RETURN_IF_ERROR(heap.Check());
+  std::uint64_t size = text.size();
   if (to.size() > from.size()) {
     const std::uint64_t count = std::min<std::uint64_t>(CountOf(text, from), most.value_or(~0ULL));
     std::uint64_t growth = 0;
-    if (__builtin_mul_overflow(count, to.size() - from.size(), &growth)) growth = ~std::uint64_t{0};
-    CLOISTER_RETURN_IF_ERROR(heap.Admit(growth));
+    if (__builtin_mul_overflow(count, to.size() - from.size(), &growth) ||
+        __builtin_add_overflow(size, growth, &size)) {
+      size = ~std::uint64_t{0};
+    }
   }
-  return Replace(text, from, to, most);
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(size));
+  heap.SpendLook(size);
+  CLOISTER_RETURN_IF_ERROR(heap.Check());
+  return Replace(text, from, to, most, size);
 }
 
 std::string Escape(std::string_view text) {
@@ -199,6 +217,9 @@ std::string Encoded(const std::vector<std::u32string>& chunks) {
 
 base::Result<std::string> Wrapped(Heap& heap, std::string_view line, const WrapOptions& options,
                                   std::string_view separator) {
+  // Decoded, and cut into chunks that may be of one character.
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(line.size() * 2 * sizeof(char32_t) +
+                                      CountAtSpace(line) * 4 * sizeof(std::u32string)));
   std::u32string decoded;
   for (std::size_t offset = 0; offset < line.size();) decoded += NextCodePoint(line, offset);
   std::vector<std::u32string> chunks = Chunker(decoded, options.break_on_hyphens).Chunks();
@@ -230,10 +251,12 @@ base::Result<std::string> Wrapped(Heap& heap, std::string_view line, const WrapO
     }
     if (!current.empty() && IsBlank(current.back())) current.pop_back();
     if (current.empty()) continue;
-    CLOISTER_RETURN_IF_ERROR(heap.Admit(result.size() + separator.size()));
+    const std::string encoded = Encoded(current);
+    heap.SpendBytes(separator.size());
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(heap, result, separator.size() + encoded.size()));
     if (!first) result += separator;
     first = false;
-    result += Encoded(current);
+    result += encoded;
   }
   return result;
 }

@@ -3,6 +3,7 @@
 #include "model/jinja/callables.h"
 #include "model/jinja/numbers.h"
 #include "model/jinja/objects.h"
+#include "model/jinja/text_sink.h"
 #include "model/jinja/unicode.h"
 
 namespace cloister::model::jinja {
@@ -77,15 +78,17 @@ class Repr {
   // of a string becomes more than four.
   base::Status Step(const Value& value) {
     Heap& heap = value.object()->heap();
-    heap.Spend(1);
+    const std::size_t bytes = value.is(Kind::kString) ? Text(value).size() : 0;
+    heap.Spend(1 + bytes / 4);
     CLOISTER_RETURN_IF_ERROR(heap.Check());
-    return heap.Admit(text_.size() + (value.is(Kind::kString) ? 4 * Text(value).size() : 0));
+    return MakeRoom(heap, text_, 4 * bytes + kPlainBytes);
   }
 
   base::Status AppendItems(const Value& value) {
     const bool tuple = value.is(Kind::kTuple);
     text_ += tuple ? "(" : "[";
     bool first = true;
+    value.object()->heap().Spend(Items(value).size());
     for (const Value& item : Items(value)) {
       if (!std::exchange(first, false)) text_ += ", ";
       CLOISTER_RETURN_IF_ERROR(Append(item));
@@ -179,6 +182,7 @@ class Repr {
   }
 
   static constexpr int kMaxNamespaces = 20;
+  static constexpr std::size_t kPlainBytes = 40;  // of what is no string, with what is around it
   bool ascii_;
   std::string& text_;
   int namespaces_ = 0;
@@ -188,6 +192,10 @@ class Repr {
 
 base::Status AppendText(const Value& value, std::string& text) {
   if (value.is(Kind::kString)) {
+    Heap& heap = value.object()->heap();
+    heap.SpendBytes(Text(value).size());
+    CLOISTER_RETURN_IF_ERROR(heap.Check());
+    CLOISTER_RETURN_IF_ERROR(MakeRoom(heap, text, Text(value).size()));
     text += Text(value);
     return {};
   }

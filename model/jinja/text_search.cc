@@ -116,6 +116,25 @@ Pieces SplitLines(std::string_view text, bool keep_ends) {
   return lines;
 }
 
+std::size_t CountAtSpace(std::string_view text) {
+  std::size_t count = 0;
+  bool inside = false;
+  for (std::size_t offset = 0; offset < text.size();) {
+    const bool space = IsSpace(NextCodePoint(text, offset));
+    count += !space && !inside ? 1 : 0;
+    inside = !space;
+  }
+  return count;
+}
+
+std::size_t CountLines(std::string_view text) {
+  std::size_t count = 1;
+  for (std::size_t offset = 0; offset < text.size();) {
+    count += IsLineBreak(NextCodePoint(text, offset)) ? 1 : 0;
+  }
+  return count;
+}
+
 std::size_t CountOf(std::string_view text, std::string_view pattern) {
   if (pattern.empty()) return CountCodePoints(text) + 1;
   std::size_t count = 0;
@@ -127,8 +146,9 @@ std::size_t CountOf(std::string_view text, std::string_view pattern) {
 }
 
 std::string Replace(std::string_view text, std::string_view from, std::string_view to,
-                    std::optional<std::size_t> most) {
+                    std::optional<std::size_t> most, std::size_t size) {
   std::string result;
+  result.reserve(size);
   std::size_t start = 0, count = 0;
   if (from.empty()) {
     while (count++ < Most(most)) {

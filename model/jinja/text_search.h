@@ -25,10 +25,15 @@ Pieces SplitAtSpace(std::string_view text, std::optional<std::size_t> most);
 Pieces SplitAtSpaceFromRight(std::string_view text, std::optional<std::size_t> most);
 Pieces SplitLines(std::string_view text, bool keep_ends);
 
+// How many pieces SplitAtSpace and SplitLines give.
+std::size_t CountAtSpace(std::string_view text);
+std::size_t CountLines(std::string_view text);
+
 // How often `pattern` occurs without overlap; between all code points where it is empty.
 std::size_t CountOf(std::string_view text, std::string_view pattern);
-// With the first `most` occurrences replaced. Bounded by the caller, who knows CountOf.
+// With the first `most` occurrences replaced. Bounded by the caller, who knows CountOf and with it
+// the result's `size`, or more.
 std::string Replace(std::string_view text, std::string_view from, std::string_view to,
-                    std::optional<std::size_t> most);
+                    std::optional<std::size_t> most, std::size_t size);
 
 }  // namespace cloister::model::jinja

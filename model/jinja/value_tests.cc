@@ -51,8 +51,9 @@ base::Result<bool> Simple(Runtime&, const Value& value, Arguments& arguments) {
 template <bool (*is)(std::string_view)>
 base::Result<bool> OfText(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_RETURN_IF_ERROR(Bind("the test", {}, 0, arguments));
+  if (value.is(Kind::kString)) return is(Text(value));
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, TextOf(value));
-  runtime.heap().SpendBytes(text.size());
+  runtime.heap().Spend(text.size() / 2);
   return is(text);
 }
 
@@ -115,54 +116,61 @@ struct NamedTest {
   TestOperation operation;
 };
 
+constexpr NamedTest kTests[] = {
+    {"!=", {IsNotEqual, Price::kConstant}},
+    {"<", {Ordered<kLess>, Price::kConstant}},
+    {"<=", {Ordered<kLess | kSame>, Price::kConstant}},
+    {"==", {IsEqual, Price::kConstant}},
+    {">", {Ordered<kGreater>, Price::kConstant}},
+    {">=", {Ordered<kGreater | kSame>, Price::kConstant}},
+    {"boolean", {Simple<IsBoolean>, Price::kConstant}},
+    {"callable", {Simple<IsCallable>, Price::kConstant}},
+    {"defined", {Simple<IsDefined>, Price::kConstant}},
+    {"divisibleby", DivisibleBy},
+    {"eq", {IsEqual, Price::kConstant}},
+    {"equalto", {IsEqual, Price::kConstant}},
+    {"escaped", {Simple<IsEscaped>, Price::kConstant}},
+    {"even", Parity<0>},
+    {"false", {Simple<IsFalse>, Price::kConstant}},
+    {"filter", {IsNameOf<Operation, FindFilter>, Price::kConstant}},
+    {"float", {Simple<IsFloat>, Price::kConstant}},
+    {"ge", {Ordered<kGreater | kSame>, Price::kConstant}},
+    {"greaterthan", {Ordered<kGreater>, Price::kConstant}},
+    {"gt", {Ordered<kGreater>, Price::kConstant}},
+    {"in", {In, Price::kConstant}},
+    {"integer", {Simple<IsInteger>, Price::kConstant}},
+    {"iterable", {Simple<IsIterable>, Price::kConstant}},
+    {"le", {Ordered<kLess | kSame>, Price::kConstant}},
+    {"lessthan", {Ordered<kLess>, Price::kConstant}},
+    {"lower", {OfText<IsLowerText>, Price::kProperties}},
+    {"lt", {Ordered<kLess>, Price::kConstant}},
+    {"mapping", {Simple<IsMapping>, Price::kConstant}},
+    {"ne", {IsNotEqual, Price::kConstant}},
+    {"none", {Simple<IsNone>, Price::kConstant}},
+    {"number", {Simple<IsNumber>, Price::kConstant}},
+    {"odd", Parity<1>},
+    {"sameas", {SameAs, Price::kConstant}},
+    {"sequence", {Simple<HasItems>, Price::kConstant}},
+    {"string", {Simple<IsString>, Price::kConstant}},
+    {"test", {IsNameOf<TestOperation, FindTest>, Price::kConstant}},
+    {"true", {Simple<IsTrue>, Price::kConstant}},
+    {"undefined", {Simple<IsUndefined>, Price::kConstant}},
+    {"upper", {OfText<IsUpperText>, Price::kProperties}},
+};
+
 }  // namespace
 
 TestOperation FindTest(std::string_view name) {
-  static constexpr NamedTest kTests[] = {
-      {"!=", IsNotEqual},
-      {"<", Ordered<kLess>},
-      {"<=", Ordered<kLess | kSame>},
-      {"==", IsEqual},
-      {">", Ordered<kGreater>},
-      {">=", Ordered<kGreater | kSame>},
-      {"boolean", Simple<IsBoolean>},
-      {"callable", Simple<IsCallable>},
-      {"defined", Simple<IsDefined>},
-      {"divisibleby", DivisibleBy},
-      {"eq", IsEqual},
-      {"equalto", IsEqual},
-      {"escaped", Simple<IsEscaped>},
-      {"even", Parity<0>},
-      {"false", Simple<IsFalse>},
-      {"filter", IsNameOf<Operation, FindFilter>},
-      {"float", Simple<IsFloat>},
-      {"ge", Ordered<kGreater | kSame>},
-      {"greaterthan", Ordered<kGreater>},
-      {"gt", Ordered<kGreater>},
-      {"in", In},
-      {"integer", Simple<IsInteger>},
-      {"iterable", Simple<IsIterable>},
-      {"le", Ordered<kLess | kSame>},
-      {"lessthan", Ordered<kLess>},
-      {"lower", OfText<IsLowerText>},
-      {"lt", Ordered<kLess>},
-      {"mapping", Simple<IsMapping>},
-      {"ne", IsNotEqual},
-      {"none", Simple<IsNone>},
-      {"number", Simple<IsNumber>},
-      {"odd", Parity<1>},
-      {"sameas", SameAs},
-      {"sequence", Simple<HasItems>},
-      {"string", Simple<IsString>},
-      {"test", IsNameOf<TestOperation, FindTest>},
-      {"true", Simple<IsTrue>},
-      {"undefined", Simple<IsUndefined>},
-      {"upper", OfText<IsUpperText>},
-  };
   for (const NamedTest& test : kTests) {
     if (test.name == name) return test.operation;
   }
   return nullptr;
+}
+
+std::vector<std::string_view> TestNames() {
+  std::vector<std::string_view> names;
+  for (const NamedTest& test : kTests) names.push_back(test.name);
+  return names;
 }
 
 }  // namespace cloister::model::jinja
