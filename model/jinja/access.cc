@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/jinja/ast.h"
 #include "model/jinja/callables.h"
 #include "model/jinja/loop.h"
 #include "model/jinja/methods.h"
@@ -39,6 +40,29 @@ Value CyclerAttribute(Heap& heap, const Value& object, std::string_view name) {
   if (name == "items") return cycler.items();
   if (name == "next") return Value(new Method(heap, object, NextOfCycler));
   if (name == "reset") return Value(new Method(heap, object, ResetCycler));
+  return {};
+}
+
+Value MacroAttribute(Heap& heap, const Macro& macro, std::string_view name) {
+  const MacroNode& node = macro.node();
+  if (name == "name") {
+    return macro.name().empty() ? Value::None() : MakeString(heap, std::string(macro.name()));
+  }
+  if (name == "arguments") {
+    std::vector<Value> names;
+    for (const auto& parameter : node.parameters) {
+      names.push_back(MakeString(heap, parameter.name));
+    }
+    return MakeTuple(heap, std::move(names));
+  }
+  if (name == "caller") return Value::Bool(node.caller_slot >= 0);
+  if (name == "explicit_caller") {
+    return Value::Bool(std::any_of(
+        node.parameters.begin(), node.parameters.end(),
+        [](const MacroNode::Parameter& parameter) { return parameter.name == "caller"; }));
+  }
+  if (name == "catch_kwargs") return Value::Bool(node.kwargs_slot >= 0);
+  if (name == "catch_varargs") return Value::Bool(node.varargs_slot >= 0);
   return {};
 }
 
@@ -229,8 +253,7 @@ base::Result<Value> FindAttribute(Runtime& runtime, const Value& object, std::st
     case Kind::kLoop:
       return object.as<Loop>().Attribute(runtime, name);
     case Kind::kMacro:
-      if (name != "name") return Value();
-      return MakeString(heap, std::string(object.as<Macro>().name()));
+      return MacroAttribute(heap, object.as<Macro>(), name);
     case Kind::kCycler:
       return CyclerAttribute(heap, object, name);
     case Kind::kRange:

@@ -96,6 +96,10 @@ struct Binary final : Expression {
   using Expression::Expression;
   BinaryOperator op = BinaryOperator::kAdd;
   ExpressionPointer left, right;
+  // Of a power: a negative left side is the negative of a power. Jinja writes a constant that it
+  // computed into Python text, where `-2 ** x` is -(2 ** x); of variables or constants alone,
+  // -2 ** 2 is 4.
+  bool sign_outside = false;
 };
 
 enum class Comparison {

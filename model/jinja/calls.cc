@@ -83,7 +83,7 @@ base::Result<Interpreter::Flow> Interpreter::RunLoop(const ForNode& node, const 
   Ref<Loop> loop;
   if (node.loop_slot >= 0) {
     loop = Ref<Loop>(
-        new Loop(heap_, node, items, node.test == nullptr ? source : Value(), around, depth0));
+        new Loop(*this, node, items, node.test == nullptr ? source : Value(), around, depth0));
   }
   bool finished = false;  // one pass, at least, to its end
   while (true) {

@@ -209,7 +209,12 @@ base::Result<std::size_t> ReadNumber(std::string_view source, std::size_t at, To
     return end;
   }
   const std::size_t end = PastInteger(source, at);
-  const auto integer = ParseInteger(WithoutUnderscores(source.substr(at, end - at)), 0);
+  const std::string digits = WithoutUnderscores(source.substr(at, end - at));
+  auto integer = ParseInteger(digits, 0);
+  if (!integer) {
+    integer = ParseInteger("-" + digits, 0);
+    token.only_negative = true;
+  }
   if (!integer) return SyntaxFault(token.line, "an integer does not fit 64 bits");
   token.kind = TokenKind::kInteger;
   token.integer = *integer;

@@ -1,5 +1,6 @@
 #include "model/jinja/expression_parser.h"
 
+#include "model/jinja/constant_expressions.h"
 #include "model/jinja/expression_height.h"
 #include "model/jinja/lexer.h"
 
@@ -184,6 +185,8 @@ ExpressionParser::Result ExpressionParser::ParseChain(std::initializer_list<Sign
     made->op = sign->second;
     made->left = std::move(value);
     CLOISTER_ASSIGN_OR_RETURN(made->right, (this->*part)());
+    made->sign_outside =
+        made->op == BinaryOperator::kPower && IsConstant(*made->left) && !IsConstant(*made->right);
     const int inside = std::max(HeightOf(made->left), HeightOf(made->right));
     CLOISTER_ASSIGN_OR_RETURN(value, Finish(std::move(made), inside));
   }

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "model/jinja/access.h"
 #include "model/jinja/comparison.h"
 #include "model/jinja/interpreter_scopes.h"
@@ -132,7 +134,12 @@ base::Result<Value> Interpreter::EvaluateLogical(const Binary& binary) {
 base::Result<Value> Interpreter::EvaluateArithmetic(const Binary& binary) {
   CLOISTER_ASSIGN_OR_RETURN(const Value left, Evaluate(*binary.left));
   CLOISTER_ASSIGN_OR_RETURN(const Value right, Evaluate(*binary.right));
-  return Apply(*this, binary.op, left, right);
+  const bool negative =
+      left.is(Kind::kFloat) ? std::signbit(left.real()) : left.is_integral() && left.integer() < 0;
+  if (!binary.sign_outside || !negative) return Apply(*this, binary.op, left, right);
+  CLOISTER_ASSIGN_OR_RETURN(const Value positive, Negated(left));
+  CLOISTER_ASSIGN_OR_RETURN(const Value power, Apply(*this, binary.op, positive, right));
+  return Negated(power);
 }
 
 namespace {

@@ -38,6 +38,7 @@ base::Result<Value> DictFunction(Runtime& runtime, const Value&, Arguments& argu
   std::vector<Dict::Entry> entries;
   if (!arguments.positional.empty()) {
     const Value& source = arguments.positional[0];
+    if (source.is(Kind::kUndefined)) return UndefinedFault(source);
     if (source.is(Kind::kDict)) {
       entries = source.as<Dict>().entries();
     } else {
@@ -60,11 +61,10 @@ base::Result<Value> NamespaceFunction(Runtime& runtime, const Value& self, Argum
   const Ref<Namespace> space(new Namespace(runtime.heap()));
   runtime.heap().KeepUntilEnd(space.get());
   for (const auto& [key, value] : attributes.as<Dict>().entries()) {
-    if (!key.is(Kind::kString)) continue;  // cannot be reached
-    if (Text(key).starts_with('_')) {
+    if (key.is(Kind::kString) && Text(key).starts_with('_')) {
       return Fault("a namespace's attribute cannot start with an underscore: '" + Text(key) + "'");
     }
-    space->Set(Text(key), value);
+    space->Add(key, value);
     CLOISTER_RETURN_IF_ERROR(runtime.heap().Check());
   }
   return Value(space);

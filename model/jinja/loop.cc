@@ -8,18 +8,21 @@ namespace cloister::model::jinja {
 namespace {
 
 base::Result<Value> CallCycle(Runtime&, const Value& self, Arguments& arguments) {
+  if (!arguments.named.empty()) return Fault("loop.cycle() takes no keyword arguments");
   return self.as<Loop>().Cycle(arguments);
 }
 
 base::Result<Value> CallChanged(Runtime&, const Value& self, Arguments& arguments) {
+  if (!arguments.named.empty()) return Fault("loop.changed() takes no keyword arguments");
   return self.as<Loop>().Changed(arguments);
 }
 
 }  // namespace
 
-Loop::Loop(Heap& heap, const ForNode& node, Ref<Iterator> items, Value source, Ref<Frame> around,
-           int depth0)
-    : Object(heap, Kind::kLoop, sizeof(Loop), items->depth() + 1),
+Loop::Loop(Runtime& runtime, const ForNode& node, Ref<Iterator> items, Value source,
+           Ref<Frame> around, int depth0)
+    : Object(runtime.heap(), Kind::kLoop, sizeof(Loop), items->depth() + 1),
+      runtime_(runtime),
       node_(node),
       items_(std::move(items)),
       source_(std::move(source)),
@@ -82,6 +85,11 @@ base::Result<Value> Loop::Attribute(Runtime& runtime, std::string_view name) {
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t length, Length(runtime));
   if (!from_end) return Value::Int(length);
   return Value::Int(length - index0_ - (name == "revindex" ? 0 : 1));
+}
+
+base::Result<std::string> Loop::Text() {
+  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t length, Length(runtime_));
+  return "<LoopContext " + std::to_string(index0_ + 1) + "/" + std::to_string(length) + ">";
 }
 
 base::Result<Value> Loop::Cycle(const Arguments& arguments) const {

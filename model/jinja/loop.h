@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "model/jinja/frame.h"
 #include "model/jinja/iterators.h"
@@ -14,7 +15,7 @@ class Loop final : public Object {
  public:
   // `source` is what is looped over, for its length; a filtered loop has none and gives kMissing.
   // `around`: the variables around a recursive loop, null for any other.
-  Loop(Heap& heap, const ForNode& node, Ref<Iterator> items, Value source, Ref<Frame> around,
+  Loop(Runtime& runtime, const ForNode& node, Ref<Iterator> items, Value source, Ref<Frame> around,
        int depth0);
 
   const ForNode& node() const { return node_; }
@@ -27,6 +28,9 @@ class Loop final : public Object {
   base::Result<Value> Attribute(Runtime& runtime, std::string_view name);
   base::Result<std::int64_t> Length(Runtime& runtime);
 
+  // "<LoopContext 1/3>"
+  base::Result<std::string> Text();
+
   base::Result<Value> Cycle(const Arguments& arguments) const;
   Value Changed(const Arguments& arguments);
   void Empty() override { last_changed_ = Value(); }
@@ -34,6 +38,7 @@ class Loop final : public Object {
  private:
   base::Result<std::optional<Value>> Peek(Runtime& runtime);
 
+  Runtime& runtime_;  // outlives every value
   const ForNode& node_;
   Ref<Iterator> items_;
   Value source_;

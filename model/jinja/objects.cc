@@ -218,25 +218,27 @@ Value View::At(std::size_t index) const {
   return {};
 }
 
-const Value* Namespace::Find(std::string_view name) const {
+Value* Namespace::Find(std::string_view name) {
   heap().Spend(attributes_.size() / 8);
   heap().SpendBytes(name.size());
-  for (const auto& [known, value] : attributes_) {
-    if (known == name) return &value;
+  for (auto& [known, value] : attributes_) {
+    if (known.is(Kind::kString) && Text(known) == name) return &value;
   }
   return nullptr;
 }
 
 void Namespace::Set(std::string_view name, Value value) {
-  heap().Spend(1 + attributes_.size() / 8);
-  heap().SpendBytes(name.size());
-  for (auto& [known, old] : attributes_) {
-    if (known != name) continue;
-    old = std::move(value);
+  heap().Spend(1);
+  if (Value* old = Find(name)) {
+    *old = std::move(value);
     return;
   }
-  Grow(name.size() + sizeof(attributes_[0]));
-  attributes_.emplace_back(name, std::move(value));
+  Add(MakeString(heap(), std::string(name)), std::move(value));
+}
+
+void Namespace::Add(Value key, Value value) {
+  Grow(sizeof(attributes_[0]));
+  attributes_.emplace_back(std::move(key), std::move(value));
 }
 
 Value MakeString(Heap& heap, std::string text, bool markup) {

@@ -105,11 +105,14 @@ class BigInt final : public Object {
 // What namespace() makes: the one thing that a template can change.
 class Namespace final : public Object {
  public:
-  using Attributes = std::vector<std::pair<std::string, Value>>;
+  // By key; one that is no string is printed and cannot be reached.
+  using Attributes = std::vector<std::pair<Value, Value>>;
   explicit Namespace(Heap& heap) : Object(heap, Kind::kNamespace, sizeof(Namespace)) {}
   const Attributes& attributes() const { return attributes_; }
-  const Value* Find(std::string_view name) const;
+  Value* Find(std::string_view name);  // null when absent
   void Set(std::string_view name, Value value);
+  // `key` is not there yet.
+  void Add(Value key, Value value);
   void Empty() override { attributes_.clear(); }
 
  private:

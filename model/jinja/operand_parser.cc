@@ -26,6 +26,10 @@ ExpressionParser::Result ExpressionParser::ParseOperand() {
   CLOISTER_RETURN_IF_ERROR(Enter());
   auto made = std::make_unique<Unary>(minus ? ExpressionKind::kNegative : ExpressionKind::kPositive,
                                       tokens_.Take().line);
+  if (minus && tokens_.At(TokenKind::kInteger) && tokens_.current().only_negative) {
+    Leave();
+    return std::make_unique<Constant>(made->line, tokens_.Take().integer);
+  }
   CLOISTER_ASSIGN_OR_RETURN(made->operand, ParseUnary(false));
   Leave();
   const int inside = HeightOf(made->operand);
@@ -52,6 +56,9 @@ ExpressionParser::Result ExpressionParser::ParsePrimary() {
       return MakeText(line, std::move(text));
     }
     case TokenKind::kInteger:
+      if (tokens_.current().only_negative) {
+        return SyntaxFault(line, "an integer does not fit 64 bits");
+      }
       return std::make_unique<Constant>(line, tokens_.Take().integer);
     case TokenKind::kFloat:
       return std::make_unique<Constant>(line, tokens_.Take().real);

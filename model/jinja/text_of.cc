@@ -1,6 +1,7 @@
 #include "model/jinja/text_of.h"
 
 #include "model/jinja/callables.h"
+#include "model/jinja/loop.h"
 #include "model/jinja/numbers.h"
 #include "model/jinja/objects.h"
 #include "model/jinja/text_sink.h"
@@ -61,6 +62,11 @@ class Repr {
         return AppendView(value);
       case Kind::kNamespace:
         return AppendNamespace(value.as<Namespace>());
+      case Kind::kLoop: {
+        CLOISTER_ASSIGN_OR_RETURN(const std::string loop, value.as<Loop>().Text());
+        text_ += loop;
+        return {};
+      }
       default:
         AppendPlain(value);
         return {};
@@ -128,7 +134,7 @@ class Repr {
     bool first = true;
     for (const auto& [name, value] : space.attributes()) {
       if (!std::exchange(first, false)) text_ += ", ";
-      AppendStringRepr(name, ascii_, text_);
+      CLOISTER_RETURN_IF_ERROR(Append(name));
       text_ += ": ";
       CLOISTER_RETURN_IF_ERROR(Append(value));
     }

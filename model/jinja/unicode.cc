@@ -35,25 +35,14 @@ std::string WithIcu(std::string_view text, Map map) {
   return U_SUCCESS(error) ? result : std::string(text);
 }
 
-std::string OneUpper(char32_t c) {
-  std::string text;
-  AppendCodePoint(text, c);
-  return Upper(text);
-}
-
-// The titlecase of one code point: Unicode's simple mapping where it has one, else the uppercase
-// mapping with all but its first code point lowered (ß gives Ss).
+// The titlecase of one code point, which may be several: of ß it is Ss.
 std::string OneTitle(char32_t c) {
   std::string text;
-  const auto simple = static_cast<char32_t>(u_totitle(static_cast<UChar32>(c)));
-  if (simple != c) {
-    AppendCodePoint(text, simple);
-    return text;
-  }
-  const std::string upper = OneUpper(c);
-  std::size_t first = 0;
-  NextCodePoint(upper, first);
-  return upper.substr(0, first) + Lower(std::string_view(upper).substr(first));
+  AppendCodePoint(text, c);
+  return WithIcu(text, [](icu::StringPiece from, icu::ByteSink& to, UErrorCode& error) {
+    constexpr std::uint32_t kThisOne = U_TITLECASE_WHOLE_STRING | U_TITLECASE_NO_BREAK_ADJUSTMENT;
+    icu::CaseMap::utf8ToTitle("", kThisOne, nullptr, from, to, nullptr, error);
+  });
 }
 
 UNumericType NumericType(char32_t c) {
@@ -213,11 +202,19 @@ std::string TitleCase(std::string_view text) {
 
 std::string SwapCase(std::string_view text) {
   std::string result;
+  const std::string lower = Lower(text);  // where it stands, as in Capitalize
+  std::size_t done = 0;
   for (std::size_t offset = 0; offset < text.size();) {
     const std::size_t start = offset;
     const char32_t c = NextCodePoint(text, offset);
     const std::string_view one = text.substr(start, offset - start);
-    result += IsUpper(c) ? Lower(one) : IsLower(c) ? Upper(one) : std::string(one);
+    const std::size_t size = Lower(one).size();
+    if (IsUpper(c)) {
+      result.append(lower, done, size);
+    } else {
+      result += IsLower(c) ? Upper(one) : std::string(one);
+    }
+    done += size;
   }
   return result;
 }
