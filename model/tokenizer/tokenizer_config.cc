@@ -44,16 +44,31 @@ PieceIds IdsOf(const TokenizerData& data) {
   return ids;
 }
 
-// Makes a token of the vocabulary one that stands in text, unless it is one already.
+// Makes a token one that stands in text, found by these rules in place of any that it had. One that
+// was special stays so: tokenizers only ever adds to its set of special tokens.
 void MakeAdded(TokenizerData& data, TokenId id, bool special, AddedTokenRules rules) {
   const auto index = static_cast<std::size_t>(id);
-  if (data.IsAdded(index)) return;
-  rules.merged = data.kinds[index] == TokenKind::kNormal;
-  data.kinds[index] = special ? TokenKind::kControl : TokenKind::kUserDefined;
-  if (rules != AddedTokenRules()) data.rules[id] = rules;
+  TokenKind& kind = data.kinds[index];
+  const auto old = data.rules.find(id);
+  rules.merged = data.IsAdded(index) ? old != data.rules.end() && old->second.merged
+                                     : kind == TokenKind::kNormal;
+  kind = special || kind == TokenKind::kControl ? TokenKind::kControl : TokenKind::kUserDefined;
+  if (rules != AddedTokenRules()) {
+    data.rules[id] = rules;
+  } else if (old != data.rules.end()) {
+    data.rules.erase(old);
+  }
 }
 
-// added_tokens_decoder: tokens by id. Those that tokenizer.json has are its own to say.
+// A token's own flags. What is not said of `normalized` is the opposite of `special`.
+AddedTokenRules RulesOf(const json& token) {
+  const bool says = token.is_object() && token.contains("normalized");
+  return {Flag(token, "lstrip"), Flag(token, "rstrip"), Flag(token, "single_word"),
+          says ? Flag(token, "normalized") : !Flag(token, "special"), false};
+}
+
+// added_tokens_decoder: tokens by id. Transformers adds them again to those of tokenizer.json, so
+// that of a token which both have it is this that counts.
 base::Status ReadAddedTokensDecoder(const json& list, TokenizerData& data, PieceIds& ids) {
   if (!list.is_object()) return {};
   const std::size_t limit = (data.pieces.size() + list.size()) * 4 + 1024;
@@ -66,8 +81,7 @@ base::Status ReadAddedTokensDecoder(const json& list, TokenizerData& data, Piece
       return base::Fail(Code::kDataLoss,
                         "added_tokens_decoder has the token '" + key + "', which is none");
     }
-    const AddedTokenRules rules = {Flag(token, "lstrip"), Flag(token, "rstrip"),
-                                   Flag(token, "single_word"), Flag(token, "normalized"), false};
+    const AddedTokenRules rules = RulesOf(token);
     const auto known = ids.find(*content);
     if (known != ids.end()) {
       MakeAdded(data, known->second, Flag(token, "special"), rules);
@@ -97,24 +111,32 @@ std::optional<TokenId> SpecialId(const json& config, const char* name, const Pie
   return id == ids.end() ? std::nullopt : std::optional(id->second);
 }
 
-// Tokens that a configuration names are special, as transformers has it.
+// Tokens that a configuration names are special, as transformers has it. Those that are added
+// already keep their rules.
 void MakeNamedSpecial(const json& config, TokenizerData& data, const PieceIds& ids) {
-  const auto make = [&](const json& token) {
+  const auto make = [&](const json& token, bool again) {
     const auto content = Content(token);
     const auto id = content ? ids.find(*content) : ids.end();
     if (id == ids.end()) return;
+    const auto index = static_cast<std::size_t>(id->second);
+    if (data.IsAdded(index)) {
+      if (again) data.kinds[index] = TokenKind::kControl;
+      return;
+    }
     MakeAdded(
         data, id->second, true,
         {Flag(token, "lstrip"), Flag(token, "rstrip"), Flag(token, "single_word"), false, false});
   };
   for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
                            "cls_token", "mask_token"}) {
-    if (const auto found = config.find(name); found != config.end()) make(*found);
+    if (const auto found = config.find(name); found != config.end()) {
+      make(*found, true);
+    }
   }
   for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
     const auto found = config.find(name);
     if (found == config.end() || !found->is_array()) continue;
-    for (const json& token : *found) make(token);
+    for (const json& token : *found) make(token, false);
   }
 }
 

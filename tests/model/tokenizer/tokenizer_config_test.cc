@@ -71,6 +71,57 @@ TEST(TokenizerConfig, AddsTokensThatTheTokenizerDoesNotHave) {
   }
 }
 
+// What transformers 5.24 makes of such folders.
+TEST(TokenizerConfig, ItsFlagsCountForTokensThatTheTokenizerHas) {
+  const auto tokenizer = [](const json& own, const json& again, json config = json::object()) {
+    json token = {{"id", 259},       {"content", "<s>"}, {"single_word", false},
+                  {"lstrip", false}, {"rstrip", false},  {"normalized", false},
+                  {"special", true}};
+    json repeated = token;
+    repeated.erase("id");
+    token.update(own);
+    if (!again.is_null()) repeated.update(again);
+    if (!again.is_null()) config["added_tokens_decoder"]["259"] = repeated;
+    const json change = {{"added_tokens", json::array({token})}, {"normalizer", {{"type", "NFC"}}}};
+    return *MakeTokenizer(Read(change, config));
+  };
+  const auto encode = [](const auto& made, bool special) {
+    return made->Encode("a <s>  b", {.parse_special = special});
+  };
+  const json none = json::object();
+  const json strips = {{"lstrip", true}, {"rstrip", true}};
+  EXPECT_EQ(encode(tokenizer(none, none), true), Ids({'a', ' ', 259, ' ', ' ', 'b'}));
+  EXPECT_EQ(encode(tokenizer(none, strips), true), Ids({'a', 259, 'b'}));
+  EXPECT_EQ(encode(tokenizer(strips, none), true), Ids({'a', ' ', 259, ' ', ' ', 'b'}));
+  EXPECT_EQ(encode(tokenizer(strips, nullptr), true), Ids({'a', 259, 'b'}));
+  const auto alone = tokenizer(none, {{"single_word", true}});
+  EXPECT_EQ(alone->Encode("a<s>", {.parse_special = true}), Ids({'a', '<', 's', '>'}));
+  // Special is what either says, or what is named.
+  const json plain = {{"special", false}}, special = {{"special", true}};
+  const Ids apart = {'a', ' ', '<', 's', '>', ' ', ' ', 'b'},
+            whole = {'a', ' ', 259, ' ', ' ', 'b'};
+  EXPECT_EQ(encode(tokenizer(special, plain), false), apart);
+  EXPECT_EQ(encode(tokenizer(plain, special), false), apart);
+  EXPECT_EQ(encode(tokenizer(plain, plain), false), whole);
+  EXPECT_EQ(encode(tokenizer(plain, plain, {{"bos_token", "<s>"}}), false), apart);
+  const json listed = {{"additional_special_tokens", json::array({"<s>"})}};
+  EXPECT_EQ(encode(tokenizer(plain, plain, listed), false), whole);
+}
+
+TEST(TokenizerConfig, TokensAreSoughtInNormalizedTextUnlessTheyAreSpecial) {
+  const json lower = {{"normalizer", {{"type", "Lowercase"}}}};
+  const auto finds = [&](const json& token) {
+    json config;
+    config["added_tokens_decoder"]["259"] = token;
+    const auto ids = (*MakeTokenizer(Read(lower, config)))->Encode("<S>", {.parse_special = true});
+    return ids == Ids({259});
+  };
+  EXPECT_TRUE(finds({{"content", "<s>"}}));
+  EXPECT_FALSE(finds({{"content", "<s>"}, {"special", true}}));
+  EXPECT_TRUE(finds({{"content", "<s>"}, {"special", true}, {"normalized", true}}));
+  EXPECT_FALSE(finds({{"content", "<s>"}, {"normalized", false}}));
+}
+
 TEST(TokenizerConfig, TakesFromTheOldMapWhatItDoesNotSay) {
   testing::TemporaryFolder folder;
   ASSERT_TRUE(
