@@ -67,6 +67,8 @@ std::vector<std::uint32_t> SortedByKey(Heap& heap, const std::vector<Dict::Entry
 
 }  // namespace
 
+void Object::Destroy() { delete this; }
+
 std::string_view TypeName(const Value& value) {
   switch (value.kind()) {
     case Kind::kMissing:

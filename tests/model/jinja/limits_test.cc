@@ -109,14 +109,40 @@ TEST(TemplateLimits, StopTextsAndListsThatGrow) {
   }
 }
 
+TEST(TemplateLimits, RefuseATextBeforeItIsMade) {
+  Limits limits;
+  limits.memory_bytes = std::size_t{8} << 20;
+  const auto fits = [&](const std::string& use, std::size_t bytes) {
+    const auto text = Render("{% set s = 'a' * " + std::to_string(bytes) + " %}{% set q = " + use +
+                                 " %}{% set r = q|length %}",
+                             limits);
+    return text.has_value();
+  };
+  for (const char* use : {"s + s", "s ~ s", "s|replace('a', 'aa')", "s.replace('a', 'aa')",
+                          "[s, s]|join", "'%s%s' % (s, s)", "'{0}{0}'.format(s)", "s * 2"}) {
+    EXPECT_TRUE(fits(use, 1'000'000)) << use;
+    EXPECT_FALSE(fits(use, 3'000'000)) << use;
+  }
+  // Written text: the old and the new memory of it.
+  const auto writes = [&](int times) {
+    return Render("{% set s = 'a' * 100000 %}{% for i in range(" + std::to_string(times) +
+                      ") %}{{ s }}{% endfor %}",
+                  limits)
+        .has_value();
+  };
+  EXPECT_TRUE(writes(20));
+  EXPECT_FALSE(writes(60));
+}
+
 TEST(TemplateLimits, StopEndlessRecursion) {
   const char* kDepth = "run inside one another";
+  const char* kCalls =
+      "{% macro f(x) %}{% call g() %}{{ f(x) }}{% endcall %}{% endmacro %}"
+      "{% macro g() %}{{ caller() }}{% endmacro %}{{ f(0) }}";
   for (const char* source :
        {"{% macro f(x) %}{{ f(x + 1) }}{% endmacro %}{{ f(0) }}",
         "{% macro a() %}{{ b() }}{% endmacro %}{% macro b() %}{{ a() }}{% endmacro %}{{ a() }}",
-        "{% macro f(x) %}{% call g() %}{{ f(x) }}{% endcall %}{% endmacro %}"
-        "{% macro g() %}{{ caller() }}{% endmacro %}{{ f(0) }}",
-        "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+        kCalls, "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
         "{% macro f() %}{{ [[[[[[f()]]]]]] }}{% endmacro %}{{ f() }}",
         "{% macro f(a=f()) %}{% endmacro %}{{ f() }}",
         "{% macro f() %}{% for x in [1] if f() %}{% endfor %}{% endmacro %}{{ f() }}"}) {
