@@ -30,16 +30,15 @@ class BraceFormatter {
 
   base::Result<std::string> Format(std::string_view format, int nesting) {
     if (nesting < 0) return Fault("max string recursion exceeded");
-    std::string text;
+    TextSink text(runtime_.heap());
     while (!format.empty()) {
       const std::size_t brace = format.find_first_of("{}");
-      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, format.substr(0, brace).size() + 1));
-      text += format.substr(0, brace);
+      CLOISTER_RETURN_IF_ERROR(text.Write(format.substr(0, brace)));
       if (brace == std::string_view::npos) break;
       const char kind = format[brace];
       format.remove_prefix(brace + 1);
       if (!format.empty() && format[0] == kind) {
-        text += kind;
+        CLOISTER_RETURN_IF_ERROR(text.Write(format.substr(0, 1)));
         format.remove_prefix(1);
         continue;
       }
@@ -47,11 +46,11 @@ class BraceFormatter {
       CLOISTER_ASSIGN_OR_RETURN(const std::size_t end, FieldEnd(format));
       CLOISTER_ASSIGN_OR_RETURN(const std::string field,
                                 FormatField(format.substr(0, end), nesting));
-      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, field.size()));
-      text += field;
+      CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(field.size()));
+      CLOISTER_RETURN_IF_ERROR(text.Write(field));
       format.remove_prefix(end + 1);
     }
-    return text;
+    return text.Take();
   }
 
  private:

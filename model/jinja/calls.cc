@@ -184,8 +184,8 @@ base::Result<Value> Interpreter::CallMacro(const Macro& macro, Arguments argumen
       new Frame(heap_, static_cast<std::size_t>(node.frame_slots), macro.around()));
   CLOISTER_RETURN_IF_ERROR(BindParameters(node, arguments, *frame));
   return RunMacro(node, frame);
-  // A false alarm, without leaks under AddressSanitizer: the analyzer does not follow the count that
-  // `frame` gives back here.
+  // A false alarm, without leaks under AddressSanitizer: the analyzer does not follow the count
+  // that `frame` gives back here.
 }  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks)
 
 base::Result<Value> Interpreter::RunMacro(const MacroNode& node, const Ref<Frame>& frame) {

@@ -19,18 +19,17 @@ class PercentFormatter {
       : runtime_(runtime), rest_(format), values_(values), markup_(markup) {}
 
   base::Result<std::string> Format() {
-    std::string text;
+    TextSink text(runtime_.heap());
     while (true) {
       runtime_.heap().Spend(1);
       CLOISTER_RETURN_IF_ERROR(runtime_.heap().Check());
       const std::size_t percent = rest_.find('%');
-      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, rest_.substr(0, percent).size()));
-      text += rest_.substr(0, percent);
+      CLOISTER_RETURN_IF_ERROR(text.Write(rest_.substr(0, percent)));
       if (percent == std::string_view::npos) break;
       rest_.remove_prefix(percent + 1);
       CLOISTER_ASSIGN_OR_RETURN(const std::string one, FormatOne());
-      CLOISTER_RETURN_IF_ERROR(MakeRoom(runtime_.heap(), text, one.size()));
-      text += one;
+      CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(one.size()));
+      CLOISTER_RETURN_IF_ERROR(text.Write(one));
     }
     const bool mapping =
         !values_.is(Kind::kTuple) && (values_.is(Kind::kDict) || values_.is(Kind::kList) ||
@@ -39,7 +38,7 @@ class PercentFormatter {
     if (!mapping && used_ < count) {
       return Fault("not all arguments converted during string formatting");
     }
-    return text;
+    return text.Take();
   }
 
  private:
@@ -182,6 +181,7 @@ class PercentFormatter {
     base::Result<std::string> text =
         spec.type == 's' ? TextOf(value) : ReprOf(value, spec.type == 'a');
     if (!text) return text;
+    if (!markup_ && spec.precision < 0 && spec.width <= 0) return text;
     const bool escape = markup_ && !(value.is(Kind::kString) && value.as<String>().markup());
     return Pad(escape ? Escape(*text) : *text, spec);
   }

@@ -11,6 +11,7 @@
 #include "model/jinja/parser.h"
 #include "model/jinja/registry.h"
 #include "model/jinja/template.h"
+#include "tests/model/jinja/chat_data.h"
 
 namespace cloister::model::jinja {
 namespace {
@@ -246,6 +247,30 @@ TEST(StepsOfATemplate, LeaveRoomForLongConversations) {
   const auto text = parsed.value().Render({{"messages", messages}});
   ASSERT_TRUE(text) << text.error().message;
   EXPECT_GT(text->size(), 900'000U);
+}
+
+TEST(StepsOfATemplate, LeaveRoomForLongConversationsInRealTemplates) {
+  nlohmann::ordered_json messages = nlohmann::ordered_json::array();
+  for (int i = 0; i < 1001; ++i) {
+    std::string content;
+    while (content.size() < 1000) content += "W\u00f6rter & more text. ";
+    if (i % 2 == 1) content += "</think>x";
+    messages.push_back({{"role", i % 2 == 0 ? "user" : "assistant"}, {"content", content}});
+  }
+  Limits limits;
+  limits.steps = Limits().steps / 20;
+  int rendered = 0;
+  for (const auto& file : std::filesystem::directory_iterator(testing::ChatData())) {
+    if (file.path().extension() != ".jinja") continue;
+    const auto parsed = Template::Parse(testing::ReadText(file.path()), limits);
+    const auto text = parsed.value().Render({{"messages", messages},
+                                             {"add_generation_prompt", true},
+                                             {"bos_token", "<s>"},
+                                             {"eos_token", "</s>"}});
+    EXPECT_TRUE(text) << file.path() << ": " << text.error().message;
+    ++rendered;
+  }
+  EXPECT_GE(rendered, 5);
 }
 
 }  // namespace
