@@ -66,8 +66,9 @@ base::Result<Value> NotSupported(Runtime&, const Value&, Arguments&) {
   return Fault("the filters pprint, random and urlize are not supported in chat templates");
 }
 
-constexpr Operations (*kGroups[])() = {TextFilters,      MarkupFilters, ItemsFilters,
-                                       SelectionFilters, NumberFilters, ValueFilters};
+constexpr Operations (*kGroups[])() = {TextFilters,     MarkupFilters,    ItemsFilters,
+                                       OrderingFilters, SelectionFilters, NumberFilters,
+                                       ValueFilters};
 
 }  // namespace
 
