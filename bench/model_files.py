@@ -2,9 +2,9 @@
 """Measures loading, conversion and merging on the real model; prints rows of docs/benchmarks.md.
 
 Seconds are the medians of several runs with the input in the page cache, each followed by a copy of
-the command's own output, both written through to the disk (fsync). Memory is what the process holds beyond its mapped files (RssAnon and
-RssShmem, read every millisecond), and stands beside 1.2 times the largest tensor of the output plus
-64 MiB.
+the command's own output, both written through to the disk (fsync). Memory is what the process holds
+beyond its mapped files (RssAnon and RssShmem, read every millisecond), and stands beside 1.2 times the
+largest tensor of the output plus 64 MiB.
 """
 import argparse
 import json

@@ -8,17 +8,11 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 
-
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
+import machine
 
 
 def main():
@@ -52,13 +46,14 @@ def main():
                 "bench", "--model", file, "--prompt-tokens", 512, "--generate-tokens", 64,
                 "--threads", arguments.threads, "--json")))
 
-    print(f"{processor()}, {arguments.threads} threads, median of {arguments.runs} runs\n")
+    print(f"{machine.processor()}, {arguments.threads} threads, median of {arguments.runs} runs\n")
     print("| weights | load, ms | prefill, tokens/s | decode, tokens/s | peak memory, MiB |")
     print("|---|---:|---:|---:|---:|")
     for name, results in rows.items():
         def median(key):
             return statistics.median(result[key] for result in results)
-        print(f"| {name} | {1000 * median('load_seconds'):.0f} | {median('prefill_tokens_per_second'):.0f} "
+        print(f"| {name} | {1000 * median('load_seconds'):.0f} "
+              f"| {median('prefill_tokens_per_second'):.0f} "
               f"| {median('decode_tokens_per_second'):.1f} "
               f"| {median('peak_rss_bytes') / (1 << 20):.0f} |")
 

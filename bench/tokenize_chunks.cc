@@ -1,4 +1,4 @@
-// Tokenizes chunks of text again and again, for bench/tokenize.py.
+// Tokenizes chunks of text again and again, for bench/tokenization.py.
 //
 //   tokenize_chunks MODEL CHUNKS IDS RUNS   CHUNKS: a 32-bit length and the bytes, each; the ids of
 //                                           all go to IDS as 32-bit integers, the seconds of each

@@ -2,9 +2,9 @@
 """Measures tokenization against Hugging Face's tokenizers and prints the rows of docs/benchmarks.md.
 
     python3 -m venv runs/bench/venv
-    runs/bench/venv/bin/pip install -r bench/requirements-tokenize.txt
+    runs/bench/venv/bin/pip install -r bench/requirements-tokenization.txt
     cmake --build build/release --target tokenize_chunks tokenizer_vocabularies
-    runs/bench/venv/bin/python bench/tokenize.py
+    runs/bench/venv/bin/python bench/tokenization.py
 
 Both sides have one thread and get the same text in the same chunks of 64 KiB, run for run in turn;
 loading is not counted. The text is 10 MB: what people wrote in 90 languages (Django's translations),
@@ -15,7 +15,6 @@ import argparse
 import array
 import os
 import pathlib
-import platform
 import re
 import statistics
 import struct
@@ -24,18 +23,13 @@ import sys
 import tempfile
 import time
 
+import machine
+
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 
 BYTES = 10_000_000
 CHUNK = 1 << 16
-
-
-def processor():
-    for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 def read(path):
@@ -116,7 +110,7 @@ def main():
                                     for name in ("qwen2", "llama-bpe", "llama-spm", "deepseek-llm"))]
     parts = chunks(text())
     size = sum(len(part.encode()) for part in parts) / 1e6
-    print(f"{processor()}, one thread, {size:.1f} MB, tokenizers {tokenizers.__version__}, "
+    print(f"{machine.processor()}, one thread, {size:.1f} MB, tokenizers {tokenizers.__version__}, "
           f"medians of {arguments.runs} runs\n")
     print("| vocabulary | Cloister, MB/s | tokenizers, MB/s | ratio | tokens | ids |")
     print("|---|---:|---:|---:|---:|---|")
