@@ -183,4 +183,12 @@ Result<std::string> ReadFile(const std::filesystem::path& path, std::size_t limi
   return text;
 }
 
+Result<std::string> ReadRegularFile(const std::filesystem::path& path, std::size_t limit) {
+  std::error_code ignored;
+  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
+    return Fail(Code::kDataLoss, path.string() + " is no regular file: put a file there");
+  }
+  return ReadFile(path, limit);
+}
+
 }  // namespace cloister::base

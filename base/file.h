@@ -63,4 +63,9 @@ Status WriteFile(const std::filesystem::path& path, std::string_view text,
 Result<std::string> ReadFile(const std::filesystem::path& path,
                              std::size_t limit = std::size_t{64} << 20);
 
+// ReadFile of a part of something larger, such as a model's folder: a pipe or device in its place
+// is kDataLoss and not waited for.
+Result<std::string> ReadRegularFile(const std::filesystem::path& path,
+                                    std::size_t limit = std::size_t{64} << 20);
+
 }  // namespace cloister::base

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <stdexcept>
 #include <utility>
 
+#include "base/json.h"
 #include "federation/worker/json_fields.h"
 
 namespace cloister::federation::job {
@@ -184,15 +184,8 @@ base::Result<Job> ParseCanonical(std::string_view bytes) {
   if (bytes.size() > kLongestJob) {
     return base::Fail(base::Code::kDataLoss, "the job is longer than 1 MiB");
   }
-  // A parser that recurses would follow any depth of brackets; a job has four levels.
-  const json::parser_callback_t shallow = [](int depth, json::parse_event_t, json&) {
-    if (depth > 8) throw std::length_error("too deep");
-    return true;
-  };
-  json object;
-  try {
-    object = json::parse(bytes, shallow);
-  } catch (const std::exception&) {
+  const json object = base::ParseJson(bytes, /*max_depth=*/8);  // a job has four levels
+  if (object.is_discarded()) {
     return base::Fail(base::Code::kDataLoss, "the job is no JSON: submit it again");
   }
   JsonFields fields(object, "the job");

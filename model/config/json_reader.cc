@@ -78,11 +78,7 @@ base::Result<std::string> RequiredString(const nlohmann::json& object, const std
 }
 
 base::Result<nlohmann::json> ReadJsonObject(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
-    return base::Fail(Code::kDataLoss, path.string() + " is no regular file: put a file there");
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path));
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadRegularFile(path));
   nlohmann::json value = base::ParseJson(text);
   if (!value.is_object()) {
     return base::Fail(Code::kDataLoss,

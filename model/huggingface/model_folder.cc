@@ -108,7 +108,7 @@ base::Status WriteDescription(const SourceModel& source, const Architecture& arc
     return WriteTokenizer(source, folder);
   }
   for (const std::filesystem::path& file : source.CompanionFiles()) {
-    CLOISTER_ASSIGN_OR_RETURN(const std::string content, base::ReadFile(file));
+    CLOISTER_ASSIGN_OR_RETURN(const std::string content, base::ReadRegularFile(file));
     CLOISTER_RETURN_IF_ERROR(base::WriteFile(folder / file.filename(), content));
   }
   return {};

@@ -235,7 +235,7 @@ base::Status ReadTokenizerConfig(const json& config, const json& post_processor,
 base::Result<std::string> ChatTemplateTextFromFolder(const std::filesystem::path& folder) {
   std::error_code ignored;
   const std::filesystem::path alone = folder / "chat_template.jinja";
-  if (std::filesystem::exists(alone, ignored)) return base::ReadFile(alone);
+  if (std::filesystem::exists(alone, ignored)) return base::ReadRegularFile(alone);
   CLOISTER_ASSIGN_OR_RETURN(const json config, ReadOptional(folder / "tokenizer_config.json"));
   const json field = config.value("chat_template", json());
   if (field.is_string()) return field.get<std::string>();

@@ -225,7 +225,7 @@ base::Result<TokenizerData> TokenizerDataFromFolder(const std::filesystem::path&
                                            " does not exist: use ids, or put the model's "
                                            "tokenizer.json there");
   }
-  CLOISTER_ASSIGN_OR_RETURN(const std::string bytes, base::ReadFile(sentencepiece));
+  CLOISTER_ASSIGN_OR_RETURN(const std::string bytes, base::ReadRegularFile(sentencepiece));
   base::Result<TokenizerData> data = TokenizerDataFromSentencePiece(bytes);
   base::Status status = data ? base::Status() : base::Status(tl::unexpected(data.error()));
   if (data) status = ReadTokenizerConfig(config, json(), *data);
