@@ -12,6 +12,11 @@ namespace {
 using base::Code;
 using nlohmann::json;
 
+tl::unexpected<base::Error> Differ(const std::string& one, const std::string& other) {
+  return base::Fail(Code::kDataLoss,
+                    "fields " + one + " and " + other + " differ: remove the wrong one");
+}
+
 base::Result<json> ObjectOf(ConfigFields& config, const std::string& name) {
   json value = config.Value(name);
   if (value.is_null()) return json::object();
@@ -30,8 +35,7 @@ base::Result<json> RopeObject(ConfigFields& config) {
     if (found == parameters.end()) {
       parameters[name] = value;
     } else if (*found != value) {
-      return base::Fail(Code::kDataLoss, "fields rope_parameters." + name + " and rope_scaling." +
-                                             name + " differ: remove the wrong one");
+      return Differ("rope_parameters." + name, "rope_scaling." + name);
     }
   }
   return parameters;
@@ -41,7 +45,7 @@ base::Result<Rope::Type> ReadType(ConfigFields& fields) {
   CLOISTER_ASSIGN_OR_RETURN(const auto new_type, fields.String("rope_type"));
   CLOISTER_ASSIGN_OR_RETURN(const auto old_type, fields.String("type"));
   if (new_type && old_type && *new_type != *old_type) {
-    return base::Fail(Code::kDataLoss, "fields rope_type and type differ: remove the wrong one");
+    return Differ("rope_type", "type");
   }
   const std::string type = new_type.value_or(old_type.value_or("default"));
   if (type == "default") return Rope::Type::kDefault;
@@ -87,10 +91,8 @@ base::Status ReadScaling(ConfigFields& config, ConfigFields& fields, std::int64_
   CLOISTER_ASSIGN_OR_RETURN(const auto outer, config.Integer("original_max_position_embeddings"));
   CLOISTER_ASSIGN_OR_RETURN(const auto inner, fields.Integer("original_max_position_embeddings"));
   if (outer && inner && *outer != *inner) {
-    return base::Fail(
-        Code::kDataLoss,
-        "fields original_max_position_embeddings and "
-        "rope_parameters.original_max_position_embeddings differ: remove the wrong one");
+    return Differ("original_max_position_embeddings",
+                  "rope_parameters.original_max_position_embeddings");
   }
   const std::int64_t original = outer.value_or(inner.value_or(max_positions));
   if (original < 1) {
@@ -128,9 +130,7 @@ base::Result<Rope> RopeFromConfig(ConfigFields& config, std::int64_t max_positio
   CLOISTER_ASSIGN_OR_RETURN(const auto outer_theta, config.Number("rope_theta"));
   CLOISTER_ASSIGN_OR_RETURN(const auto inner_theta, fields.Number("rope_theta"));
   if (outer_theta && inner_theta && *outer_theta != *inner_theta) {
-    return base::Fail(
-        Code::kDataLoss,
-        "fields rope_theta and rope_parameters.rope_theta differ: remove the wrong one");
+    return Differ("rope_theta", "rope_parameters.rope_theta");
   }
   rope.theta = inner_theta.value_or(outer_theta.value_or(rope.theta));
   CLOISTER_ASSIGN_OR_RETURN(const auto partial, config.Number("partial_rotary_factor"));

@@ -77,9 +77,12 @@ class ConvertFixture : public ::testing::TestWithParam<std::filesystem::path> {
 TEST_P(ConvertFixture, FolderToGgufAndBackIsBitEqual) {
   TemporaryFolder folder;
   const auto there = Convert(source(), folder / "m.gguf", std::nullopt);
-  if (!there && there.error().message.find("GGUF cannot hold") != std::string::npos) {
+  const Architecture a = *(*ModelFiles::Open(source()))->architecture();
+  if (a.latent && a.rope.type == Rope::Type::kLlama3) {  // llama.cpp has no such network
+    ASSERT_FALSE(there);
     EXPECT_EQ(there.error().code, base::Code::kUnimplemented);
-    GTEST_SKIP() << there.error().message;
+    EXPECT_NE(there.error().message.find("GGUF cannot hold"), std::string::npos);
+    return;
   }
   ASSERT_TRUE(there) << there.error().message;
   EXPECT_EQ(there->format, "gguf");
