@@ -46,7 +46,7 @@ class BraceFormatter {
       CLOISTER_ASSIGN_OR_RETURN(const std::size_t end, FieldEnd(format));
       CLOISTER_ASSIGN_OR_RETURN(const std::string field,
                                 FormatField(format.substr(0, end), nesting));
-      CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(field.size()));
+      const Held held(runtime_.heap(), field.size());
       CLOISTER_RETURN_IF_ERROR(text.Write(field));
       format.remove_prefix(end + 1);
     }
@@ -100,7 +100,10 @@ class BraceFormatter {
     CLOISTER_ASSIGN_OR_RETURN(const std::string spec, Format(field.spec, nesting - 1));
     CLOISTER_ASSIGN_OR_RETURN(std::string formatted, FormatValue(runtime_, value, spec));
     const bool escape = markup_ && !(value.is(Kind::kString) && value.as<String>().markup());
-    return escape ? Escape(formatted) : formatted;
+    if (!escape) return formatted;
+    const Held held(runtime_.heap(), formatted.size());
+    CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(kMostEscaped * formatted.size()));
+    return Escape(formatted);
   }
 
   base::Result<Value> Convert(const Value& value, std::string_view conversion) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "model/jinja/heap.h"
 #include "model/jinja/numbers.h"
 #include "model/jinja/text_layout.h"
 #include "model/jinja/text_of.h"
@@ -170,8 +171,9 @@ base::Result<std::string> FormatString(Heap& heap, std::string_view text, const 
   // Unlike str.center, the odd one goes to the right.
   const auto length = static_cast<std::int64_t>(CountCodePoints(text));
   const std::int64_t left = std::max<std::int64_t>(0, spec.width - length) / 2;
-  CLOISTER_ASSIGN_OR_RETURN(std::string result, Repeated(heap, spec.fill, left));
-  result += text;
+  CLOISTER_ASSIGN_OR_RETURN(const std::string result,
+                            Aligned(heap, text, length + left, spec.fill, Alignment::kRight));
+  const Held held(heap, result.size());
   return Aligned(heap, result, spec.width, spec.fill, Alignment::kLeft);
 }
 
@@ -233,6 +235,8 @@ base::Result<std::string> PadNumber(Heap& heap, const std::string& sign, std::st
     CLOISTER_ASSIGN_OR_RETURN(
         const std::string filled,
         Aligned(heap, digits, spec.width - sign_size, spec.fill, Alignment::kRight));
+    const Held held(heap, filled.size());
+    CLOISTER_RETURN_IF_ERROR(heap.Admit(filled.size() + sign.size()));
     return sign + filled;
   }
   FormatSpec as_text = spec;
@@ -241,7 +245,10 @@ base::Result<std::string> PadNumber(Heap& heap, const std::string& sign, std::st
   as_text.grouping = 0;
   as_text.alternate = false;
   as_text.sign = '-';
-  return FormatString(heap, sign + digits, as_text);
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(sign.size() + digits.size()));
+  const std::string text = sign + digits;
+  const Held held(heap, text.size());
+  return FormatString(heap, text, as_text);
 }
 
 base::Result<std::string> FormatValue(Runtime& runtime, const Value& value, std::string_view spec) {

@@ -64,4 +64,18 @@ class Heap {
   std::vector<Object*> kept_;
 };
 
+// Memory that is no value's, counted while this is here: the part of a text that will be added to
+// it, say.
+class Held {
+ public:
+  Held(Heap& heap, std::size_t bytes) : heap_(heap), bytes_(bytes) { heap_.Count(bytes_); }
+  Held(const Held&) = delete;
+  Held& operator=(const Held&) = delete;
+  ~Held() { heap_.Release(bytes_); }
+
+ private:
+  Heap& heap_;
+  std::size_t bytes_;
+};
+
 }  // namespace cloister::model::jinja

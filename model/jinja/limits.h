@@ -20,7 +20,8 @@ struct Limits {
   // Steps of work: an expression, a statement, one to eight bytes or an item looked through, 32
   // bytes copied.
   std::uint64_t steps = 50'000'000;
-  // Everything that lives at once while rendering: the input's copy, values, the text so far.
+  // Everything that lives at once while rendering: the input's copy, values, the text so far. What
+  // an operation copies while it runs comes on top, and is at most as much again.
   std::size_t memory_bytes = std::size_t{256} << 20;
 };
 

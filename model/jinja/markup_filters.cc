@@ -17,7 +17,7 @@ bool IsMarkup(const Value& value) { return value.is(Kind::kString) && value.as<S
 base::Result<std::string> Escaped(Heap& heap, const Value& value) {
   CLOISTER_ASSIGN_OR_RETURN(std::string text, TextOf(value));
   if (IsMarkup(value)) return text;
-  CLOISTER_RETURN_IF_ERROR(heap.Admit(5 * text.size()));
+  CLOISTER_RETURN_IF_ERROR(heap.Admit(kMostEscaped * text.size()));
   return Escape(text);
 }
 
@@ -30,7 +30,7 @@ base::Result<Value> EscapeFilter(Runtime& runtime, const Value& value, Arguments
 base::Result<Value> ForceEscape(Runtime& runtime, const Value& value, Arguments& arguments) {
   CLOISTER_RETURN_IF_ERROR(Bind("forceescape", {}, 0, arguments));
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, TextOf(value));
-  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(5 * text.size()));
+  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(kMostEscaped * text.size()));
   return MakeString(runtime.heap(), Escape(text), true);
 }
 

@@ -28,7 +28,7 @@ class PercentFormatter {
       if (percent == std::string_view::npos) break;
       rest_.remove_prefix(percent + 1);
       CLOISTER_ASSIGN_OR_RETURN(const std::string one, FormatOne());
-      CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(one.size()));
+      const Held held(runtime_.heap(), one.size());
       CLOISTER_RETURN_IF_ERROR(text.Write(one));
     }
     const bool mapping =
@@ -182,8 +182,14 @@ class PercentFormatter {
         spec.type == 's' ? TextOf(value) : ReprOf(value, spec.type == 'a');
     if (!text) return text;
     if (!markup_ && spec.precision < 0 && spec.width <= 0) return text;
-    const bool escape = markup_ && !(value.is(Kind::kString) && value.as<String>().markup());
-    return Pad(escape ? Escape(*text) : *text, spec);
+    const Held held(runtime_.heap(), text->size());
+    if (!markup_ || (value.is(Kind::kString) && value.as<String>().markup())) {
+      return Pad(*text, spec);
+    }
+    CLOISTER_RETURN_IF_ERROR(runtime_.heap().Admit(kMostEscaped * text->size()));
+    const std::string escaped = Escape(*text);
+    const Held held_escaped(runtime_.heap(), escaped.size());
+    return Pad(escaped, spec);
   }
 
   base::Result<std::string> FormatCharacter(FormatSpec spec, const Value& value) {
@@ -211,11 +217,9 @@ class PercentFormatter {
                    std::string(TypeName(value)));
     }
     std::string digits = IntegerDigits(number, spec.type);
-    const auto missing = spec.precision - static_cast<std::int64_t>(digits.size());
-    if (missing > 0) {
-      CLOISTER_ASSIGN_OR_RETURN(const std::string zeros, Repeated(runtime_.heap(), "0", missing));
-      digits = zeros + digits;
-    }
+    CLOISTER_ASSIGN_OR_RETURN(
+        digits, Aligned(runtime_.heap(), digits, spec.precision, "0", Alignment::kRight));
+    const Held held(runtime_.heap(), digits.size());
     std::string sign = number < 0 ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
     if (spec.alternate && !decimal) sign += std::string("0") + spec.type;
     return PadSigned(spec, sign, digits);

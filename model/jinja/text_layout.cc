@@ -32,7 +32,10 @@ base::Result<std::string> Repeated(Heap& heap, std::string_view text, std::int64
 base::Result<std::string> Aligned(Heap& heap, std::string_view text, std::int64_t width,
                                   std::string_view fill, Alignment alignment) {
   const auto length = static_cast<std::int64_t>(CountCodePoints(text));
-  if (width <= length) return std::string(text);
+  if (width <= length) {
+    CLOISTER_RETURN_IF_ERROR(heap.Admit(text.size()));
+    return std::string(text);
+  }
   const std::int64_t missing = width - length;
   std::int64_t left = 0;
   if (alignment == Alignment::kRight) left = missing;

@@ -21,7 +21,8 @@ base::Result<std::string> TabsExpanded(Heap& heap, std::string_view text, std::i
 base::Result<std::string> ReplaceWithin(Heap& heap, std::string_view text, std::string_view from,
                                         std::string_view to, std::optional<std::size_t> most);
 
-// HTML-safe text, as markupsafe.escape. At most five times as long.
+// HTML-safe text, as markupsafe.escape. At most kMostEscaped times as long.
+constexpr std::size_t kMostEscaped = 5;
 std::string Escape(std::string_view text);
 
 // textwrap.wrap of one line, as the filter wordwrap calls it: cut into lines of at most `width`
