@@ -139,12 +139,15 @@ Status AtomicFile::Commit() {
     return Fail(Code::kUnavailable, "cannot write " + path_.string() + " (" + Reason() +
                                         "): check the folder's rights and the disk");
   }
-  const int directory = ::open(FolderOf(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    ::fsync(directory);
-    ::close(directory);
-  }
+  SyncFolderOf(path_);
   return {};
+}
+
+void SyncFolderOf(const std::filesystem::path& path) {
+  const int directory = ::open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return;
+  ::fsync(directory);
+  ::close(directory);
 }
 
 Status WriteFile(const std::filesystem::path& path, std::string_view text, unsigned mode) {

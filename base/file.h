@@ -51,6 +51,9 @@ class AtomicFile {
 // "<path>.tmp.<pid>": where this process makes what becomes `path` by a rename.
 std::filesystem::path TemporaryName(const std::filesystem::path& path);
 
+// Makes a rename to `path` durable, where the file system can.
+void SyncFolderOf(const std::filesystem::path& path);
+
 // Removes the temporaries of `path`, files or folders, whose processes are gone.
 void RemoveAbandonedTemporaries(const std::filesystem::path& path);
 

@@ -140,8 +140,10 @@ int Main(std::span<const Command> commands, const std::string& program, int argc
       PrintCommands(group, program);
       return arguments.size() == 1 ? 2 : 0;
     }
-    std::cerr << "error: " << base::OneLine(program + " has no command '" + arguments[0])
-              << "': see " << program << " --help\n";
+    const std::string within = group.empty() ? program : program + " " + arguments[0];
+    std::cerr << "error: "
+              << base::OneLine(within + " has no command '" + arguments[group.empty() ? 0 : 1])
+              << "': see " << within << " --help\n";
     return 2;
   }
   const base::Status status = RunCatching(*command, std::span(arguments).subspan(name_words));

@@ -13,9 +13,7 @@ base::Result<WrittenModel> Convert(const std::filesystem::path& input,
   CLOISTER_ASSIGN_OR_RETURN(const auto source, SourceModel::Open(input));
   WritePlan plan;
   plan.title = "convert";
-  plan.type = [type](const std::string&, const TensorView& tensor) {
-    return type.value_or(tensor.type);
-  };
+  plan.type = [type](const std::string&, DataType stored) { return type.value_or(stored); };
   return WriteModel(*source, output, plan);
 }
 

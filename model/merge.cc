@@ -107,9 +107,9 @@ base::Result<WrittenModel> Merge(const std::filesystem::path& model,
   WritePlan plan;
   plan.title = "merge";
   plan.changes = [&](const std::string& name) { return changes.Changes(name); };
-  plan.type = [&](const std::string& name, const TensorView& tensor) {
+  plan.type = [&](const std::string& name, DataType stored) {
     const bool changed = changes.Changes(name) || (changes_experts && IsRoutedExpert(name));
-    return type.value_or(changed && IsBlockType(tensor.type) ? DataType::kF32 : tensor.type);
+    return type.value_or(changed && IsBlockType(stored) ? DataType::kF32 : stored);
   };
   plan.change = [&](const std::string& name, std::int64_t row, std::span<float> values) {
     changer.Change(name, row, values);

@@ -74,9 +74,9 @@ base::Result<std::shared_ptr<const ModelFiles>> ModelFiles::Open(
   return std::shared_ptr<const ModelFiles>(std::move(model));
 }
 
-base::Result<std::vector<std::int64_t>> ModelFiles::Shape(const std::string& name) const {
+base::Result<TensorDescription> ModelFiles::Describe(const std::string& name) const {
   CLOISTER_ASSIGN_OR_RETURN(const TensorView tensor, Tensor(name));
-  return tensor.shape;
+  return TensorDescription{tensor.type, tensor.shape};
 }
 
 base::Result<LatentUpProjection> ModelFiles::LatentUp(std::int64_t layer) const {
@@ -91,10 +91,10 @@ base::Result<LatentUpProjection> ModelFiles::LatentUp(std::int64_t layer) const 
 base::Status CheckTensors(const ModelFiles& files, const Architecture& architecture) {
   std::set<std::string> known;
   for (const NamedShape& expected : ExpectedTensors(architecture)) {
-    CLOISTER_ASSIGN_OR_RETURN(const auto shape, files.Shape(expected.name));
-    if (shape != expected.shape) {
+    CLOISTER_ASSIGN_OR_RETURN(const TensorDescription stored, files.Describe(expected.name));
+    if (stored.shape != expected.shape) {
       return base::Fail(Code::kDataLoss, files.path().string() + ": tensor " + expected.name +
-                                             " is " + ShapeText(shape) +
+                                             " is " + ShapeText(stored.shape) +
                                              ", but the config "
                                              "asks for " +
                                              ShapeText(expected.shape) +

@@ -46,8 +46,8 @@ class ModelFiles {
   // kDataLoss naming the file and the tensor when it is absent, kUnimplemented when its type is not
   // supported.
   virtual base::Result<TensorView> Tensor(const std::string& name) const = 0;
-  // The tensor's shape; errors as Tensor's. Reads no weights.
-  virtual base::Result<std::vector<std::int64_t>> Shape(const std::string& name) const;
+  // What Tensor(name) would have; errors as Tensor's. Reads no weights.
+  virtual base::Result<TensorDescription> Describe(const std::string& name) const;
   // The two parts of latent attention's up-projection (kv_b_proj) as the absorbed form reads them.
   virtual base::Result<LatentUpProjection> LatentUp(std::int64_t layer) const;
 

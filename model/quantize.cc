@@ -18,7 +18,7 @@ base::Result<WrittenModel> QuantizeModel(const std::filesystem::path& model,
   CLOISTER_ASSIGN_OR_RETURN(const auto source, SourceModel::Open(model));
   WritePlan plan;
   plan.title = "quantize";
-  plan.type = [type](const std::string&, const TensorView&) { return type; };
+  plan.type = [type](const std::string&, DataType) { return type; };
   return WriteModel(*source, output, plan);
 }
 

@@ -65,6 +65,12 @@ struct BlockScales {
   float at(std::int64_t row_block, std::int64_t column_block, std::int64_t column_blocks) const;
 };
 
+// What a tensor is, without its weights.
+struct TensorDescription {
+  DataType type = DataType::kF32;
+  std::vector<std::int64_t> shape;
+};
+
 // A read-only tensor in somebody else's memory (a mapped file): row-major, `shape` outermost first
 // (Hugging Face's order: a linear layer is [out, in]), rows of whole blocks.
 // `data` may lie at any address: files need not align their tensors, so copy, never cast.

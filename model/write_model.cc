@@ -12,6 +12,7 @@
 #include "model/gguf/gguf_architecture.h"
 #include "model/gguf/gguf_layout.h"
 #include "model/gguf/gguf_metadata.h"
+#include "model/gguf/gguf_split.h"
 #include "model/huggingface/model_folder.h"
 #include "model/huggingface/safetensors_writer.h"
 #include "model/tensor_stream.h"
@@ -19,20 +20,22 @@
 namespace cloister::model {
 namespace {
 
+constexpr char kGgufExtension[] = ".gguf";
+
 // A tensor on its way from the source to the output.
 struct Transfer {
   GgufTensor layout;  // `name` of the output; a folder's tensors are all kSame
   TensorSpec spec;
 };
 
-DataType StoredType(const WritePlan& plan, const std::string& name, const TensorView& view,
-                    std::int64_t columns, bool gguf) {
+DataType WrittenType(const WritePlan& plan, const std::string& name,
+                     const TensorDescription& stored, std::int64_t columns, bool gguf) {
   // Nothing is written in 8-bit floats.
-  DataType wanted = plan.type(name, view);
+  DataType wanted = plan.type(name, stored.type);
   if (wanted == DataType::kF8E4M3) wanted = DataType::kBF16;
   if (!gguf) return IsBlockType(wanted) ? DataType::kF32 : wanted;
   // Vectors and routers, as llama.cpp wants them.
-  if (view.shape.size() < 2 || name.ends_with(".mlp.gate.weight")) return DataType::kF32;
+  if (stored.shape.size() < 2 || name.ends_with(".mlp.gate.weight")) return DataType::kF32;
   return TypeForRows(wanted, columns);
 }
 
@@ -41,8 +44,8 @@ base::Result<DataType> TypeOf(const SourceModel& source, const WritePlan& plan,
                               const GgufTensor& tensor, bool gguf) {
   std::optional<DataType> common;
   for (const std::string& part : tensor.parts) {
-    CLOISTER_ASSIGN_OR_RETURN(const TensorView view, source.Tensor(part));
-    const DataType type = StoredType(plan, part, view, tensor.shape.back(), gguf);
+    CLOISTER_ASSIGN_OR_RETURN(const TensorDescription stored, source.Describe(part));
+    const DataType type = WrittenType(plan, part, stored, tensor.shape.back(), gguf);
     if (common && *common != type) return DataType::kF32;
     common = type;
   }
@@ -240,13 +243,27 @@ base::Result<std::uint64_t> WriteFolder(const SourceModel& source, const Archite
   return folder.Commit();
 }
 
+base::Status CheckGgufOutput(const std::filesystem::path& output) {
+  const auto refuse = [&](const std::string& why) {
+    return base::Fail(base::Code::kInvalidArgument, output.string() + " " + why);
+  };
+  if (output.filename() == kGgufExtension) {
+    return refuse("has no name before .gguf: call it model.gguf, say");
+  }
+  if (GgufPartName::Of(output)) {
+    return refuse("is the name of one part of a model in several files: choose another name");
+  }
+  return {};
+}
+
 }  // namespace
 
 base::Result<WrittenModel> WriteModel(const SourceModel& source,
                                       const std::filesystem::path& output, const WritePlan& plan) {
+  const bool gguf = output.filename().string().ends_with(kGgufExtension);
+  if (gguf) CLOISTER_RETURN_IF_ERROR(CheckGgufOutput(output));
   CLOISTER_ASSIGN_OR_RETURN(const Architecture architecture, source.architecture());
   CLOISTER_RETURN_IF_ERROR(CheckTensors(source, architecture));
-  const bool gguf = output.extension() == ".gguf";
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<Transfer> transfers,
                             PlanTransfers(source, architecture, plan, gguf));
   WrittenModel written;

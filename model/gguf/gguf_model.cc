@@ -59,17 +59,18 @@ class GgufModel final : public SourceModel {
   }
 
   // One that does not fit shows its own shape, for CheckTensors to refuse.
-  base::Result<std::vector<std::int64_t>> Shape(const std::string& name) const override {
+  base::Result<TensorDescription> Describe(const std::string& name) const override {
     CLOISTER_ASSIGN_OR_RETURN(const Place* place, PlaceOf(name));
-    const std::vector<std::int64_t>& stored = place->entry->view.shape;
+    TensorDescription stored = {place->entry->view.type, place->entry->view.shape};
     if (!Fits(*place)) return stored;
-    if (place->form == GgufTensor::Form::kStack) {
-      return std::vector<std::int64_t>(stored.begin() + 1, stored.end());
+    if (place->form == GgufTensor::Form::kStack) stored.shape.erase(stored.shape.begin());
+    if (place->form == GgufTensor::Form::kKeyUp) {
+      const LatentAttention& latent = *architecture_->latent;
+      stored.type = JoinedType(stored.type, place->value_up->view.type);
+      stored.shape = {architecture_->num_heads * (latent.nope_dim + latent.value_dim),
+                      latent.kv_rank};
     }
-    if (place->form != GgufTensor::Form::kKeyUp) return stored;
-    const LatentAttention& latent = *architecture_->latent;
-    return std::vector<std::int64_t>{
-        architecture_->num_heads * (latent.nope_dim + latent.value_dim), latent.kv_rank};
+    return stored;
   }
 
   // As it lies in the file, where that is of the new age.

@@ -83,10 +83,13 @@ LatentUpProjection SplitLatentUp(const LatentAttention& latent, std::int64_t hea
           Owned(type, {heads, latent.value_dim, latent.kv_rank}, std::move(values))};
 }
 
+DataType JoinedType(DataType key, DataType value) {
+  return key == value && IsFloat(key) ? key : DataType::kF32;
+}
+
 TensorView JoinLatentUp(const LatentAttention& latent, std::int64_t heads,
                         const LatentUpProjection& parts) {
-  const bool same = parts.key.type == parts.value.type && IsFloat(parts.key.type);
-  const DataType type = same ? parts.key.type : DataType::kF32;
+  const DataType type = JoinedType(parts.key.type, parts.value.type);
   const Sizes size(latent, type);
   const Floats keys(parts.key, type), values(parts.value, type);
   std::vector<std::byte> joined((size.keys + size.values) * static_cast<std::size_t>(heads));

@@ -14,6 +14,7 @@ namespace cloister::model {
 // Shapes are checked by the caller.
 LatentUpProjection SplitLatentUp(const LatentAttention& latent, std::int64_t heads,
                                  const TensorView& kv_up);
+DataType JoinedType(DataType key, DataType value);
 TensorView JoinLatentUp(const LatentAttention& latent, std::int64_t heads,
                         const LatentUpProjection& parts);
 

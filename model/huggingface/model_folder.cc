@@ -49,12 +49,20 @@ base::Status WriteGenerationConfig(const Architecture& architecture,
 }  // namespace
 
 base::Result<ModelFolder> ModelFolder::Create(const std::filesystem::path& given) {
-  const std::filesystem::path output = given.has_filename() ? given : given.parent_path();
+  std::filesystem::path output = given.has_filename() ? given : given.parent_path();
   if (output.empty()) {
     return base::Fail(Code::kInvalidArgument,
                       "the output has no name: give a new folder's or a .gguf file's");
   }
   std::error_code error;
+  if (std::filesystem::is_symlink(output, error)) {  // a rename would replace the link itself
+    output = std::filesystem::canonical(output, error);
+    if (error) {
+      return base::Fail(Code::kInvalidArgument, given.string() +
+                                                    " is a link to nothing: remove it or choose "
+                                                    "another output");
+    }
+  }
   const bool exists = std::filesystem::exists(output, error);
   const bool empty = exists && std::filesystem::is_directory(output, error) &&
                      std::filesystem::is_empty(output, error);
@@ -66,7 +74,7 @@ base::Result<ModelFolder> ModelFolder::Create(const std::filesystem::path& given
   std::filesystem::path temporary = base::TemporaryName(output);
   std::filesystem::remove_all(temporary, error);
   if (!std::filesystem::create_directory(temporary, error)) {
-    return base::Fail(Code::kUnavailable, "cannot make folder " + temporary.string() + " (" +
+    return base::Fail(Code::kUnavailable, "cannot make folder " + output.string() + " (" +
                                               error.message() +
                                               "): check that its parent exists and may be written");
   }
@@ -94,6 +102,7 @@ base::Result<std::uint64_t> ModelFolder::Commit() {
                                               "): check its folder's rights and the disk");
   }
   temporary_.clear();
+  base::SyncFolderOf(output_);
   return bytes;
 }
 

@@ -69,6 +69,18 @@ void AddTokenizer(const std::filesystem::path& folder) {
       base::WriteFile(folder / "tokenizer_config.json", TokenizerConfigJson(data, chat).dump()));
 }
 
+// What is told of a tensor without reading it.
+void ExpectTrueDescriptions(const std::filesystem::path& path) {
+  const auto model = *ModelFiles::Open(path);
+  for (const std::string& name : model->TensorNames()) {
+    const auto tensor = model->Tensor(name);
+    const auto description = model->Describe(name);
+    ASSERT_TRUE(tensor && description) << name;
+    EXPECT_EQ(description->type, tensor->type) << name;
+    EXPECT_EQ(description->shape, tensor->shape) << name;
+  }
+}
+
 class ConvertFixture : public ::testing::TestWithParam<std::filesystem::path> {
  protected:
   const std::filesystem::path& source() const { return GetParam(); }
@@ -88,6 +100,7 @@ TEST_P(ConvertFixture, FolderToGgufAndBackIsBitEqual) {
   EXPECT_EQ(there->format, "gguf");
   EXPECT_EQ(there->bytes, std::filesystem::file_size(folder / "m.gguf"));
   ExpectSameTensors(source(), folder / "m.gguf");
+  ExpectTrueDescriptions(folder / "m.gguf");
   const auto back = Convert(folder / "m.gguf", folder / "back", std::nullopt);
   ASSERT_TRUE(back) << back.error().message;
   ExpectSameTensors(source(), folder / "back");
@@ -185,6 +198,28 @@ TEST(Convert, TypesAreSetAndNormsStayWide) {
   ASSERT_TRUE(Convert(folder / "hf", folder / "kept.gguf", std::nullopt));
   const auto kept = *ModelFiles::Open(folder / "kept.gguf");
   EXPECT_EQ(kept->Tensor("lm_head.weight")->type, DataType::kBF16);
+}
+
+TEST(Convert, RefusesOutputsThatNameNoModel) {
+  TemporaryFolder folder;
+  std::filesystem::create_symlink(folder / "nowhere", folder / "link");
+  for (const char* name : {".gguf", "m-00001-of-00003.gguf", "link"}) {
+    const auto written = Convert(testing::LlamaFolder(), folder / name, std::nullopt);
+    ASSERT_FALSE(written) << name;
+    EXPECT_EQ(written.error().code, Code::kInvalidArgument) << written.error().message;
+    EXPECT_NE(written.error().message.find(name), std::string::npos) << written.error().message;
+  }
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(Convert, WritesIntoTheFolderThatALinkNames) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "there");
+  std::filesystem::create_symlink("there", folder / "link");
+  ASSERT_TRUE(Convert(testing::LlamaFolder(), folder / "link", std::nullopt));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link"));
+  ExpectSameTensors(testing::LlamaFolder(), folder / "there");
+  EXPECT_EQ(folder.entries(), 2);
 }
 
 TEST(Convert, RefusesAnExistingFolderAndLeavesItAlone) {

@@ -55,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(All, EveryBlockType,
 WritePlan KeepTypes(std::uint64_t max_file_bytes) {
   WritePlan plan;
   plan.title = "write";
-  plan.type = [](const std::string&, const TensorView& tensor) { return tensor.type; };
+  plan.type = [](const std::string&, DataType stored) { return stored; };
   plan.max_file_bytes = max_file_bytes;
   return plan;
 }
