@@ -98,12 +98,11 @@ class TorchLoraModel : public LoraModel {
                                         const ClipOptions& options,
                                         const Progress& progress) override {
     return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
-      CLOISTER_ASSIGN_OR_RETURN(
-          dp::clipping::BookKeeping engine,
-          dp::clipping::BookKeeping::Create(view_.shapes, parameters(),
-                                            {.clip_norm = options.clip_norm,
-                                             .unit = options.unit,
-                                             .neighbours = options.neighbours}));
+      CLOISTER_ASSIGN_OR_RETURN(dp::clipping::BookKeeping engine,
+                                dp::clipping::BookKeeping::Create(
+                                    view_.shapes, {.rule = {.clip_norms = {options.clip_norm}},
+                                                   .unit = options.unit,
+                                                   .neighbours = options.neighbours}));
       NetworkAdapter adapter = view_.network;
       adapter.observer = &engine;
       MeanLoss loss;
@@ -112,7 +111,7 @@ class TorchLoraModel : public LoraModel {
         const at::Tensor losses =
             BatchLoss(network_, &adapter, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
         torch::autograd::backward({losses.sum()}, {});
-        CLOISTER_RETURN_IF_ERROR(engine.EndMicroBatch());
+        CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
         loss.Add(losses.detach());
         if (progress && !progress(loss.count)) return Stopped();
       }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -12,87 +13,151 @@
 #include "dp/clipping/clipped_sum_factory.h"
 
 namespace cloister::dp::clipping {
+namespace {
 
-base::Result<BookKeeping> BookKeeping::Create(std::vector<PathShape> paths, std::int64_t parameters,
+// Parameters in all; a CHECK fails where some overlap.
+std::int64_t CountParameters(std::vector<ParameterShape> shapes) {
+  std::sort(shapes.begin(), shapes.end(),
+            [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  std::int64_t end = 0;
+  for (const ParameterShape& shape : shapes) {
+    CLOISTER_CHECK(shape.offset == end && shape.rows > 0 && shape.columns > 0);
+    end += shape.elements();
+  }
+  return end;
+}
+
+}  // namespace
+
+base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes,
                                               const Options& options) {
-  if (options.unit != PrivacyUnit::kRecord) {
-    return base::Fail(base::Code::kUnimplemented, "privacy unit '" +
-                                                      std::string(UnitName(options.unit)) +
-                                                      "' is not built yet: use 'record'");
+  std::int64_t groups = 1;
+  for (const ParameterShape& shape : shapes) {
+    CLOISTER_CHECK(shape.group >= 0);
+    groups = std::max(groups, shape.group + 1);
   }
-  if (!(options.clip_norm > 0) || !std::isfinite(options.clip_norm)) {
+  CLOISTER_RETURN_IF_ERROR(options.rule.Validate(groups));
+  if (options.count_weight != 0 && options.rule.style != ClipRule::Style::kFlat) {
     return base::Fail(base::Code::kInvalidArgument,
-                      "clip_norm must be positive and finite: put it near the usual gradient norm");
+                      "an adaptive clip norm goes with flat clipping alone");
   }
-  for (const PathShape& path : paths) {
-    CLOISTER_CHECK(path.a_offset >= 0 && path.a_offset + path.rank * path.in <= parameters);
-    CLOISTER_CHECK(path.b_offset >= 0 && path.b_offset + path.rank * path.out <= parameters);
-  }
-  return BookKeeping(std::move(paths), parameters, options);
+  CLOISTER_CHECK(options.count_weight >= 0 && std::isfinite(options.count_weight));
+  const std::int64_t parameters = CountParameters(shapes);
+  return BookKeeping(std::move(shapes), parameters, groups, options);
 }
 
-BookKeeping::BookKeeping(std::vector<PathShape> paths, std::int64_t parameters,
-                         const Options& options)
-    : paths_(std::move(paths)),
+BookKeeping::BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters,
+                         std::int64_t groups, const Options& options)
+    : shapes_(std::make_shared<const std::vector<ParameterShape>>(std::move(shapes))),
+      parameters_(parameters),
+      groups_(groups),
       options_(options),
-      sum_(at::zeros({parameters}, at::TensorOptions(at::kDouble))) {}
+      unit_(shapes_, options.method),
+      sum_(at::zeros({parameters + (options.count_weight > 0 ? 1 : 0)},
+                     at::TensorOptions(at::kDouble))) {}
 
-void BookKeeping::Observe(std::int64_t path, PathTensors tensors) {
-  CLOISTER_CHECK(path >= 0 && path < static_cast<std::int64_t>(paths_.size()));
-  observed_.push_back({path, ExampleGradients(tensors.u, tensors.x, options_.method),
-                       ExampleGradients(tensors.g, tensors.h, options_.method)});
+void BookKeeping::ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
+                                const at::Tensor& right) {
+  unit_.ObserveMatrix(parameter, left, right);
 }
 
-base::Result<BookKeeping::Norms> BookKeeping::EndMicroBatch() {
+void BookKeeping::ObserveLookup(std::int64_t parameter, const at::Tensor& ids,
+                                const at::Tensor& values) {
+  unit_.ObserveLookup(parameter, ids, values);
+}
+
+void BookKeeping::ObserveVector(std::int64_t parameter, const at::Tensor& values) {
+  unit_.ObserveVector(parameter, values);
+}
+
+void BookKeeping::EndPart() {
   const at::NoGradGuard no_grad;
-  std::vector<bool> seen(paths_.size(), false);
-  for (const Observed& one : observed_) {
-    CLOISTER_CHECK(!seen[one.path]);
-    seen[one.path] = true;
+  CLOISTER_CHECK(options_.unit == PrivacyUnit::kUser);
+  if (!buffer_.defined()) buffer_ = at::empty({parameters_}, at::TensorOptions(at::kDouble));
+  if (!buffered_) buffer_.zero_();
+  buffered_ = true;
+  unit_.AddTo(buffer_, std::vector<double>(static_cast<std::size_t>(groups_), 1.0));
+  unit_.Clear();
+}
+
+// What is added is the buffer itself: its norm has the roundings of a sum of squares alone.
+std::vector<NormBound> BookKeeping::BufferNorms() const {
+  std::vector<NormBound> norms(static_cast<std::size_t>(groups_));
+  for (const ParameterShape& shape : *shapes_) {
+    const double norm =
+        at::linalg_vector_norm(buffer_.narrow(0, shape.offset, shape.elements())).item<double>();
+    NormBound bound;
+    bound.squared = norm * norm;
+    bound.slack = 4 * Gamma64(static_cast<double>(shape.elements()) + 4) * bound.squared;
+    norms[static_cast<std::size_t>(shape.group)] += bound;
   }
-  // A path that was not seen would be left out of the norms and of the sum alike.
-  CLOISTER_CHECK(observed_.size() == paths_.size() && !observed_.empty());
-  at::Tensor squared = at::zeros_like(observed_[0].a.squared_norms());
-  at::Tensor slack = at::zeros_like(squared);
-  for (const Observed& one : observed_) {
-    squared.add_(one.a.squared_norms()).add_(one.b.squared_norms());
-    slack.add_(one.a.slack()).add_(one.b.slack());
-  }
-  const std::int64_t batch = squared.size(0);
-  if (units_ + batch > kMaxUnits) {
+  return norms;
+}
+
+base::Result<BookKeeping::Norm> BookKeeping::EndUnit() {
+  const at::NoGradGuard no_grad;
+  if (units_ == kMaxUnits) {
     return base::Fail(base::Code::kOutOfRange, "more than " + std::to_string(kMaxUnits) +
                                                    " units in one step: lower the sampling rate");
   }
-  units_ += batch;
-
-  const at::Tensor bound = squared.clamp_min(0).add_(slack).sqrt_();
-  at::Tensor factors = (options_.clip_norm / bound).clamp_max_(1.0);
-  // A NaN or an infinity anywhere in an example's factors shows in its bound.
-  factors.masked_fill_(bound.isfinite().logical_not(), 0.0);
-  for (const Observed& one : observed_) {
-    const PathShape& path = paths_[one.path];
-    one.a.AddClipped(factors, sum_.narrow(0, path.a_offset, path.rank * path.in));
-    one.b.AddClipped(factors, sum_.narrow(0, path.b_offset, path.rank * path.out));
+  ++units_;
+  if (buffered_) EndPart();
+  const std::vector<NormBound> norms = buffered_ ? BufferNorms() : unit_.Norms(groups_);
+  NormBound whole;
+  std::vector<double> bounds;
+  double squared_bound = 0;
+  for (const NormBound& norm : norms) {
+    whole += norm;
+    bounds.push_back(norm.upper());
+    squared_bound += bounds.back() * bounds.back();
   }
-  observed_.clear();
+  // One group's bound for several would be looser by the root of their number.
+  const double bound = std::min(whole.upper(), std::sqrt(squared_bound));
+  const bool flat = options_.rule.style != ClipRule::Style::kPerGroup;
+  std::vector<double> factors = options_.rule.Factors(flat ? std::vector<double>{bound} : bounds);
+  if (flat) factors.assign(static_cast<std::size_t>(groups_), factors[0]);
+  if (buffered_) {
+    for (const ParameterShape& shape : *shapes_) {
+      const double factor = factors[static_cast<std::size_t>(shape.group)];
+      if (factor == 0) continue;
+      sum_.narrow(0, shape.offset, shape.elements())
+          .add_(buffer_.narrow(0, shape.offset, shape.elements()), factor);
+    }
+  } else {
+    unit_.AddTo(sum_.narrow(0, 0, parameters_), factors);
+  }
+  if (options_.count_weight > 0 && std::isfinite(bound)) {
+    const double half = options_.count_weight / 2;
+    sum_[parameters_] += bound <= options_.rule.clip_norms[0] ? half : -half;
+  }
+  buffered_ = false;
+  unit_.Clear();
+  return Norm{whole.computed(), bound};
+}
 
-  const at::Tensor computed = squared.clamp_min(0).sqrt_();
-  const auto* computed_data = computed.const_data_ptr<double>();
-  const auto* bound_data = bound.const_data_ptr<double>();
-  return Norms{{computed_data, computed_data + batch}, {bound_data, bound_data + batch}};
+double BookKeeping::sensitivity() const {
+  return std::hypot(options_.rule.Sensitivity(), options_.count_weight / 2);
 }
 
 double BookKeeping::summation_error() const {
   constexpr double kUnitRoundoff = std::numeric_limits<double>::epsilon() / 2;
   constexpr auto kUnits = static_cast<double>(kMaxUnits);
-  return options_.clip_norm * kUnits * (kUnits + 8) * kUnitRoundoff;
+  return sensitivity() * kUnits * (kUnits + 8) * kUnitRoundoff;
 }
 
 ClippedSum BookKeeping::Finish() && {
-  CLOISTER_CHECK(observed_.empty());
+  CLOISTER_CHECK(unit_.empty() && !buffered_);
   const auto* data = sum_.const_data_ptr<double>();
-  return ClippedSumFactory::Make(std::vector<double>(data, data + sum_.numel()), options_.clip_norm,
+  return ClippedSumFactory::Make(std::vector<double>(data, data + sum_.numel()), sensitivity(),
                                  summation_error(), options_.unit, options_.neighbours);
+}
+
+double CountWeight(double clip_norm, double noise_multiplier, double count_noise_multiplier) {
+  return 2 * clip_norm * noise_multiplier / count_noise_multiplier;
+}
+
+double JointNoiseMultiplier(double noise_multiplier, double count_noise_multiplier) {
+  return 1 / std::hypot(1 / noise_multiplier, 1 / count_noise_multiplier);
 }
 
 }  // namespace cloister::dp::clipping

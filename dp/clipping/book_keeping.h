@@ -3,77 +3,101 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "base/result.h"
-#include "dp/clipping/example_gradients.h"
-#include "dp/clipping/lora_path.h"
+#include "dp/clipping/clip_rule.h"
+#include "dp/clipping/gradient_observer.h"
+#include "dp/clipping/parameter_shape.h"
+#include "dp/clipping/unit_gradient.h"
 #include "dp/mechanism/clipped_sum.h"
 
 namespace cloister::dp::clipping {
 
-// One low-rank path's shape and the place of its two matrices in the flat parameter vector.
-struct PathShape {
-  std::int64_t rank = 0, in = 0, out = 0;
-  std::int64_t a_offset = 0;  // A [rank, in], row-major
-  std::int64_t b_offset = 0;  // B [out, rank], row-major
-};
-
-// Book-keeping clipping (Bu et al. 2023) of LoRA gradients: from one ordinary backward pass over a
-// micro-batch it takes each example's gradient norm, scales the example to norm at most
-// `clip_norm`, and adds it to one fp64 sum. No per-sample gradient of the whole model is built.
+// Book-keeping clipping (Bu et al. 2023): from one ordinary backward pass over the examples of a
+// privacy unit it takes the norm of the unit's gradient, scales the gradient by `rule`, and adds it
+// to one fp64 sum. A unit's gradient of a large matrix is never held.
 //
-//   BookKeeping engine(paths, parameters, options);
-//   for each micro-batch: run forward with the engine as observer, backward of the SUM of the
-//                         examples' losses (weight 1 each), then engine.EndMicroBatch()
+//   BookKeeping engine = BookKeeping::Create(shapes, options);
+//   for each drawn unit: forward, then backward of the sum of its examples' losses with the engine
+//                        as observer; engine.EndUnit()
 //   dp::ClippedSum sum = std::move(engine).Finish();
 //
-// Guarantee (docs/design/0005-clipping.md): each example's contribution, as computed, has L2 norm
-// at most clip_norm + summation_error; an example with a non-finite gradient contributes zero. One
-// example is one privacy unit. Not thread-safe.
-class BookKeeping : public PathObserver {
+// A unit too large for one pass comes in parts: EndPart() after each but the last. Its gradient is
+// then held once, in fp64.
+//
+// Guarantee (docs/design/0005-clipping.md): each unit's contribution, as computed, has L2 norm at
+// most rule.Sensitivity() + summation_error; a unit with a non-finite gradient contributes zero.
+// Not thread-safe.
+class BookKeeping : public GradientObserver {
  public:
   struct Options {
-    double clip_norm = 0;
+    ClipRule rule;
     PrivacyUnit unit{};
     Neighbours neighbours{};
     NormMethod method = NormMethod::kCheapest;
+    // Above 0: the sum has one more value at its end, count_weight times (the number of units whose
+    // norm's bound is at most the clip norm, less half the number of units). One release of both is
+    // one Gaussian mechanism (Andrew et al. 2021, section 3; count_weight(…) below). kFlat alone.
+    double count_weight = 0;
   };
   // More units than this in one sum are refused: the summation error is stated for so many.
   static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 18;
 
-  // kUnimplemented for unit "user"; kInvalidArgument for a clip norm that is not positive.
-  static base::Result<BookKeeping> Create(std::vector<PathShape> paths, std::int64_t parameters,
+  // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, and for a count with another
+  // rule than kFlat.
+  static base::Result<BookKeeping> Create(std::vector<ParameterShape> shapes,
                                           const Options& options);
 
-  void Observe(std::int64_t path, PathTensors tensors) override;
+  void ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
+                     const at::Tensor& right) override;
+  void ObserveLookup(std::int64_t parameter, const at::Tensor& ids,
+                     const at::Tensor& values) override;
+  void ObserveVector(std::int64_t parameter, const at::Tensor& values) override;
 
-  // Norms of the examples of one micro-batch, over all paths.
-  struct Norms {
-    std::vector<double> computed;  // as computed, before the safety bound
-    std::vector<double> bound;     // what was clipped by
+  // What was observed since the last call is a part of a unit, and more of it follows. For unit
+  // "user" alone.
+  void EndPart();
+
+  // The norm of the unit's gradient over all parameters.
+  struct Norm {
+    double computed = 0;  // before the safety bound
+    double bound = 0;     // what was clipped by
   };
-  // Clips and adds what was observed since the last call. Every path must have been seen once.
-  base::Result<Norms> EndMicroBatch();
+  // Clips and adds the unit whose last part was observed since the last call. kOutOfRange past
+  // kMaxUnits.
+  base::Result<Norm> EndUnit();
 
   ClippedSum Finish() &&;
 
-  // L2 bound on computed minus exact, whatever the data: clip_norm * kMaxUnits^2 * 2^-53 and a bit.
+  // Of a unit with the count's part.
+  double sensitivity() const;
+  // L2 bound on computed minus exact, whatever the data: sensitivity * kMaxUnits^2 * 2^-53 and a
+  // bit.
   double summation_error() const;
 
  private:
-  BookKeeping(std::vector<PathShape> paths, std::int64_t parameters, const Options& options);
+  BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters, std::int64_t groups,
+              const Options& options);
+  std::vector<NormBound> BufferNorms() const;
 
-  struct Observed {
-    std::int64_t path = 0;
-    ExampleGradients a, b;
-  };
-
-  std::vector<PathShape> paths_;
+  std::shared_ptr<const std::vector<ParameterShape>> shapes_;
+  std::int64_t parameters_;
+  std::int64_t groups_;
   Options options_;
-  at::Tensor sum_;  // fp64 [parameters]
+  UnitGradient unit_;
+  at::Tensor buffer_;  // fp64 [parameters]: the parts of a unit; undefined where it has one
+  bool buffered_ = false;
+  at::Tensor sum_;  // fp64 [parameters (+ 1)]
   std::int64_t units_ = 0;
-  std::vector<Observed> observed_;
 };
+
+// The weight that a count needs so that its noise has `count_noise_multiplier` times its own
+// sensitivity (1/2) in a Gaussian mechanism of `noise_multiplier` times `clip_norm` on the sum.
+// Both together are one Gaussian of multiplier JointNoiseMultiplier().
+double CountWeight(double clip_norm, double noise_multiplier, double count_noise_multiplier);
+// (Σ σᵢ⁻²)^(−½): of releases from one draw, which are one event.
+double JointNoiseMultiplier(double noise_multiplier, double count_noise_multiplier);
 
 }  // namespace cloister::dp::clipping

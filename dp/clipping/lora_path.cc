@@ -15,12 +15,13 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
   // The observer travels as an integer: autograd's context stores no plain pointers.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, double scale, std::int64_t observer,
-                            std::int64_t path) {
+                            std::int64_t a_parameter, std::int64_t b_parameter) {
     const at::Tensor h = at::matmul(x, a.t());
     context->save_for_backward({x, a, b, h});
     context->saved_data["scale"] = scale;
     context->saved_data["observer"] = observer;
-    context->saved_data["path"] = path;
+    context->saved_data["a"] = a_parameter;
+    context->saved_data["b"] = b_parameter;
     return at::matmul(h, b.t()).mul_(scale);
   }
 
@@ -33,21 +34,25 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
     if (context->needs_input_grad(0)) gradient_x = at::matmul(u, a);
     const std::int64_t observer = context->saved_data["observer"].toInt();
     if (observer != 0) {
-      reinterpret_cast<PathObserver*>(observer)->Observe(context->saved_data["path"].toInt(),
-                                                         PathTensors{x, h, g, u});
+      auto* const told = reinterpret_cast<GradientObserver*>(observer);
+      told->ObserveMatrix(context->saved_data["a"].toInt(), Flat(u), Flat(x));
+      told->ObserveMatrix(context->saved_data["b"].toInt(), Flat(g), Flat(h));
     } else {
       gradient_a = at::matmul(Flat(u).t(), Flat(x));
       gradient_b = at::matmul(Flat(g).t(), Flat(h));
     }
-    return {gradient_x, gradient_a, gradient_b, at::Tensor(), at::Tensor(), at::Tensor()};
+    const at::Tensor none;
+    return {gradient_x, gradient_a, gradient_b, none, none, none, none};
   }
 };
 
 }  // namespace
 
 at::Tensor LoraPath(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b, double scale,
-                    PathObserver* observer, std::int64_t path) {
-  return LoraPathFunction::apply(x, a, b, scale, reinterpret_cast<std::int64_t>(observer), path);
+                    const PathObservation& observation) {
+  return LoraPathFunction::apply(x, a, b, scale,
+                                 reinterpret_cast<std::int64_t>(observation.observer),
+                                 observation.a, observation.b);
 }
 
 }  // namespace cloister::dp::clipping

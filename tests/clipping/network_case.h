@@ -43,7 +43,7 @@ class NetworkCase {
   }
 
   std::int64_t parameters() const { return flat_.numel(); }
-  const std::vector<PathShape>& shapes() const { return view_.shapes; }
+  const std::vector<ParameterShape>& shapes() const { return view_.shapes; }
   std::size_t examples() const { return examples_.size(); }
   const trainer::Example& example(std::size_t index) const { return examples_[index]; }
   const model::LoraConfig& config() const { return config_; }
@@ -52,7 +52,7 @@ class NetworkCase {
   }
 
   // One forward and one backward pass over the chosen examples under `observer`.
-  void Run(std::span<const std::size_t> chosen, PathObserver& observer) const {
+  void Run(std::span<const std::size_t> chosen, GradientObserver& observer) const {
     trainer::NetworkAdapter adapter = view_.network;
     adapter.observer = &observer;
     const at::Tensor losses =

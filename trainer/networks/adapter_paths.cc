@@ -23,15 +23,21 @@ Target TargetOf(std::string_view projection) {
 }
 
 bool LayerAdapter::Has(Target target) const {
-  return adapter_ != nullptr &&
+  return adapter_ != nullptr && !weights_alone_ && !adapter_->layers.empty() &&
          adapter_->layers[layer_][static_cast<std::size_t>(target)].has_value();
+}
+
+LayerAdapter LayerAdapter::WeightsAlone() const {
+  LayerAdapter alone = *this;
+  alone.weights_alone_ = true;
+  return alone;
 }
 
 at::Tensor LayerAdapter::Add(const at::Tensor& y, const at::Tensor& x, Target target) const {
   if (!Has(target)) return y;
   const NetworkAdapter::Path& path = *adapter_->layers[layer_][static_cast<std::size_t>(target)];
-  return y +
-         dp::clipping::LoraPath(x, path.a, path.b, adapter_->scale, adapter_->observer, path.index);
+  return y + dp::clipping::LoraPath(x, path.a, path.b, adapter_->scale,
+                                    {adapter_->observer, path.a_parameter, path.b_parameter});
 }
 
 }  // namespace cloister::trainer

@@ -17,18 +17,16 @@ AdapterView MakeAdapterView(const model::LoraConfig& config,
                               .view({tensor.rows, tensor.columns})
                               .detach()
                               .requires_grad_());
+    view.shapes.push_back(
+        {.rows = tensor.rows, .columns = tensor.columns, .offset = tensor.offset});
   }
   for (std::size_t path = 0; 2 * path < layout.size(); ++path) {
     const model::AdapterTensor &a = layout[2 * path], &b = layout[2 * path + 1];
+    const auto number = static_cast<std::int64_t>(2 * path);
     CLOISTER_CHECK(a.is_a && !b.is_a && a.target == b.target);
-    view.shapes.push_back({.rank = config.rank,
-                           .in = a.columns,
-                           .out = b.rows,
-                           .a_offset = a.offset,
-                           .b_offset = b.offset});
     auto& paths = view.network.layers[static_cast<std::size_t>(a.layer)];
-    paths[static_cast<std::size_t>(TargetOf(a.projection))] = NetworkAdapter::Path{
-        view.leaves[2 * path], view.leaves[2 * path + 1], static_cast<std::int64_t>(path)};
+    paths[static_cast<std::size_t>(TargetOf(a.projection))] =
+        NetworkAdapter::Path{view.leaves[2 * path], view.leaves[2 * path + 1], number, number + 1};
   }
   return view;
 }

@@ -14,8 +14,8 @@ namespace cloister::trainer {
 // layout entries 2i (A) and 2i + 1 (B).
 struct AdapterView {
   NetworkAdapter network;
-  std::vector<at::Tensor> leaves;               // in layout order, requiring gradients
-  std::vector<dp::clipping::PathShape> shapes;  // one a path
+  std::vector<at::Tensor> leaves;                    // in layout order, requiring gradients
+  std::vector<dp::clipping::ParameterShape> shapes;  // in layout order
 };
 
 // `parameters` fp32 [AdapterSize(layout)]; the view's matrices share its memory.

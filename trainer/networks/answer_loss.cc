@@ -20,11 +20,14 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
                             const at::Tensor& head, const at::Tensor& targets,
                             const at::Tensor& example, const at::Tensor& weight,
-                            std::int64_t examples) {
+                            std::int64_t examples, std::int64_t observer, std::int64_t number) {
     const std::int64_t count = rows.size(0);
     const bool differentiate = rows.requires_grad();
     at::Tensor losses = at::empty({count}, rows.options());
     at::Tensor gradient = differentiate ? at::empty_like(rows) : at::Tensor();
+    const bool watched = differentiate && observer != 0;
+    at::Tensor of_scores =
+        watched ? at::empty({count, head.size(0)}, rows.options()) : at::Tensor();
     for (std::int64_t start = 0; start < count; start += kChunkRows) {
       const std::int64_t size = std::min(kChunkRows, count - start);
       const at::Tensor target = targets.narrow(0, start, size).unsqueeze(1);
@@ -33,25 +36,39 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
       if (!differentiate) continue;
       scores.exp_().scatter_add_(1, target, at::full({size, 1}, -1.0F, rows.options()));
       gradient.narrow(0, start, size).copy_(Product(scores, head.t()));
+      if (watched) of_scores.narrow(0, start, size).copy_(scores);
     }
     if (differentiate) gradient.mul_(weight.unsqueeze(1));
-    context->save_for_backward({gradient, example});
+    context->save_for_backward(
+        {gradient, example, weight, of_scores, watched ? rows : at::Tensor()});
+    context->saved_data["observer"] = watched ? observer : 0;
+    context->saved_data["number"] = number;
     return at::zeros({examples}, rows.options()).index_add_(0, example, losses * weight);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor of_row = gradients[0].index_select(0, saved[1]).unsqueeze(1);
+    const std::int64_t observer = context->saved_data["observer"].toInt();
+    if (observer != 0) {
+      at::Tensor of_scores = saved[3];
+      reinterpret_cast<dp::clipping::GradientObserver*>(observer)->ObserveMatrix(
+          context->saved_data["number"].toInt(), of_scores.mul_(of_row * saved[2].unsqueeze(1)),
+          saved[4]);
+    }
     const at::Tensor none;
-    return {saved[0] * of_row, none, none, none, none, none};
+    return {saved[0] * of_row, none, none, none, none, none, none, none};
   }
 };
 
 }  // namespace
 
-at::Tensor AnswerLoss(const at::Tensor& rows, const at::Tensor& head, const at::Tensor& targets,
-                      const at::Tensor& example, const at::Tensor& weight, std::int64_t examples) {
-  return AnswerLossFunction::apply(rows, head, targets, example, weight, examples);
+at::Tensor AnswerLoss(const at::Tensor& rows, const at::Tensor& head,
+                      const Predictions& predictions, const WeightWatch& watch) {
+  return AnswerLossFunction::apply(rows, head, predictions.targets, predictions.example,
+                                   predictions.weight, predictions.examples,
+                                   watch ? reinterpret_cast<std::int64_t>(&watch.observer()) : 0,
+                                   watch ? watch.NumberOf(head) : 0);
 }
 
 }  // namespace cloister::trainer

@@ -43,13 +43,14 @@ at::Tensor GroupedAttention(const model::Architecture& a, const GroupedAttention
                             const at::Tensor& x, const RotaryTable& rotary,
                             const at::Tensor& window, const LayerAdapter& adapter) {
   const std::int64_t batch = x.size(0), tokens = x.size(1);
-  const std::vector<at::Tensor> projected =
-      Linear(x, w.qkv).split_with_sizes({a.query_size(), a.kv_size(), a.kv_size()}, -1);
+  const std::vector<at::Tensor> projected = adapter.weights().Linear(x, w.qkv).split_with_sizes(
+      {a.query_size(), a.kv_size(), a.kv_size()}, -1);
   const auto heads = [&](std::size_t which, Target target, std::int64_t count) {
     return adapter.Add(projected[which], x, target).view({batch, tokens, count, a.head_dim});
   };
   const auto placed = [&](const at::Tensor& y, const at::Tensor& norm) {
-    const at::Tensor normalized = norm.defined() ? RmsNorm(y, norm, a.rms_norm_eps) : y;
+    const at::Tensor normalized =
+        norm.defined() ? adapter.weights().RmsNorm(y, norm, a.rms_norm_eps) : y;
     return Rotate(normalized, rotary).transpose(1, 2);
   };
   const at::Tensor q = placed(heads(0, Target::kQ, a.num_heads), w.q_norm);

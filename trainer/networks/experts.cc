@@ -36,8 +36,8 @@ at::Tensor ExcludedExperts(const Experts& experts, const at::Tensor& scores) {
 }
 
 // The chosen experts' outputs, weighted and added, for rows x [tokens, hidden].
-at::Tensor Routed(const std::vector<MlpWeights>& experts, const at::Tensor& x,
-                  const Choice& choice) {
+at::Tensor Routed(const std::vector<MlpWeights>& experts, const at::Tensor& x, const Choice& choice,
+                  const LayerAdapter& adapter) {
   const std::int64_t tokens = x.size(0), per_token = choice.indices.size(1);
   const auto count = static_cast<std::int64_t>(experts.size());
   // Rows in the order of their experts, so that each expert works on one piece.
@@ -50,7 +50,7 @@ at::Tensor Routed(const std::vector<MlpWeights>& experts, const at::Tensor& x,
       rows.split_with_sizes(at::IntArrayRef(size_of, static_cast<std::size_t>(count)));
   std::vector<at::Tensor> outputs;
   for (std::size_t i = 0; i < experts.size(); ++i) {
-    if (size_of[i] > 0) outputs.push_back(Mlp(experts[i], pieces[i], {}));
+    if (size_of[i] > 0) outputs.push_back(Mlp(experts[i], pieces[i], adapter));
   }
   const at::Tensor back = at::empty_like(order).scatter_(0, order, at::arange(order.size(0)));
   const at::Tensor mine =
@@ -87,8 +87,9 @@ Choice ChooseExperts(const Experts& experts, const at::Tensor& logits,
 at::Tensor Mixture(const Experts& experts, const ExpertsWeights& w, const at::Tensor& x,
                    const LayerAdapter& adapter) {
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
-  const Choice choice = ChooseExperts(experts, Linear(rows, w.router), w.correction_bias);
-  const at::Tensor routed = Routed(w.experts, rows, choice).view(x.sizes());
+  const Choice choice =
+      ChooseExperts(experts, adapter.weights().Linear(rows, {w.router, {}}), w.correction_bias);
+  const at::Tensor routed = Routed(w.experts, rows, choice, adapter.WeightsAlone()).view(x.sizes());
   return w.shared ? routed + Mlp(*w.shared, x, adapter) : routed;
 }
 

@@ -13,7 +13,7 @@ namespace {
 
 at::Tensor Adapted(const LinearWeights& linear, const at::Tensor& x, const LayerAdapter& adapter,
                    Target target) {
-  return adapter.Add(Linear(x, linear), x, target);
+  return adapter.Add(adapter.weights().Linear(x, linear), x, target);
 }
 
 // [batch, tokens, query_size], not yet rotated.
@@ -21,8 +21,8 @@ at::Tensor Queries(const model::LatentAttention& latent, const LatentAttentionWe
                    const at::Tensor& x, const LayerAdapter& adapter) {
   if (latent.query_rank == 0) return Adapted(w.query, x, adapter, Target::kQ);
   const at::Tensor compressed = Adapted(w.query, x, adapter, Target::kQA);
-  return Adapted(w.query_up, RmsNorm(compressed, w.query_norm, latent.norm_eps), adapter,
-                 Target::kQB);
+  return Adapted(w.query_up, adapter.weights().RmsNorm(compressed, w.query_norm, latent.norm_eps),
+                 adapter, Target::kQB);
 }
 
 }  // namespace
@@ -40,7 +40,8 @@ at::Tensor LatentAttention(const model::Architecture& a, const LatentAttentionWe
           .split_with_sizes({latent.kv_rank, latent.rope_dim}, -1);
   const at::Tensor rotated_key = Rotate(compressed[1].unsqueeze(2), rotary);  // of all heads
   const std::vector<at::Tensor> kv =
-      Adapted(w.kv_up, RmsNorm(compressed[0], w.kv_norm, latent.norm_eps), adapter, Target::kKvB)
+      Adapted(w.kv_up, adapter.weights().RmsNorm(compressed[0], w.kv_norm, latent.norm_eps),
+              adapter, Target::kKvB)
           .view({batch, tokens, heads, latent.nope_dim + latent.value_dim})
           .split_with_sizes({latent.nope_dim, latent.value_dim}, -1);
   const at::Tensor k =

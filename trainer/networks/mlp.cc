@@ -10,14 +10,14 @@
 namespace cloister::trainer {
 
 at::Tensor Mlp(const MlpWeights& w, const at::Tensor& x, const LayerAdapter& adapter) {
-  at::Tensor gate_up = Linear(x, w.gate_up);
+  at::Tensor gate_up = adapter.weights().Linear(x, w.gate_up);
   if (adapter.Has(Target::kGate) || adapter.Has(Target::kUp)) {
     const std::vector<at::Tensor> halves = gate_up.chunk(2, -1);
     gate_up = at::cat(
         {adapter.Add(halves[0], x, Target::kGate), adapter.Add(halves[1], x, Target::kUp)}, -1);
   }
   const at::Tensor active = SwiGlu(gate_up);
-  return adapter.Add(Linear(active, w.down), active, Target::kDown);
+  return adapter.Add(adapter.weights().Linear(active, w.down), active, Target::kDown);
 }
 
 }  // namespace cloister::trainer

@@ -14,6 +14,13 @@
 #include "trainer/networks/operators.h"
 
 namespace cloister::trainer {
+namespace {
+
+WeightWatch WatchOf(const NetworkAdapter* adapter) {
+  return adapter == nullptr ? WeightWatch() : adapter->weights;
+}
+
+}  // namespace
 
 Network::Network(const model::Architecture& architecture, NetworkWeights weights)
     : architecture_(architecture), weights_(std::move(weights)) {}
@@ -22,13 +29,14 @@ at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positio
                           const LayerAdapter& adapter) const {
   const model::Architecture& a = architecture_;
   const LayerWeights& w = weights_.layers[static_cast<std::size_t>(index)];
-  const at::Tensor before = RmsNorm(x, w.input_norm, a.rms_norm_eps);
+  const WeightWatch weights = adapter.weights();
+  const at::Tensor before = weights.RmsNorm(x, w.input_norm, a.rms_norm_eps);
   const at::Tensor window = a.window_of(index) > 0 ? positions.window : at::Tensor();
   const at::Tensor attended =
       w.latent ? LatentAttention(a, *w.latent, before, positions.rotary, adapter)
                : GroupedAttention(a, *w.grouped, before, positions.rotary, window, adapter);
-  const at::Tensor y = x + adapter.Add(Linear(attended, w.output), attended, Target::kO);
-  const at::Tensor between = RmsNorm(y, w.post_norm, a.rms_norm_eps);
+  const at::Tensor y = x + adapter.Add(weights.Linear(attended, w.output), attended, Target::kO);
+  const at::Tensor between = weights.RmsNorm(y, w.post_norm, a.rms_norm_eps);
   return y + (w.mixture ? Mixture(*a.experts, *w.mixture, between, adapter)
                         : Mlp(*w.dense, between, adapter));
 }
@@ -43,8 +51,9 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
   const std::int64_t frozen = adapter == nullptr ? 0 : adapter->first_layer;
   at::Tensor x;
   {
-    const at::AutoGradMode mode(at::GradMode::is_enabled() && adapter == nullptr);
-    x = at::embedding(weights_.embedding, ids);
+    const bool whole = adapter == nullptr || adapter->weights;
+    const at::AutoGradMode mode(at::GradMode::is_enabled() && whole);
+    x = WatchOf(adapter).Embed(ids, weights_.embedding);
     for (std::int64_t layer = 0; layer < frozen; ++layer) x = Layer(layer, x, positions, {});
   }
   for (std::int64_t layer = frozen; layer < architecture_.num_layers; ++layer) {
@@ -53,12 +62,12 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
   return x;
 }
 
-at::Tensor Network::Normalize(const at::Tensor& hidden) const {
-  return RmsNorm(hidden, weights_.final_norm, architecture_.rms_norm_eps);
+at::Tensor Network::Normalize(const at::Tensor& hidden, const NetworkAdapter* adapter) const {
+  return WatchOf(adapter).RmsNorm(hidden, weights_.final_norm, architecture_.rms_norm_eps);
 }
 
 at::Tensor Network::Logits(const at::Tensor& hidden) const {
-  return Linear(Normalize(hidden), weights_.head);
+  return Linear(Normalize(hidden, nullptr), weights_.head);
 }
 
 }  // namespace cloister::trainer

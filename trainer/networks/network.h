@@ -27,7 +27,7 @@ class Network {
   at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
                     std::span<const std::int64_t> lengths = {}) const;
   // Final norm, for rows of Hidden().
-  at::Tensor Normalize(const at::Tensor& hidden) const;
+  at::Tensor Normalize(const at::Tensor& hidden, const NetworkAdapter* adapter) const;
   // Scores over the vocabulary, [.., vocab], of rows of Hidden().
   at::Tensor Logits(const at::Tensor& hidden) const;
 

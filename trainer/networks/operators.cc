@@ -14,17 +14,12 @@ using torch::autograd::variable_list;
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             double epsilon) {
-    const auto size = static_cast<double>(x.size(-1));
-    const at::Tensor inverse = at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
-                                   .square_()
-                                   .div_(size)
-                                   .add_(epsilon)
-                                   .rsqrt_();
+    const at::Tensor inverse = InverseRms(x, epsilon);
     context->save_for_backward({x, weight, inverse});
     return (x * inverse).mul_(weight);
   }
 
-  // With n = x * inverse:  dx = inverse * (g w - n * mean(g w n)),  dw = sum of g n.
+  // With n = x * inverse:  dw = sum of g n.
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
@@ -34,10 +29,7 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
       gradient_weight = (g * x * inverse).reshape({-1, x.size(-1)}).sum(0);
     }
     if (context->needs_input_grad(0)) {
-      gradient_x = g * weight;
-      const auto size = static_cast<double>(x.size(-1));
-      const at::Tensor mean = (gradient_x * x).sum(-1, /*keepdim=*/true).div_(size);
-      gradient_x.mul_(inverse).addcmul_(x, mean * inverse * inverse * inverse, -1);
+      gradient_x = RmsNormInputGradient(g, x, weight, inverse);
     }
     return {gradient_x, gradient_weight, at::Tensor()};
   }
@@ -64,6 +56,24 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
 };
 
 }  // namespace
+
+at::Tensor InverseRms(const at::Tensor& x, double epsilon) {
+  const auto size = static_cast<double>(x.size(-1));
+  return at::linalg_vector_norm(x, 2, at::IntArrayRef{-1}, /*keepdim=*/true)
+      .square_()
+      .div_(size)
+      .add_(epsilon)
+      .rsqrt_();
+}
+
+// With n = x * inverse:  dx = inverse * (g w - n * mean(g w n)).
+at::Tensor RmsNormInputGradient(const at::Tensor& gradient, const at::Tensor& x,
+                                const at::Tensor& weight, const at::Tensor& inverse) {
+  at::Tensor result = gradient * weight;
+  const auto size = static_cast<double>(x.size(-1));
+  const at::Tensor mean = (result * x).sum(-1, /*keepdim=*/true).div_(size);
+  return result.mul_(inverse).addcmul_(x, mean * inverse * inverse * inverse, -1);
+}
 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
   return RmsNormFunction::apply(x, weight, epsilon);

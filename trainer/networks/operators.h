@@ -9,6 +9,10 @@ namespace cloister::trainer {
 
 // x / rms(x) * weight over the last dimension (Zhang and Sennrich 2019).
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+// Its parts: 1 / rms(x), [.., 1], and the gradient of x for the output's `gradient`.
+at::Tensor InverseRms(const at::Tensor& x, double epsilon);
+at::Tensor RmsNormInputGradient(const at::Tensor& gradient, const at::Tensor& x,
+                                const at::Tensor& weight, const at::Tensor& inverse);
 
 // silu(gate) * up for gate_up [.., 2 * intermediate]: gate first.
 at::Tensor SwiGlu(const at::Tensor& gate_up);

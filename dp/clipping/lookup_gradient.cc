@@ -1,0 +1,41 @@
+#include "dp/clipping/lookup_gradient.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <tuple>
+
+namespace cloister::dp::clipping {
+
+LookupGradient::LookupGradient(const at::Tensor& ids, const at::Tensor& values) {
+  const at::NoGradGuard no_grad;
+  at::Tensor row_of;
+  std::tie(ids_, row_of) = at::_unique(ids, /*sorted=*/true, /*return_inverse=*/true);
+  built_ = at::zeros({ids_.size(0), values.size(1)}, at::TensorOptions(at::kDouble))
+               .index_add_(0, row_of, values.detach().to(at::kDouble));
+  const double norm = at::linalg_vector_norm(built_).item<double>();
+  norm_.squared = norm * norm;
+  norm_.slack = 4 * Gamma64(static_cast<double>(built_.numel()) + 4) * norm_.squared;
+}
+
+NormBound LookupGradient::Cross(const MatrixGradient& other) const {
+  const at::NoGradGuard no_grad;
+  // <E, sum of l r^T> = sum over rows i and tokens t of l[t][ids[i]] (E[i] . r[t]).
+  const at::Tensor left = other.left().index_select(1, ids_).to(at::kDouble);  // [tokens, n]
+  const at::Tensor inner = at::mm(other.right().to(at::kDouble), built_.t());  // [tokens, n]
+  NormBound cross;
+  cross.squared = 2 * (left * inner).sum().item<double>();
+  const double terms = static_cast<double>(built_.size(1) + left.numel());
+  // The other's norm may be that of a gradient as far from the exact one as its error.
+  cross.slack = std::sqrt(norm_.squared) * (8 * Gamma64(terms + 8) * other.size() +
+                                            2.01 * std::sqrt(other.norm().squared_error));
+  return cross;
+}
+
+void LookupGradient::AddTo(const at::Tensor& sum, double factor) const {
+  const at::NoGradGuard no_grad;
+  at::Tensor(sum).index_add_(0, ids_, built_, factor);
+}
+
+}  // namespace cloister::dp::clipping

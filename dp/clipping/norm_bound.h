@@ -1,0 +1,44 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace cloister::dp::clipping {
+
+// What is known of the norm of a gradient Ĝ that is added to a sum as floating point computes it
+// (docs/design/0005-clipping.md): there is an X with
+//   | squared - ‖X‖² | <= slack   and   ‖Ĝ - X‖ <= sqrt(squared_error).
+// Bounds of several parameters add up to one of the vector that they form together.
+struct NormBound {
+  double squared = 0;  // as computed: may be negative where it cancels
+  double slack = 0;
+  double squared_error = 0;
+
+  NormBound& operator+=(const NormBound& other) {
+    squared += other.squared;
+    slack += other.slack;
+    squared_error += other.squared_error;
+    return *this;
+  }
+  // At least ‖Ĝ‖ (but for a few roundings in fp64); not finite where a value of Ĝ is not.
+  double upper() const {
+    const double kept = squared < 0 ? 0 : squared;  // a NaN stays
+    return std::sqrt(kept + slack) + std::sqrt(squared_error);
+  }
+  double computed() const { return std::sqrt(std::max(squared, 0.0)); }
+};
+
+// n u / (1 - n u), the relative error of n roundings in a row (Higham 2002, section 3.1), for the
+// unit roundoffs of fp64 and fp32.
+inline double Gamma64(double n) {
+  constexpr double kRoundoff = std::numeric_limits<double>::epsilon() / 2;
+  return n * kRoundoff / (1 - n * kRoundoff);
+}
+inline double Gamma32(double n) {
+  constexpr double kRoundoff = std::numeric_limits<float>::epsilon() / 2;
+  return n * kRoundoff / (1 - n * kRoundoff);
+}
+
+}  // namespace cloister::dp::clipping

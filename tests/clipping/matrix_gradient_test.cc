@@ -1,0 +1,154 @@
+// The bound on a computed norm, where floating point computes it badly.
+#include "dp/clipping/matrix_gradient.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdio>
+
+#include "dp/clipping/lookup_gradient.h"
+
+namespace cloister::dp::clipping {
+namespace {
+
+constexpr NormMethod kMethods[] = {NormMethod::kInstantiate, NormMethod::kGram};
+
+double Norm(const at::Tensor& x) { return at::linalg_vector_norm(x).item<double>(); }
+
+// In fp64, which is exact enough: the factors are fp32.
+at::Tensor Exact(const at::Tensor& left, const at::Tensor& right) {
+  return at::mm(left.to(at::kDouble).t(), right.to(at::kDouble));
+}
+
+// What is added with factor 1.
+at::Tensor Added(const MatrixGradient& gradient, std::int64_t rows, std::int64_t columns) {
+  const at::Tensor sum = at::zeros({rows, columns}, at::TensorOptions(at::kDouble));
+  gradient.AddTo(sum, 1.0);
+  return sum;
+}
+
+// By Gram matrices in fp32, as it is usually done.
+double Fp32GramNorm(const at::Tensor& left, const at::Tensor& right) {
+  const double squared = (at::mm(left, left.t()) * at::mm(right, right.t())).sum().item<double>();
+  return std::sqrt(std::max(0.0, squared));
+}
+
+struct Size {
+  std::int64_t tokens, rows, columns;
+};
+
+class OfSize : public testing::TestWithParam<Size> {
+ protected:
+  void SetUp() override {
+    at::set_num_threads(1);
+    at::manual_seed(17);
+    std::printf("seed 17\n");
+  }
+};
+
+TEST_P(OfSize, NormAndSumAreTheExactOnesBothWays) {
+  const auto [tokens, rows, columns] = GetParam();
+  const at::Tensor left = at::randn({tokens, rows}), right = at::randn({tokens, columns});
+  const at::Tensor exact = Exact(left, right);
+  for (const NormMethod method : kMethods) {
+    const MatrixGradient gradient(left, right, method);
+    EXPECT_NEAR(gradient.norm().computed(), Norm(exact), 1e-6 * Norm(exact));
+    EXPECT_LE(gradient.norm().upper(), 1.05 * Norm(exact));
+    const at::Tensor added = Added(gradient, rows, columns);
+    EXPECT_LE(Norm(added - exact), 1e-6 * Norm(exact));
+    EXPECT_LE(Norm(added), gradient.norm().upper());
+    EXPECT_GE(gradient.size(), Norm(exact));
+  }
+}
+
+// Half of the tokens undo the other half but for a few units in the last place.
+TEST_P(OfSize, BoundHoldsWhereTokensNearlyCancel) {
+  const auto [tokens, rows, columns] = GetParam();
+  int far_too_small = 0;
+  for (int round = 0; round < 6; ++round) {
+    const at::Tensor g = at::randn({tokens / 2, rows}), a = at::randn({tokens / 2, columns});
+    const double nearly = 1 + 0x1p-22 * (round + 1);
+    const at::Tensor left = at::cat({g, -g * nearly}), right = at::cat({a, a});
+    const double exact = Norm(Exact(left, right));
+    ASSERT_GT(exact, 0);
+    for (const NormMethod method : kMethods) {
+      const MatrixGradient gradient(left, right, method);
+      EXPECT_GE(gradient.norm().upper(), exact);
+      EXPECT_GE(gradient.norm().upper(), Norm(Added(gradient, rows, columns)));
+    }
+    if (Fp32GramNorm(left, right) < 0.5 * exact) ++far_too_small;
+  }
+  EXPECT_GT(far_too_small, 0) << "the case that an fp32 norm without a bound fails on";
+}
+
+INSTANTIATE_TEST_SUITE_P(Clipping, OfSize,
+                         testing::Values(Size{2, 6, 40}, Size{24, 8, 96}, Size{128, 576, 576},
+                                         Size{20, 3000, 64}),
+                         [](const auto& info) {
+                           return std::to_string(info.param.tokens) + "_" +
+                                  std::to_string(info.param.rows) + "_" +
+                                  std::to_string(info.param.columns);
+                         });
+
+TEST(MatrixGradient, SumsOfNumbersBelowTheNormalRangeAreBounded) {
+  for (const std::int64_t rows : {4, 600}) {
+    const at::Tensor left = at::full({8, rows}, 0x1p-80F), right = at::full({8, 600}, 0x1p-75F);
+    for (const NormMethod method : kMethods) {
+      const MatrixGradient gradient(left, right, method);
+      EXPECT_GE(gradient.norm().upper(), Norm(Exact(left, right)));
+    }
+  }
+}
+
+TEST(MatrixGradient, NonFiniteFactorsGiveNoFiniteBound) {
+  for (const std::int64_t rows : {4, 600}) {
+    for (const float poison : {NAN, INFINITY, 1e38F}) {
+      at::Tensor left = at::ones({8, rows});
+      left[3][1] = poison;
+      at::Tensor right = at::ones({8, 600});
+      right[3][2] = poison;
+      for (const NormMethod method : kMethods) {
+        // 1e38² overflows fp32, where the larger of the two is worked on.
+        const bool finite = poison == 1e38F && rows == 4;
+        EXPECT_EQ(std::isfinite(MatrixGradient(left, right, method).norm().upper()), finite)
+            << rows << " " << poison;
+      }
+    }
+  }
+}
+
+// A tied embedding and head: ‖E + H‖² = ‖E‖² + ‖H‖² + 2 <E, H>.
+TEST(LookupGradient, CrossTermOfATiedMatrix) {
+  at::manual_seed(19);
+  std::printf("seed 19\n");
+  for (const std::int64_t rows : {50, 5000}) {
+    for (const double scale : {1.0, -1.0}) {
+      const at::Tensor ids = at::randint(rows, {12}, at::kLong);
+      const at::Tensor values = at::randn({12, 64});
+      // The head's gradient undoes, or doubles, the embedding's.
+      const at::Tensor left = at::one_hot(ids, rows).to(at::kFloat) * scale;
+      const at::Tensor right = values + 1e-3 * at::randn({12, 64});
+      const LookupGradient lookup(ids, values);
+      for (const NormMethod method : kMethods) {
+        const MatrixGradient matrix(left, right, method);
+        NormBound both = lookup.norm();
+        both += matrix.norm();
+        both += lookup.Cross(matrix);
+        const at::Tensor sum = Added(matrix, rows, 64);
+        lookup.AddTo(sum, 1.0);
+        EXPECT_GE(both.upper(), Norm(sum));
+        // What nearly cancels is bounded, and computed no better than fp32 allows.
+        if (scale > 0) EXPECT_NEAR(both.computed(), Norm(sum), 1e-4 * Norm(sum));
+        // Without the cross term it would be far off.
+        NormBound apart = lookup.norm();
+        apart += matrix.norm();
+        EXPECT_GT(std::abs(apart.computed() - Norm(sum)), 0.2 * Norm(sum));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace cloister::dp::clipping

@@ -1,0 +1,257 @@
+// The clipping engine on every kind of layer: all weights of every fixture's network are trained.
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "dp/clipping/book_keeping.h"
+#include "model/huggingface/safetensors_file.h"
+#include "model/model_files.h"
+#include "tests/clipping/torch.h"
+#include "tests/model/fixture_folders.h"
+#include "trainer/networks/batch.h"
+#include "trainer/networks/weight_watch.h"
+
+namespace cloister::dp::clipping {
+namespace {
+
+using trainer::Example;
+
+double Norm(const at::Tensor& x) { return at::linalg_vector_norm(x).item<double>(); }
+double RelativeError(const at::Tensor& a, const at::Tensor& b) { return Norm(a - b) / Norm(b); }
+
+at::Tensor Values(const ClippedSum& sum) {
+  return at::tensor(sum.values(), at::TensorOptions(at::kDouble));
+}
+
+// A fixture's network with all its weights to be trained, and its rows as examples.
+class WholeNetwork {
+ public:
+  explicit WholeNetwork(const std::filesystem::path& folder) : WholeNetwork(folder, Load(folder)) {}
+
+  std::size_t examples() const { return examples_.size(); }
+  double golden_norm(std::size_t i) const { return golden_norms_[i]; }
+  const trainer::WeightNumbers& numbers() const { return numbers_; }
+
+  void Run(std::size_t example, GradientObserver& observer) const {
+    trainer::NetworkAdapter trained;
+    trained.weights = {numbers_, observer};
+    torch::autograd::backward({Loss(example, &trained)}, {});
+  }
+
+  // By ordinary differentiation, fp64 [parameters].
+  at::Tensor Gradient(std::size_t example) const {
+    const std::vector<at::Tensor> weights = network_.weights().Parameters();
+    std::vector<at::Tensor> flat;
+    const auto gradients = torch::autograd::grad({Loss(example, nullptr)}, weights, {}, false,
+                                                 false, /*allow_unused=*/true);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      flat.push_back((gradients[i].defined() ? gradients[i] : at::zeros_like(weights[i]))
+                         .flatten()
+                         .to(at::kDouble));
+    }
+    return at::cat(flat);
+  }
+
+ private:
+  WholeNetwork(const std::filesystem::path& folder, trainer::Network network)
+      : network_(std::move(network)), numbers_(network_.weights()) {
+    at::set_num_threads(1);  // too small to share
+    for (const at::Tensor& weight : network_.weights().Parameters()) weight.requires_grad_();
+    const auto golden = model::SafetensorsFile::Open(folder / "golden.safetensors").value();
+    const auto& ids = golden.entries().at("input_ids");
+    const auto& norms = golden.entries().at("grad_norm_per_sample");
+    for (std::int64_t b = 0; b < ids.shape[0]; ++b) {
+      Example example;
+      for (std::int64_t t = 0; t < ids.shape[1]; ++t) {
+        std::int64_t id = 0;
+        std::memcpy(&id, ids.data.data() + 8 * (b * ids.shape[1] + t), sizeof id);
+        example.ids.push_back(static_cast<model::TokenId>(id));
+        example.answer.push_back(t > 0 ? 1 : 0);
+      }
+      examples_.push_back(std::move(example));
+      float norm = 0;
+      std::memcpy(&norm, norms.data.data() + 4 * b, sizeof norm);
+      golden_norms_.push_back(norm);
+    }
+  }
+
+  static trainer::Network Load(const std::filesystem::path& folder) {
+    const auto files = model::ModelFiles::Open(folder).value();
+    const auto architecture = files->architecture().value();
+    return {architecture, trainer::LoadWeights(*files, architecture).value()};
+  }
+
+  at::Tensor Loss(std::size_t example, const trainer::NetworkAdapter* trained) const {
+    // Ordinary differentiation of the head, whose gradient the fused loss does not give.
+    const trainer::Batch batch = trainer::MakeBatch(examples_, std::array{example});
+    if (trained != nullptr) return trainer::BatchLoss(network_, trained, batch).sum();
+    const at::Tensor logits = network_.Logits(network_.Hidden(batch.ids, nullptr, batch.lengths));
+    return at::cross_entropy_loss(logits.flatten(0, 1).index_select(0, batch.position),
+                                  batch.targets);
+  }
+
+  trainer::Network network_;
+  trainer::WeightNumbers numbers_;
+  std::vector<Example> examples_;
+  std::vector<double> golden_norms_;
+};
+
+class EveryFixture : public testing::TestWithParam<std::filesystem::path> {
+ protected:
+  static BookKeeping Engine(const WholeNetwork& network, ClipRule rule, NormMethod method,
+                            PrivacyUnit unit = PrivacyUnit::kRecord, double count_weight = 0) {
+    std::vector<ParameterShape> shapes = network.numbers().shapes();
+    if (rule.style == ClipRule::Style::kPerGroup) {
+      for (std::size_t i = 0; i < shapes.size(); ++i) {
+        shapes[i].group = static_cast<std::int64_t>(i % rule.clip_norms.size());
+      }
+    }
+    return BookKeeping::Create(std::move(shapes), {.rule = std::move(rule),
+                                                   .unit = unit,
+                                                   .neighbours = Neighbours::kAddOrRemoveOne,
+                                                   .method = method,
+                                                   .count_weight = count_weight})
+        .value();
+  }
+  // The middle of the examples' norms: some pass it and some do not.
+  static double MiddleNorm(const WholeNetwork& network) {
+    std::vector<double> norms;
+    for (std::size_t i = 0; i < network.examples(); ++i) norms.push_back(network.golden_norm(i));
+    std::sort(norms.begin(), norms.end());
+    return (norms[(norms.size() - 1) / 2] + norms[norms.size() / 2]) / 2;
+  }
+};
+
+TEST_P(EveryFixture, NormsAreTheOtherImplementations) {
+  const WholeNetwork network(GetParam());
+  for (const NormMethod method :
+       {NormMethod::kCheapest, NormMethod::kInstantiate, NormMethod::kGram}) {
+    BookKeeping engine = Engine(network, {.clip_norms = {1.0}}, method);
+    for (std::size_t i = 0; i < network.examples(); ++i) {
+      network.Run(i, engine);
+      const auto norm = engine.EndUnit();
+      ASSERT_TRUE(norm);
+      const double expected = network.golden_norm(i);
+      EXPECT_NEAR(norm->computed, expected, 1e-3 * expected);
+      EXPECT_GE(norm->bound, norm->computed);
+      EXPECT_LE(norm->bound, 1.02 * norm->computed);
+    }
+  }
+}
+
+TEST_P(EveryFixture, ClippedSumEqualsTheNaiveLoops) {
+  const WholeNetwork network(GetParam());
+  const double clip_norm = MiddleNorm(network);
+  at::Tensor naive = at::zeros({network.numbers().parameters()}, at::TensorOptions(at::kDouble));
+  for (std::size_t i = 0; i < network.examples(); ++i) {
+    const at::Tensor gradient = network.Gradient(i);
+    naive += gradient * std::min(1.0, clip_norm / Norm(gradient));
+  }
+  for (const NormMethod method : {NormMethod::kInstantiate, NormMethod::kGram}) {
+    BookKeeping engine = Engine(network, {.clip_norms = {clip_norm}}, method);
+    for (std::size_t i = 0; i < network.examples(); ++i) {
+      network.Run(i, engine);
+      ASSERT_TRUE(engine.EndUnit());
+    }
+    EXPECT_LT(RelativeError(Values(std::move(engine).Finish()), naive), 1e-5);
+  }
+}
+
+TEST_P(EveryFixture, AutomaticAndPerGroupClippingEqualTheNaiveLoops) {
+  const WholeNetwork network(GetParam());
+  const double clip_norm = MiddleNorm(network);
+  const ClipRule automatic = {
+      .style = ClipRule::Style::kAutomatic, .clip_norms = {clip_norm}, .stability = 0.01};
+  const ClipRule grouped = {.style = ClipRule::Style::kPerGroup,
+                            .clip_norms = {clip_norm / 2, clip_norm / 3, clip_norm / 4}};
+  at::Tensor naive_automatic =
+      at::zeros({network.numbers().parameters()}, at::TensorOptions(at::kDouble));
+  at::Tensor naive_grouped = at::zeros_like(naive_automatic);
+  BookKeeping automatic_engine = Engine(network, automatic, NormMethod::kCheapest);
+  BookKeeping grouped_engine = Engine(network, grouped, NormMethod::kCheapest);
+  for (std::size_t i = 0; i < network.examples(); ++i) {
+    network.Run(i, automatic_engine);
+    ASSERT_TRUE(automatic_engine.EndUnit());
+    network.Run(i, grouped_engine);
+    ASSERT_TRUE(grouped_engine.EndUnit());
+    const at::Tensor gradient = network.Gradient(i);
+    naive_automatic += gradient * (clip_norm / (Norm(gradient) + 0.01));
+    std::array<double, 3> squared = {};
+    const auto& shapes = network.numbers().shapes();
+    const auto part = [&](const at::Tensor& flat, std::size_t p) {
+      return flat.narrow(0, shapes[p].offset, shapes[p].elements());
+    };
+    for (std::size_t p = 0; p < shapes.size(); ++p) {
+      squared[p % 3] += std::pow(Norm(part(gradient, p)), 2);
+    }
+    for (std::size_t p = 0; p < shapes.size(); ++p) {
+      part(naive_grouped, p) +=
+          part(gradient, p) * std::min(1.0, grouped.clip_norms[p % 3] / std::sqrt(squared[p % 3]));
+    }
+  }
+  EXPECT_LT(RelativeError(Values(std::move(automatic_engine).Finish()), naive_automatic), 1e-5);
+  const ClippedSum sum = std::move(grouped_engine).Finish();
+  EXPECT_LT(RelativeError(Values(sum), naive_grouped), 1e-5);
+  EXPECT_NEAR(sum.clip_norm(), clip_norm * std::sqrt(1.0 / 4 + 1.0 / 9 + 1.0 / 16), 1e-12);
+}
+
+// All examples are one user's: clipped together, whatever parts they come in.
+TEST_P(EveryFixture, AUsersExamplesAreClippedTogether) {
+  const WholeNetwork network(GetParam());
+  at::Tensor whole = at::zeros({network.numbers().parameters()}, at::TensorOptions(at::kDouble));
+  for (std::size_t i = 0; i < network.examples(); ++i) whole += network.Gradient(i);
+  const double clip_norm = Norm(whole) / 2;
+  BookKeeping engine =
+      Engine(network, {.clip_norms = {clip_norm}}, NormMethod::kCheapest, PrivacyUnit::kUser);
+  for (std::size_t i = 0; i < network.examples(); ++i) {
+    network.Run(i, engine);
+    if (i + 1 < network.examples()) engine.EndPart();
+  }
+  const auto norm = engine.EndUnit();
+  ASSERT_TRUE(norm);
+  EXPECT_NEAR(norm->computed, Norm(whole), 1e-5 * Norm(whole));
+  EXPECT_LT(RelativeError(Values(std::move(engine).Finish()), whole / 2), 1e-5);
+}
+
+INSTANTIATE_TEST_SUITE_P(Clipping, EveryFixture,
+                         testing::ValuesIn(cloister::fixtures::FixtureFolders()),
+                         [](const auto& info) {
+                           std::string name =
+                               info.param.parent_path().parent_path().filename().string() + "_" +
+                               info.param.filename().string();
+                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
+                           return name;
+                         });
+
+// The count of units within the clip norm rides along with the sum, in one release.
+TEST(AdaptiveClipNorm, CountIsPartOfTheSumAndOfItsSensitivity) {
+  const WholeNetwork network(std::filesystem::path(CLOISTER_TEST_DATA) / "models/llama");
+  const double clip_norm = (network.golden_norm(0) + network.golden_norm(1)) / 2;
+  const double weight = CountWeight(clip_norm, 1.0, 1.0);
+  BookKeeping engine =
+      BookKeeping::Create(network.numbers().shapes(), {.rule = {.clip_norms = {clip_norm}},
+                                                       .unit = PrivacyUnit::kRecord,
+                                                       .neighbours = Neighbours::kAddOrRemoveOne,
+                                                       .count_weight = weight})
+          .value();
+  int within = 0;
+  for (std::size_t i = 0; i < network.examples(); ++i) {
+    network.Run(i, engine);
+    within += engine.EndUnit()->bound <= clip_norm ? 1 : -1;
+  }
+  const ClippedSum sum = std::move(engine).Finish();
+  ASSERT_EQ(static_cast<std::int64_t>(sum.values().size()), network.numbers().parameters() + 1);
+  EXPECT_NEAR(sum.values().back(), within * weight / 2, 1e-12 * weight);
+  // Noise of `joint` times the whole's sensitivity is noise of 1 times each part's.
+  const double joint = JointNoiseMultiplier(1.0, 1.0);
+  EXPECT_NEAR(joint, std::sqrt(0.5), 1e-15);
+  EXPECT_NEAR(joint * sum.clip_norm(), clip_norm, 1e-12 * clip_norm);
+  EXPECT_NEAR(joint * sum.clip_norm(), weight / 2, 1e-12 * clip_norm);
+}
+
+}  // namespace
+}  // namespace cloister::dp::clipping
