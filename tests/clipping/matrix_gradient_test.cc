@@ -140,7 +140,9 @@ TEST(LookupGradient, CrossTermOfATiedMatrix) {
         lookup.AddTo(sum, 1.0);
         EXPECT_GE(both.upper(), Norm(sum));
         // What nearly cancels is bounded, and computed no better than fp32 allows.
-        if (scale > 0) EXPECT_NEAR(both.computed(), Norm(sum), 1e-4 * Norm(sum));
+        if (scale > 0) {
+          EXPECT_NEAR(both.computed(), Norm(sum), 1e-4 * Norm(sum));
+        }
         // Without the cross term it would be far off.
         NormBound apart = lookup.norm();
         apart += matrix.norm();
