@@ -34,8 +34,12 @@ FirstStage EvaluatePair(UniformPair uniforms);
 // fp64 can tell them for every f; empty where it cannot.
 std::optional<GaussianPair> DecidePair(double sigma, UniformPair uniforms);
 
-// The same with f given to 512 bits, in 700-bit arithmetic. Agrees with DecidePair where that
-// decides, whatever the further bits.
+// The same with f given to the first 64 of its bits, in 192-bit arithmetic.
+std::optional<GaussianPair> DecideMiddlePair(double sigma, UniformPair uniforms,
+                                             const MoreBits& first, const MoreBits& second);
+
+// The same with f given to 512 bits, in 700-bit arithmetic. Agrees with the two above where they
+// decide, whatever the further bits.
 GaussianPair ExactPair(double sigma, UniformPair uniforms, const MoreBits& first,
                        const MoreBits& second);
 

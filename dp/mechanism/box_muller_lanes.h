@@ -102,6 +102,16 @@ inline FirstStageLanes<V> EvaluateLanes(typename V::Words first, typename V::Wor
   return stage;
 }
 
+// Outside of these the derivative of sqrt(-2 ln u) varies too much over one step of 2^-53 for the
+// bound below: a chance of about 2^-32.
+constexpr double kLeastFirst = 0x1p10;
+constexpr double kMostFirst = 0x1p53 - 0x1p20;
+
+[[maybe_unused]] inline bool InFirstStageRange(std::uint64_t first_bits) {
+  return first_bits >= static_cast<std::uint64_t>(kLeastFirst) &&
+         first_bits <= static_cast<std::uint64_t>(kMostFirst);
+}
+
 template <typename V>
 struct RoundedLanes {
   typename V::Words first;
@@ -113,10 +123,6 @@ struct RoundedLanes {
 // and no rounding error could have made them others. |sigma * radius| below 2^50.
 template <typename V>
 inline RoundedLanes<V> RoundLanes(double sigma, const FirstStageLanes<V>& stage) {
-  // Outside of these the derivative of sqrt(-2 ln u) varies too much over one step of 2^-53 for the
-  // bound below: a chance of about 2^-32.
-  constexpr double kLeast = 0x1p10;
-  constexpr double kMost = 0x1p53 - 0x1p20;
   // The last bits of 1.5 * 2^52 + y are the integer nearest to y.
   constexpr double kToInteger = 0x1.8p52;
 
@@ -133,8 +139,8 @@ inline RoundedLanes<V> RoundLanes(double sigma, const FirstStageLanes<V>& stage)
   const auto to_boundary = V::Sub(V::Set(0.5), V::Max(off1, off2));
   RoundedLanes<V> rounded;
   rounded.decided = V::AndMask(V::Less(error, to_boundary),
-                               V::AndMask(V::LessEqual(V::Set(kLeast), stage.first_bits),
-                                          V::LessEqual(stage.first_bits, V::Set(kMost))));
+                               V::AndMask(V::LessEqual(V::Set(kLeastFirst), stage.first_bits),
+                                          V::LessEqual(stage.first_bits, V::Set(kMostFirst))));
   const auto zero = V::SetWord(0x4338000000000000);  // kToInteger's bits
   rounded.first = V::SubWords(V::AsWords(n1), zero);
   rounded.second = V::SubWords(V::AsWords(n2), zero);

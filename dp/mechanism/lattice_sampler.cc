@@ -48,7 +48,9 @@ void LatticeSampler::FillBlocks(std::span<std::int64_t> samples, std::span<std::
       const UniformPair uniforms{words[at] >> kUnusedBits,
                                  words[at + kPairsInBlock] >> kUnusedBits};
       const MoreBits first = DrawMore(random_);
-      const GaussianPair pair = ExactPair(sigma_, uniforms, first, DrawMore(random_));
+      const MoreBits second = DrawMore(random_);
+      auto middle = DecideMiddlePair(sigma_, uniforms, first, second);
+      const GaussianPair pair = middle ? *middle : ExactPair(sigma_, uniforms, first, second);
       samples[at] = pair.first;
       samples[at + kPairsInBlock] = pair.second;
     }
