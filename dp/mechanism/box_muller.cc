@@ -3,68 +3,89 @@
 #include <boost/math/constants/constants.hpp>
 #include <boost/multiprecision/cpp_bin_float.hpp>
 #include <boost/multiprecision/cpp_int.hpp>
-#include <cmath>
-#include <numbers>
+#include <span>
+#include <utility>
+
+#include "dp/mechanism/box_muller_scalar.h"
 
 namespace cloister::dp {
 namespace {
 
 namespace mp = boost::multiprecision;
-using Wide = mp::number<mp::cpp_bin_float<700, mp::digit_base_2>, mp::et_off>;
+template <unsigned Bits>
+using Float = mp::number<mp::cpp_bin_float<Bits, mp::digit_base_2>, mp::et_off>;
+using Middle = Float<192>;
+using Wide = Float<700>;
 
 constexpr int kBits = 53;
-constexpr int kMoreBits = 512;
-constexpr std::uint64_t kRange = std::uint64_t{1} << kBits;
+constexpr int kWordBits = 64;
 
-// Outside of these the derivative of sqrt(-2 ln u) varies too much over one step of 2^-53 for the
-// bound below: a chance of about 2^-32.
-constexpr std::uint64_t kLeast = std::uint64_t{1} << 10;
-constexpr std::uint64_t kMost = kRange - (std::uint64_t{1} << 20);
-
-// The nearest integer, where no value within `error` of `value` rounds elsewhere.
-std::optional<std::int64_t> Round(double value, double error) {
-  const double floor = std::floor(value);
-  const double fraction = value - floor;  // exact: both are multiples of value's last bit
-  if (!(std::abs(fraction - 0.5) > error)) return std::nullopt;
-  return static_cast<std::int64_t>(floor) + (fraction > 0.5 ? 1 : 0);
-}
-
-Wide WholeUniform(std::uint64_t bits, const MoreBits& more) {
+// What the first 53 bits and the words after them say of a uniform.
+template <typename T>
+T Uniform(std::uint64_t bits, std::span<const std::uint64_t> more) {
   mp::cpp_int numerator = bits;
-  for (const std::uint64_t word : more) numerator = (numerator << 64) | word;
-  // ln 0: the only value that the 565 bits cannot tell from 0 stands for its interval's other end.
+  for (const std::uint64_t word : more) numerator = (numerator << kWordBits) | word;
+  // ln 0: the only value that 565 bits cannot tell from 0 stands for its interval's other end.
   if (numerator == 0) numerator = 1;
-  return mp::ldexp(Wide(numerator), -(kBits + kMoreBits));
+  return mp::ldexp(T(numerator), -(kBits + kWordBits * static_cast<int>(more.size())));
 }
 
-std::int64_t RoundWide(const Wide& value) {
-  return mp::floor(value + Wide(0.5)).convert_to<std::int64_t>();
+template <typename T>
+T Radius(const T& u1) {
+  return mp::sqrt(T(-2) * mp::log(u1));
+}
+template <typename T>
+std::pair<T, T> Numbers(double sigma, const T& radius, const T& u2) {
+  const T angle = 2 * boost::math::constants::pi<T>() * u2;
+  const T scaled = sigma * radius;
+  return {scaled * mp::cos(angle), scaled * mp::sin(angle)};
+}
+
+template <typename T>
+std::int64_t Round(const T& value) {
+  return mp::floor(value + T(0.5)).template convert_to<std::int64_t>();
+}
+
+// Whether no value within `error` of `value` rounds elsewhere.
+bool IsDecided(const Middle& value, double error) {
+  const Middle distance = value - mp::floor(value) - Middle(0.5);
+  return mp::abs(distance) > Middle(error);
 }
 
 }  // namespace
 
+FirstStage EvaluatePair(UniformPair uniforms) {
+  const auto stage = EvaluateLanes<ScalarLanes>(uniforms.first, uniforms.second);
+  return {stage.radius, stage.cosine, stage.sine};
+}
+
 std::optional<GaussianPair> DecidePair(double sigma, UniformPair uniforms) {
-  if (uniforms.first < kLeast || uniforms.first > kMost) return std::nullopt;
-  const double u1 = std::ldexp(static_cast<double>(uniforms.first), -kBits);
-  const double u2 = std::ldexp(static_cast<double>(uniforms.second), -kBits);
-  const double radius = std::sqrt(-2 * std::log(u1));
-  const double angle = 2 * std::numbers::pi * u2;
-  // The undrawn bits of U1 move the radius by at most 2^-53 / (u1 r), the second term holds those
-  // of U2 and every rounding, libm's within 4 ulp included.
-  const double error = sigma * 0x1p-53 * (1.1 / (u1 * radius) + 48 * radius);
-  const std::optional<std::int64_t> first = Round(sigma * radius * std::cos(angle), error);
-  const std::optional<std::int64_t> second = Round(sigma * radius * std::sin(angle), error);
-  if (!first || !second) return std::nullopt;
-  return GaussianPair(*first, *second);
+  const auto stage = EvaluateLanes<ScalarLanes>(uniforms.first, uniforms.second);
+  const auto rounded = RoundLanes<ScalarLanes>(sigma, stage);
+  if (!rounded.decided) return std::nullopt;
+  return GaussianPair(static_cast<std::int64_t>(rounded.first),
+                      static_cast<std::int64_t>(rounded.second));
+}
+
+std::optional<GaussianPair> DecideMiddlePair(double sigma, UniformPair uniforms,
+                                             const MoreBits& first, const MoreBits& second) {
+  if (!InFirstStageRange(uniforms.first)) return std::nullopt;
+  const auto u1 = Uniform<Middle>(uniforms.first, std::span(first).first<1>());
+  const auto u2 = Uniform<Middle>(uniforms.second, std::span(second).first<1>());
+  const Middle radius = Radius(u1);
+  const auto [x, y] = Numbers(sigma, radius, u2);
+  const auto r = radius.convert_to<double>();
+  // The bits after 117: of U1, and of U2 with what 192-bit arithmetic rounds.
+  const double error = sigma * 0x1p-117 * (1.1 / (u1.convert_to<double>() * r) + 8 * r);
+  if (!IsDecided(x, error) || !IsDecided(y, error)) return std::nullopt;
+  return GaussianPair(Round(x), Round(y));
 }
 
 GaussianPair ExactPair(double sigma, UniformPair uniforms, const MoreBits& first,
                        const MoreBits& second) {
-  const Wide u1 = WholeUniform(uniforms.first, first);
-  const Wide u2 = WholeUniform(uniforms.second, second);
-  const Wide radius = Wide(sigma) * mp::sqrt(Wide(-2) * mp::log(u1));
-  const Wide angle = 2 * boost::math::constants::pi<Wide>() * u2;
-  return {RoundWide(radius * mp::cos(angle)), RoundWide(radius * mp::sin(angle))};
+  const Wide radius = Radius(Uniform<Wide>(uniforms.first, first));
+  const auto [x, y] = Numbers(sigma, radius, Uniform<Wide>(uniforms.second, second));
+  return {Round(x), Round(y)};
 }
 
 }  // namespace cloister::dp

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "dp/mechanism/aliasing.h"
+#include "dp/mechanism/lattice_rounding.h"
 
 namespace cloister::dp {
 namespace {
@@ -10,11 +11,6 @@ namespace {
 constexpr double kLeastSigma = 16;  // of a share, in lattice units: LatticeSampler's domain
 constexpr double kLargestSigma = 0x1p40;
 constexpr std::int64_t kMostShares = 1024;
-constexpr std::int64_t kLargestDimension = std::int64_t{1} << 40;
-// A quotient that fp64 rounds moves by at most 2^-53 of itself, 2^-13 up to this size: rounding
-// adds at most g (1/2 + 2^-13) a coordinate.
-constexpr double kLargestLatticePoint = 0x1p40;
-constexpr double kRoundingFactor = 1 + 0x1p-12;
 
 tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string& rule) {
   return base::Fail(base::Code::kInvalidArgument, "Gaussian mechanism, " + parameter + ": " + rule);
@@ -25,9 +21,8 @@ double ShareSigma(const GaussianMechanism::Parameters& p) {
          p.spacing;
 }
 
-// What rounding to the lattice adds to the sensitivity.
-double LatticeShare(const GaussianMechanism::Parameters& p) {
-  return p.spacing * std::sqrt(static_cast<double>(p.dimension)) * kRoundingFactor;
+LatticeRounding RoundingOf(const GaussianMechanism::Parameters& p) {
+  return {"Gaussian mechanism", p.clip_norm, p.dimension, p.spacing, p.margin, p.neighbours};
 }
 
 // Written so that a NaN fails.
@@ -35,24 +30,15 @@ base::Status CheckParameters(const GaussianMechanism::Parameters& p) {
   if (!(p.noise_multiplier > 0 && p.noise_multiplier <= 1e9)) {
     return Bad("noise_multiplier", "give a number above 0 and at most 1e9");
   }
-  if (!(p.clip_norm > 0 && p.clip_norm <= 1e30)) return Bad("clip_norm", "give a number above 0");
   if (!(p.sampling_rate > 0 && p.sampling_rate <= 1)) {
     return Bad("sampling_rate", "give a number above 0 and at most 1");
-  }
-  if (p.dimension < 1 || p.dimension > kLargestDimension) {
-    return Bad("dimension", "give the number of parameters, from 1 to 2^40");
   }
   if (p.noise_shares < 1 || p.noise_shares > p.summed_shares || p.summed_shares > kMostShares) {
     return Bad("noise_shares", "give 1 <= noise_shares <= summed_shares <= 1024");
   }
-  if (!(p.margin > 0 && p.margin <= GaussianMechanism::kLargestMargin)) {
-    return Bad("margin", "give a number above 0 and at most 0.01");
-  }
+  CLOISTER_RETURN_IF_ERROR(CheckRounding(RoundingOf(p)));
   if (!(p.spacing > 0 && p.spacing <= p.noise_multiplier * p.clip_norm / 64)) {
     return Bad("spacing", "give a lattice of at most noise_multiplier * clip_norm / 64");
-  }
-  if (!(LatticeShare(p) <= p.margin * p.clip_norm)) {
-    return Bad("spacing", "give a lattice with spacing * sqrt(dimension) at most 1 % of clip_norm");
   }
   const double sigma = ShareSigma(p);
   if (!(sigma >= kLeastSigma)) {
@@ -60,26 +46,6 @@ base::Status CheckParameters(const GaussianMechanism::Parameters& p) {
   }
   if (!(sigma <= kLargestSigma)) {
     return Bad("spacing", "give a coarser lattice: noise beyond 2^40 spacings is not built");
-  }
-  return {};
-}
-
-base::Status CheckSum(const ClippedSum& sum, const GaussianMechanism::Parameters& p) {
-  if (sum.clip_norm() != p.clip_norm || sum.neighbours() != p.neighbours) {
-    return Bad("sum", "it was clipped to another norm or under another neighbour relation");
-  }
-  if (static_cast<std::int64_t>(sum.values().size()) != p.dimension) {
-    return Bad("sum", "it has another dimension than the mechanism");
-  }
-  const double sensitivity_share = LatticeShare(p) + 2 * sum.summation_error();
-  if (!(sum.summation_error() >= 0 && sensitivity_share <= p.margin * p.clip_norm)) {
-    return Bad("sum", "its summation error passes the margin: accumulate in higher precision");
-  }
-  for (const double value : sum.values()) {
-    if (!(std::abs(value) / p.spacing <= kLargestLatticePoint)) {
-      return Bad("sum",
-                 "a value is not finite or beyond 2^40 spacings: clip, or coarsen the lattice");
-    }
   }
   return {};
 }
@@ -122,15 +88,13 @@ Event GaussianMechanism::own_noise_event() const {
 base::Result<NoisedSum> GaussianMechanism::Release(ClippedSum sum, Ledger& ledger,
                                                    const std::string& data_set,
                                                    const SpendKey& key) {
-  CLOISTER_RETURN_IF_ERROR(CheckSum(sum, parameters_));
+  CLOISTER_RETURN_IF_ERROR(CheckSum(sum, RoundingOf(parameters_)));
   Spend spend{key, event(), std::nullopt};
   if (parameters_.noise_shares > 1) spend.own_noise_only = own_noise_event();
   CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, spend));
   std::vector<std::int64_t> lattice(sum.values().size());
   sampler_.Fill(lattice);
-  for (std::size_t i = 0; i < lattice.size(); ++i) {
-    lattice[i] += std::llrint(sum.values()[i] / parameters_.spacing);
-  }
+  AddLatticePoints(sum, parameters_.spacing, lattice);
   return NoisedSum(std::move(lattice), parameters_.spacing);
 }
 

@@ -8,13 +8,14 @@
 #include "base/result.h"
 #include "dp/ledger/ledger.h"
 #include "dp/mechanism/clipped_sum.h"
+#include "dp/mechanism/lattice_rounding.h"
 #include "dp/mechanism/lattice_sampler.h"
 #include "security/random.h"
 
 namespace cloister::dp {
 
 // A noised sum in lattice units: value = lattice[i] * spacing. What it is worth in privacy is in
-// the ledger already. Only GaussianMechanism makes one.
+// the ledger already. Only GaussianMechanism and MatrixMechanism make one.
 class NoisedSum {
  public:
   const std::vector<std::int64_t>& lattice() const { return lattice_; }
@@ -22,6 +23,7 @@ class NoisedSum {
 
  private:
   friend class GaussianMechanism;
+  friend class MatrixMechanism;  // dp/matrix_factorization
   NoisedSum(std::vector<std::int64_t> lattice, double spacing)
       : lattice_(std::move(lattice)), spacing_(spacing) {}
   std::vector<std::int64_t> lattice_;
@@ -34,7 +36,7 @@ class NoisedSum {
 // accounted; a sum that passes it is refused. Not thread-safe.
 class GaussianMechanism {
  public:
-  static constexpr double kLargestMargin = 0.01;
+  static constexpr double kLargestMargin = kLargestLatticeMargin;
   struct Parameters {
     double noise_multiplier = 0;  // standard deviation of the whole noise over clip_norm
     double clip_norm = 0;

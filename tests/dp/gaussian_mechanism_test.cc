@@ -6,49 +6,14 @@
 #include <limits>
 
 #include "dp/accounting/rdp_accountant.h"
+#include "tests/dp/mechanism_fakes.h"
 #include "tests/dp/rounded_gaussian.h"
 
 namespace cloister::dp {
 
-namespace clipping {
-// Stands in for the clipping engine, which is not linked here.
-class ClippedSumFactory {
- public:
-  static ClippedSum Make(std::vector<double> values, double clip_norm, double summation_error,
-                         Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
-    return ClippedSum(std::move(values), clip_norm, summation_error, PrivacyUnit::kRecord,
-                      neighbours);
-  }
-};
-}  // namespace clipping
-
 namespace {
 
 using clipping::ClippedSumFactory;
-
-// Records what it is asked; fails while `failing`.
-class FakeLedger final : public Ledger {
- public:
-  base::Result<std::string> RegisterDataSet(const std::string&, std::span<const std::string>,
-                                            PrivacyUnit, Neighbours, PrivacyBudget) override {
-    return std::string("set");
-  }
-  base::Status CheckAffordable(const std::string&, const Event&) override { return {}; }
-  base::Status Debit(const std::string& data_set, const Spend& spend) override {
-    EXPECT_EQ(data_set, "set");
-    spends.push_back(spend);
-    if (failing) return base::Fail(base::Code::kResourceExhausted, "budget");
-    return {};
-  }
-  base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
-  base::Result<Total> Spent(const std::string&) const override { return Total(); }
-  base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
-    return Total();
-  }
-
-  bool failing = false;
-  std::vector<Spend> spends;
-};
 
 constexpr std::int64_t kDimension = 23'040;
 

@@ -71,6 +71,57 @@ TEST(BoxMuller, DecidesOnlyWhatFurtherBitsCannotChange) {
   EXPECT_GT(undecided, 100);
 }
 
+// The same promise of the second stage, which reads one word of the further bits: all that follow
+// agree.
+TEST(BoxMuller, TheSecondStageToo) {
+  int decided = 0;
+  const std::vector<UniformPair> uniforms = HardUniforms();
+  std::mt19937_64 random(21);
+  for (std::size_t i = 0; i < uniforms.size(); i += i < 20'000 ? 160 : 3) {
+    MoreBits first = kNone;
+    MoreBits second = kNone;
+    first[0] = random();
+    second[0] = random();
+    const auto middle = DecideMiddlePair(0x1p40, uniforms[i], first, second);
+    if (!middle) continue;
+    ++decided;
+    for (const std::uint64_t rest : {std::uint64_t{0}, ~std::uint64_t{0}}) {
+      std::fill(first.begin() + 1, first.end(), rest);
+      std::fill(second.begin() + 1, second.end(), ~rest);
+      ASSERT_EQ(*middle, ExactPair(0x1p40, uniforms[i], first, second)) << i;
+    }
+  }
+  EXPECT_GT(decided, 200);
+}
+
+// Where the 117 bits of the second stage do end on either side of a half: it must leave that open,
+// as the bits after them decide.
+TEST(BoxMuller, TheSecondStageLeavesOpenWhatLaterBitsDecide) {
+  const double sigma = 0x1p40;
+  UniformPair uniforms{static_cast<std::uint64_t>(std::ldexp(std::exp(-0.5), 53)), 0};
+  const auto first_number = [&](const MoreBits& more) {
+    return ExactPair(sigma, uniforms, more, kNone).first;
+  };
+  // A step of 2^-53 that crosses a half: U2 = 0, so that the number is sigma times the radius.
+  while (DecidePair(sigma, uniforms) || first_number(kNone) == first_number(kAll)) ++uniforms.first;
+  // The last word at which it has not crossed: the crossing is among the bits after it.
+  std::uint64_t low = 0;
+  std::uint64_t high = ~std::uint64_t{0};
+  const std::int64_t before = first_number(kNone);
+  while (high - low > 1) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    MoreBits more = kNone;
+    more[0] = middle;
+    (first_number(more) == before ? low : high) = middle;
+  }
+  MoreBits least = kNone;
+  MoreBits most = kAll;
+  least[0] = most[0] = low;
+  ASSERT_NE(first_number(least), first_number(most));
+  EXPECT_FALSE(DecideMiddlePair(sigma, uniforms, least, kNone));
+  EXPECT_FALSE(DecideMiddlePair(sigma, uniforms, most, kNone));
+}
+
 // The broken variant: fp64 alone, without the bound, gets some of the same pairs wrong.
 TEST(BoxMuller, DoublesAloneAreWrongSometimes) {
   const double sigma = 0x1p40;

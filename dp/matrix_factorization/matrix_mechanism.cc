@@ -1,0 +1,92 @@
+#include "dp/matrix_factorization/matrix_mechanism.h"
+
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "dp/mechanism/lattice_rounding.h"
+
+namespace cloister::dp {
+namespace {
+
+tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string& rule) {
+  return base::Fail(base::Code::kInvalidArgument, "matrix mechanism, " + parameter + ": " + rule);
+}
+
+LatticeRounding RoundingOf(const MatrixMechanism::Parameters& p) {
+  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, p.margin, Neighbours::kZeroOut};
+}
+
+// Of z, in units of 2^-16 spacings. Written so that a NaN fails.
+base::Result<double> SigmaOf(const MatrixMechanism::Parameters& p, const BandedMatrix& matrix) {
+  if (!(p.noise_multiplier > 0 && p.noise_multiplier <= 1e9)) {
+    return Bad("noise_multiplier", "give a number above 0 and at most 1e9");
+  }
+  CLOISTER_RETURN_IF_ERROR(CheckRounding(RoundingOf(p)));
+  if (!(p.spacing <= p.noise_multiplier * p.clip_norm / 64)) {
+    return Bad("spacing", "give a lattice of at most noise_multiplier * clip_norm / 64");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const double sensitivity, Sensitivity(matrix, p.participation));
+  return p.noise_multiplier * sensitivity * (p.clip_norm / p.spacing) * BandedMatrix::kOne;
+}
+
+}  // namespace
+
+MatrixMechanism::MatrixMechanism(const Parameters& parameters, CorrelatedNoise noise, double sigma,
+                                 std::int64_t steps)
+    : parameters_(parameters), noise_(std::move(noise)), sigma_(sigma), steps_(steps) {}
+
+base::Result<MatrixMechanism> MatrixMechanism::Create(const Parameters& parameters,
+                                                      const BandedMatrix& matrix,
+                                                      security::AesCtrStream random) {
+  CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
+  CLOISTER_ASSIGN_OR_RETURN(
+      CorrelatedNoise noise,
+      CorrelatedNoise::Create(matrix, parameters.dimension, sigma, std::move(random)));
+  return MatrixMechanism(parameters, std::move(noise), sigma, matrix.steps());
+}
+
+base::Result<MatrixMechanism> MatrixMechanism::Restore(
+    const Parameters& parameters, const BandedMatrix& matrix, security::AesCtrStream random,
+    std::span<const std::span<const std::uint8_t>> states, std::int64_t last_released) {
+  CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
+  CLOISTER_ASSIGN_OR_RETURN(
+      CorrelatedNoise noise,
+      CorrelatedNoise::Restore(matrix, parameters.dimension, sigma, std::move(random), states));
+  if (noise.step() < last_released) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "noise state: it ends after step " + std::to_string(noise.step()) + " of " +
+                          std::to_string(last_released) +
+                          " that were released, and none may be executed again: restore the state "
+                          "of the last one");
+  }
+  return MatrixMechanism(parameters, std::move(noise), sigma, matrix.steps());
+}
+
+Event MatrixMechanism::event() const {
+  Event event;
+  event.noise_multiplier = parameters_.noise_multiplier / (1 + parameters_.margin);
+  event.sampling_rate = 1;
+  event.steps = 1;
+  event.neighbours = Neighbours::kZeroOut;
+  event.delta_slack = static_cast<double>(steps_) * static_cast<double>(parameters_.dimension) *
+                      LatticeSampler::TotalVariationBound(sigma_);
+  return event;
+}
+
+base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
+                                                 const std::string& data_set, const SpendKey& key,
+                                                 const Persist& persist) {
+  CLOISTER_RETURN_IF_ERROR(CheckSum(sum, RoundingOf(parameters_)));
+  // The plan is paid for as a whole. A state of a later step was persisted after that.
+  if (noise_.step() == 0) {
+    CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, Spend{key, event(), std::nullopt}));
+  }
+  CLOISTER_RETURN_IF_ERROR(noise_.Advance());
+  CLOISTER_RETURN_IF_ERROR(persist(noise_));
+  std::vector<std::int64_t> lattice(noise_.row().begin(), noise_.row().end());
+  AddLatticePoints(sum, parameters_.spacing, lattice);
+  return NoisedSum(std::move(lattice), parameters_.spacing);
+}
+
+}  // namespace cloister::dp

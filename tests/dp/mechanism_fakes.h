@@ -1,0 +1,51 @@
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dp/ledger/ledger.h"
+#include "dp/mechanism/clipped_sum.h"
+
+namespace cloister::dp {
+
+namespace clipping {
+// Stands in for the clipping engine, which is not linked here.
+class ClippedSumFactory {
+ public:
+  static ClippedSum Make(std::vector<double> values, double clip_norm, double summation_error,
+                         Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
+    return ClippedSum(std::move(values), clip_norm, summation_error, PrivacyUnit::kRecord,
+                      neighbours);
+  }
+};
+}  // namespace clipping
+
+// Records what it is asked; fails while `failing`.
+class FakeLedger final : public Ledger {
+ public:
+  base::Result<std::string> RegisterDataSet(const std::string&, std::span<const std::string>,
+                                            PrivacyUnit, Neighbours, PrivacyBudget) override {
+    return std::string("set");
+  }
+  base::Status CheckAffordable(const std::string&, const Event&) override { return {}; }
+  base::Status Debit(const std::string& data_set, const Spend& spend) override {
+    EXPECT_EQ(data_set, "set");
+    spends.push_back(spend);
+    if (failing) return base::Fail(base::Code::kResourceExhausted, "budget");
+    return {};
+  }
+  base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
+  base::Result<Total> Spent(const std::string&) const override { return Total(); }
+  base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
+    return Total();
+  }
+
+  bool failing = false;
+  std::vector<Spend> spends;
+};
+
+}  // namespace cloister::dp
