@@ -5,6 +5,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
+#include <sstream>
 
 #include "cli/command.h"
 #include "cli/federation/commands.h"
@@ -15,12 +16,15 @@
 namespace cloister::cli {
 namespace {
 
-// Replaces this process by `cloister-train NAME arguments…`, which stands beside it.
+// Replaces this process by `cloister-train NAME arguments…`, which stands beside it. `name`: words
+// with a space between them.
 base::Status ExecTrain(const std::string& name, std::span<const std::string> arguments) {
   std::error_code ignored;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
   const std::string program = (self.parent_path() / "cloister-train").string();
-  std::vector<std::string> words = {program, name};
+  std::vector<std::string> words = {program};
+  std::istringstream names(name);
+  for (std::string word; names >> word;) words.push_back(word);
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -43,7 +47,10 @@ Command TrainCommand(const std::string& name, const std::string& summary) {
 int main(int argc, char** argv) {
   using cloister::cli::Command;
   std::vector<Command> commands = {
-      cloister::cli::TrainCommand("train", "Fine-tune a model, with or without DP")};
+      cloister::cli::TrainCommand("train", "Fine-tune a model, with or without DP"),
+      cloister::cli::TrainCommand("privacy audit",
+                                  "Empirical lower bound of epsilon, by attacking a recipe's "
+                                  "training")};
   for (auto group : {cloister::cli::PrivacyCommands(), cloister::cli::ModelCommands(),
                      cloister::cli::InferenceCommands(), cloister::cli::FederationCommands()}) {
     std::move(group.begin(), group.end(), std::back_inserter(commands));

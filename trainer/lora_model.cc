@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "dp/clipping/book_keeping.h"
+#include "trainer/audit/canary_gradient.h"
 #include "trainer/networks/adapter_view.h"
 #include "trainer/networks/batch.h"
 
@@ -114,6 +115,10 @@ class TorchLoraModel : public LoraModel {
         CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
         loss.Add(losses.detach());
         if (progress && !progress(loss.count)) return Stopped();
+      }
+      for (const dp::audit::Canary& canary : options.canaries) {
+        ObserveCanary(canary, view_.shapes, engine);
+        CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
       }
       return Clipped{std::move(engine).Finish(), loss.value()};
     });

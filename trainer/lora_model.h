@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "dp/audit/canary_set.h"
 #include "dp/mechanism/clipped_sum.h"
 #include "model/adapter.h"
 #include "model/architecture.h"
@@ -38,6 +39,8 @@ class LoraModel {
     double clip_norm = 0;
     dp::PrivacyUnit unit{};
     dp::Neighbours neighbours{};
+    // Units beside the examples, each with a gradient that is given.
+    std::span<const dp::audit::Canary> canaries;
   };
   struct Clipped {
     dp::ClippedSum sum;

@@ -4,7 +4,7 @@ namespace cloister::cli {
 
 std::vector<Command> PrivacyCommands() {
   return {PrivacyEpsilonCommand(), PrivacyNoiseCommand(), PrivacyStepsCommand(),
-          PrivacyLedgerCommand(), PrivacyAuditCommand()};
+          PrivacyLedgerCommand()};
 }
 
 }  // namespace cloister::cli

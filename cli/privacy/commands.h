@@ -13,6 +13,5 @@ Command PrivacyEpsilonCommand();
 Command PrivacyNoiseCommand();
 Command PrivacyStepsCommand();
 Command PrivacyLedgerCommand();
-Command PrivacyAuditCommand();
 
 }  // namespace cloister::cli

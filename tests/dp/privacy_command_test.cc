@@ -262,14 +262,6 @@ TEST_F(PrivacyFiles, LedgerPrintsARowASpend) {
   EXPECT_NE(text.out.find("used so far epsilon"), std::string::npos) << text.out;
 }
 
-TEST(PrivacyAudit, SaysThatItIsNotBuilt) {
-  const std::string text = "privacy audit is not built yet";
-  ExpectRefused({"privacy", "audit", "--config", "recipe.yaml"}, 2, text);
-  ExpectRefused({"privacy", "audit"}, 2, text);
-  const Outcome list = RunCloister({"--help"});
-  EXPECT_NE(list.out.find(text), std::string::npos) << list.out;
-}
-
 TEST(PrivacyHelp, EveryCommandHasOne) {
   for (const Command& command : PrivacyCommands()) {
     const Outcome outcome = RunCloister({"privacy", command.name.substr(8), "--help"});

@@ -49,8 +49,8 @@ PrivateSide::PrivateSide(const Recipe::Privacy& privacy, const PrivacyPlan& plan
       mechanism_(std::move(mechanism)),
       sampling_(security::AesCtrStream::FromSystem()) {}
 
-std::vector<std::int64_t> PrivateSide::Draw() {
-  return PoissonDraw(units_, privacy_.sampling_rate, sampling_);
+std::vector<std::int64_t> PrivateSide::DrawOf(std::int64_t units) {
+  return PoissonDraw(units, privacy_.sampling_rate, sampling_);
 }
 
 base::Result<std::vector<double>> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {

@@ -24,7 +24,9 @@ class PrivateSide {
                                         const ChatFile& train);
 
   // The records of one step; may be none, and the step goes its way all the same.
-  std::vector<std::int64_t> Draw();
+  std::vector<std::int64_t> Draw() { return DrawOf(units_); }
+  // Of so many units beside the records, by the same sampling.
+  std::vector<std::int64_t> DrawOf(std::int64_t units);
   // Spends one step in the ledger, then returns the noised sum over the nominal batch size.
   base::Result<std::vector<double>> Release(dp::ClippedSum sum, std::int64_t step);
 

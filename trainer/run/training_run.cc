@@ -48,8 +48,8 @@ std::string Fixed(double value, int digits) {
 
 class TrainingRun {
  public:
-  TrainingRun(const Recipe& recipe, const EventSink& sink, const StopRequest& stop)
-      : recipe_(recipe), sink_(sink), stop_(stop) {}
+  TrainingRun(const Recipe& recipe, const EventSink& sink, const StopRequest& stop, RunProbe* probe)
+      : recipe_(recipe), sink_(sink), stop_(stop), probe_(probe) {}
 
   base::Status Run() {
     CLOISTER_ASSIGN_OR_RETURN(OutputFolder output, OutputFolder::Create(recipe_.output));
@@ -91,6 +91,10 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(PrivateSide side,
                                 PrivateSide::Open(recipe_, *plan, train_->file()));
       private_.emplace(std::move(side));
+      if (probe_ != nullptr) {
+        CLOISTER_RETURN_IF_ERROR(
+            probe_->Start(*plan, static_cast<std::int64_t>(parameters_.size())));
+      }
     }
     steps_ = plan ? plan->steps : recipe_.training.steps;
     if (steps_ < recipe_.training.steps) {
@@ -194,16 +198,29 @@ class TrainingRun {
   base::Result<double> PrivateStep(std::int64_t step) {
     const Recipe::Privacy& privacy = private_->privacy();
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(private_->Draw()));
+    const std::vector<dp::audit::Canary> canaries = DrawCanaries();
     CLOISTER_ASSIGN_OR_RETURN(LoraModel::Clipped clipped,
                               model_->ClippedGradient(examples,
                                                       {.clip_norm = privacy.clip_norm,
                                                        .unit = privacy.unit,
-                                                       .neighbours = privacy.neighbours},
+                                                       .neighbours = privacy.neighbours,
+                                                       .canaries = canaries},
                                                       keep_going_));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> gradient,
                               private_->Release(std::move(clipped.sum), step));
+    if (probe_ != nullptr) probe_->Released(gradient);
     CLOISTER_RETURN_IF_ERROR(Apply(gradient));
     return clipped.private_loss;
+  }
+
+  std::vector<dp::audit::Canary> DrawCanaries() {
+    std::vector<dp::audit::Canary> canaries;
+    if (probe_ == nullptr) return canaries;
+    const auto units = probe_->units();
+    for (const std::int64_t drawn : private_->DrawOf(static_cast<std::int64_t>(units.size()))) {
+      canaries.push_back(units[static_cast<std::size_t>(drawn)]);
+    }
+    return canaries;
   }
 
   base::Status Apply(std::span<const double> gradient) {
@@ -259,6 +276,7 @@ class TrainingRun {
   const Recipe& recipe_;
   const EventSink& sink_;
   const StopRequest& stop_;
+  RunProbe* probe_;
   const LoraModel::Progress keep_going_ = [this](std::int64_t) { return !stop_ || !stop_(); };
   model::Architecture architecture_;
   std::optional<ChatData> train_;
@@ -275,8 +293,9 @@ class TrainingRun {
 
 }  // namespace
 
-base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop) {
-  return TrainingRun(recipe, sink, stop).Run();
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop,
+                         RunProbe* probe) {
+  return TrainingRun(recipe, sink, stop, probe).Run();
 }
 
 }  // namespace cloister::trainer

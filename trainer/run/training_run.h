@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "trainer/recipe/recipe.h"
+#include "trainer/run/run_probe.h"
 
 namespace cloister::trainer {
 
@@ -23,7 +24,10 @@ using StopRequest = std::function<bool()>;
 // computed from training records reaches the events or the output; the held-out loss is of records
 // that the guarantee does not cover, which must not stand among the training records.
 //
+// A `probe`, if any, takes part in a private run; without privacy it is not asked.
+//
 // Stopped, it leaves nothing behind but what the ledger has debited.
-base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop = {});
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop = {},
+                         RunProbe* probe = nullptr);
 
 }  // namespace cloister::trainer
