@@ -63,7 +63,7 @@ base::Status Run(std::span<const std::string> arguments) {
           "price of two attacks)")(
           "confidence", po::value<double>(&options.confidence)->default_value(0.95, "0.95"),
           "That the bound is below the true epsilon")(
-          "records", po::value<std::int64_t>(&options.records)->default_value(64),
+          "records", po::value<std::int64_t>(&options.records)->default_value(16),
           "Records of random words to train on beside the canaries")("json", po::bool_switch(),
                                                                      "One JSON object on stdout");
   CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));

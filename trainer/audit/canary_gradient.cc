@@ -28,10 +28,6 @@ void ObserveCanary(const dp::audit::Canary& canary,
   CLOISTER_CHECK(shape != shapes.end());
   const std::int64_t parameter = shape - shapes.begin();
   const std::int64_t within = canary.coordinate - shape->offset;
-  if (shape->columns == 1) {
-    observer.ObserveVector(parameter, OneHot(shape->rows, within, canary.value));
-    return;
-  }
   observer.ObserveMatrix(parameter, OneHot(shape->rows, within / shape->columns, canary.value),
                          OneHot(shape->columns, within % shape->columns, 1));
 }
