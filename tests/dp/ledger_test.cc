@@ -213,10 +213,5 @@ TEST_F(LedgerTest, RefusesWhatItCannotAccountFor) {
   EXPECT_TRUE(ledger->Rows()->empty());
 }
 
-TEST_F(LedgerTest, OneWriterAtATime) {
-  const auto ledger = Open();
-  EXPECT_EQ(OpenError(), base::Code::kUnavailable);
-}
-
 }  // namespace
 }  // namespace cloister::dp
