@@ -19,7 +19,7 @@ enum class Job {
   kReleasesFirst,  // the broken variant: a noised value leaves before its debit
 };
 
-constexpr std::int64_t kRounds = 3;
+constexpr std::int64_t kRounds = 2;
 constexpr int kNeverStopped = -1;
 
 [[noreturn]] void RunJob(const fs::path& path, const Crash& crash, Job job, int releases) {
