@@ -1,7 +1,6 @@
 // How long a privacy ledger takes to register a data set, find it again and extend it by half, and
 // how much memory that takes: a line of JSON a call, each in a fresh process, so that its peak
-// memory is its own. Then what a debit costs beside many others, and a second ledger that already
-// holds other sets.
+// memory is its own. Then what a debit costs beside many others.
 //
 //   ledger [UNITS]   units of a data set, 10^6 when absent
 #include "dp/ledger/ledger.h"
@@ -82,7 +81,7 @@ void MeasureDebits(const fs::path& path, std::int64_t units) {
   if (!ledger) Stop(ledger.error());
   const auto id = Register(**ledger, 0, units);
   if (!id) Stop(id.error());
-  const dp::Event event{100, 1e-3, 1, dp::Neighbours::kAddOrRemoveOne, 1e-25};
+  const dp::Event event{1000, 1e-3, 1, dp::Neighbours::kAddOrRemoveOne, 1e-25};
   std::int64_t round = 0;
   for (const std::int64_t until : {100, 1000, 10000}) {
     const std::int64_t begin = round;

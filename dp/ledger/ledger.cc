@@ -11,6 +11,7 @@
 #include "dp/ledger/ledger_store.h"
 #include "dp/ledger/rdp_filter.h"
 #include "dp/ledger/refusal.h"
+#include "dp/ledger/spent_events.h"
 #include "dp/ledger/unit_store.h"
 #include "security/primitives.h"
 
@@ -211,22 +212,21 @@ class SqliteLedger final : public Ledger {
   }
 
   // The orders under which `spend` beside all that touches the data set stays in budget.
-  base::Result<std::vector<double>> CheckSpend(const std::string& data_set,
-                                               const Spend& spend) const {
+  base::Result<std::vector<double>> CheckSpend(const std::string& data_set, const Spend& spend) {
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_RETURN_IF_ERROR(ValidateSpend(spend, row));
     // What was asked when this process registered the set may be less than the first
     // registration's.
     const auto asked = asked_.find(data_set);
     const PrivacyBudget budget = asked == asked_.end() ? row.budget : asked->second;
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> spent,
-                              EventsTouching(database_, data_set, WhichEvent::kCounted));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> spent, spent_.Read(database_, data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> fixed, FilterOrders(database_, data_set));
     return CheckBeside(spent, spend.event, fixed, budget);
   }
 
   std::optional<UnitKeys> keys_;
   Database database_;
+  SpentEvents spent_;
   std::map<std::string, PrivacyBudget> asked_;
 };
 

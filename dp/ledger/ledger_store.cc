@@ -36,12 +36,8 @@ base::Result<std::vector<Event>> ReadEvents(const Database& database, Statement&
   for (;;) {
     CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row) return events;
-    CLOISTER_ASSIGN_OR_RETURN(Event event, ParseEvent(database, statement.Text(0)));
-    const std::int64_t count = statement.Integer(1);
-    if (__builtin_mul_overflow(event.steps, count, &event.steps)) {
-      return Damaged(database, "more steps than can be counted");
-    }
-    event.delta_slack *= static_cast<double>(count);
+    CLOISTER_ASSIGN_OR_RETURN(Event event,
+                              JoinedEvent(database, statement.Text(0), statement.Integer(1)));
     events.push_back(event);
   }
 }
@@ -99,6 +95,28 @@ base::Status InsertDataSet(const Database& database, const DataSetRow& row, cons
     CLOISTER_RETURN_IF_ERROR(pair.Bind(row.id).Bind(other).Run());
   }
   return {};
+}
+
+base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
+                                std::int64_t count) {
+  CLOISTER_ASSIGN_OR_RETURN(Event event, ParseEvent(database, text));
+  if (__builtin_mul_overflow(event.steps, count, &event.steps)) {
+    return Damaged(database, "more steps than can be counted");
+  }
+  event.delta_slack *= static_cast<double>(count);
+  return event;
+}
+
+base::Result<Statement> RowsTouching(const Database& database, const std::string& id,
+                                     std::int64_t after) {
+  // The plus signs keep SQLite from looking through all rows of the set by its index.
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT id, event FROM spends WHERE id > ?1 AND (+data_set = ?2 OR "
+                       "+data_set IN (SELECT other FROM overlaps WHERE data_set = ?2)) "
+                       "ORDER BY id"));
+  statement.Bind(after).Bind(id);
+  return statement;
 }
 
 base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,

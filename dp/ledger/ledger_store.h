@@ -31,6 +31,12 @@ base::Result<std::vector<std::string>> OverlapsOf(const Database& database, cons
 base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
                            std::int64_t units, std::span<const std::string> overlapping);
 
+// What `count` equal spends come to, from the text of one.
+base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
+                                std::int64_t count);
+// Rows (id, event's text) of the data set and of those that it shares a unit with, above a row.
+base::Result<Statement> RowsTouching(const Database& database, const std::string& id,
+                                     std::int64_t after);
 // Events of the data set and of those that it shares a unit with; equal events are joined to one.
 base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
                                                 WhichEvent which);

@@ -122,11 +122,14 @@ std::string Advice(const Fit& fit, const Event& planned) {
 
 Fit WhatFits(std::span<const Event> spent, const Event& planned, std::span<const double> fixed,
              const PrivacyBudget& budget) {
-  Filter filter(spent, fixed, budget);
+  // The order does not depend on the number of steps.
+  const std::vector<double> orders = OrdersFor(planned, fixed, budget);
   Fit fit;
-  const double used = FilterEpsilon(spent, OrdersFor(planned, fixed, budget), budget.delta);
+  const double used = FilterEpsilon(spent, orders, budget.delta);
   fit.epsilon_left = RoundDown(budget.epsilon - used);
-  fit.steps = filter.Passes(planned) ? planned.steps : MostSteps(filter, planned);
+  Filter ordered(spent, orders, budget);
+  fit.steps = ordered.Passes(planned) ? planned.steps : MostSteps(ordered, planned);
+  Filter filter(spent, fixed, budget);
   fit.noise_multiplier =
       fit.steps == planned.steps ? planned.noise_multiplier : LeastNoise(filter, planned);
   return fit;
