@@ -169,6 +169,7 @@ class SqliteLedger final : public Ledger {
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, FilterOrders(database_, data_set));
     Total total;
     total.delta = row.budget.delta;
+    total.budget = row.budget.epsilon;
     total.epsilon = FilterEpsilon(counted, orders, total.delta);
     // A part of the noise is never the better bound, whatever an event says.
     total.epsilon_own_noise = std::max(FilterEpsilon(own, orders, total.delta), total.epsilon);
@@ -185,6 +186,7 @@ class SqliteLedger final : public Ledger {
                               EventsOfJob(database_, row.id, job, WhichEvent::kOwnNoiseOnly));
     Total total;
     total.delta = delta;
+    total.budget = row.budget.epsilon;
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon, EpsilonOrZero(counted, delta));
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, delta));
     return total;

@@ -84,6 +84,7 @@ TEST_F(LedgerTest, TotalsComposeTheSpends) {
   EXPECT_LE(total->epsilon, kBudget.epsilon);
   EXPECT_GE(total->epsilon_own_noise, EpsilonOf(own, 1e-5));
   EXPECT_EQ(total->delta, 1e-5);
+  EXPECT_EQ(total->budget, kBudget.epsilon);
 }
 
 // With the own noise alone another order would be the best one, which is known only afterwards.
