@@ -121,7 +121,7 @@ class LedgerCrashTest : public LedgerTest {
   // A folder with nothing, or with a ledger that has the data set and no spend.
   fs::path Begin(bool with_ledger) {
     if (with_ledger) Register(*Open(), Units(0, 5));
-    const fs::path begin = folder_ / "begin";
+    fs::path begin = folder_ / "begin";
     fs::copy(memory_, begin, fs::copy_options::recursive);
     return begin;
   }
