@@ -57,18 +57,16 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
   if (events.empty()) return {};
   const std::string limit = "the data set's budget of epsilon " + Rounded(budget.epsilon) +
                             " at delta " + Rounded(budget.delta);
-  const std::string mend = ": take fewer steps or more noise, or other data";
   if ((1 + std::exp(budget.epsilon)) * TotalSlack(events) > kSlackShare * budget.delta) {
     return base::Fail(base::Code::kResourceExhausted,
-                      "the sampler's error bound would pass its share of delta, " + limit + mend);
+                      "the sampler's error bound would pass its share of delta, " + limit);
   }
   const std::vector<double> rdp = ComposedRdp(events, orders);
   for (std::size_t i = 0; i < orders.size(); ++i) {
     if (rdp[i] <= OrderBudget(orders[i], budget)) continue;
     const double epsilon = EpsilonOfRdp(orders[i], rdp[i], budget.delta);
-    return base::Fail(
-        base::Code::kResourceExhausted,
-        "the spends would come to epsilon " + Rounded(epsilon) + ", past " + limit + mend);
+    return base::Fail(base::Code::kResourceExhausted,
+                      "the spends would come to epsilon " + Rounded(epsilon) + ", past " + limit);
   }
   return {};
 }
