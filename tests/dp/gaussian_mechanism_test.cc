@@ -227,7 +227,7 @@ TEST(Event, JsonRoundTripsAndIsChecked) {
     json[field] = value;
     return !EventFromJson(json).has_value();
   };
-  EXPECT_TRUE(refused("mechanism", "laplace"));
+  EXPECT_TRUE(refused("mechanism", "cauchy"));
   EXPECT_TRUE(refused("noise_multiplier", "0.6"));
   EXPECT_TRUE(refused("noise_multiplier", -1));
   EXPECT_TRUE(refused("steps", 1.5));

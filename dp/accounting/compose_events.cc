@@ -1,0 +1,256 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "dp/accounting/compose_losses.h"
+#include "dp/accounting/composed_loss.h"
+
+// How fine every step of the computation is. The rounding of losses raises log δ by an amount
+// ("rise") that is shared out between the nodes of connect-the-dots and the lattices; at the tilt
+// where the composition stands, ε rises by that over the tilt.
+namespace cloister::dp {
+namespace {
+
+constexpr double kEpsilonRise = 1e-3;  // of ε, when ε is asked for
+constexpr double kDeltaRise = 2e-3;    // of δ, when δ is
+constexpr double kLargestRise = 0.5;   // of log δ
+constexpr double kNodeShare = 0.1;     // of the rise, for nodes; the rest for lattices
+constexpr double kCoarseCell = 0.1;
+constexpr double kFinestCell = 2e-3;
+constexpr double kInfinityShare = 1e-8;  // of δ, for the tails of all steps
+constexpr double kOutside = 1e-7;        // of the tilted mass, beyond a transform's ends
+constexpr std::int64_t kFewSteps = 64;   // composed at once
+constexpr double kQuadratureError = 2e-13;
+constexpr double kRounding = 4e-16;
+
+struct Kind {
+  Event event;
+  double steps;
+};
+
+// Events that differ in steps alone are one kind; unsampled Gaussians compose to a Gaussian,
+// exactly.
+std::vector<Kind> KindsOf(std::span<const Event> events) {
+  std::vector<Kind> kinds;
+  double gaussian = 0;  // Σ steps / σ²
+  for (const Event& event : events) {
+    if (event.mechanism == Mechanism::kGaussian && event.sampling_rate == 1) {
+      gaussian +=
+          static_cast<double>(event.steps) / event.noise_multiplier / event.noise_multiplier;
+      continue;
+    }
+    Event one = event;
+    one.steps = 1;
+    one.delta_slack = 0;
+    const auto same = std::find_if(kinds.begin(), kinds.end(),
+                                   [&](const Kind& kind) { return kind.event == one; });
+    if (same == kinds.end()) {
+      kinds.push_back({one, static_cast<double>(event.steps)});
+    } else {
+      same->steps += static_cast<double>(event.steps);
+    }
+  }
+  if (gaussian > 0) {
+    // As one release, or as several of 3 standard deviations at most, whose nodes are fewer.
+    const double releases = std::ceil(gaussian / 9);
+    Event one = events.front();
+    one = {std::sqrt(releases / gaussian), 1, 1, one.neighbours};
+    kinds.push_back({one, releases});
+  }
+  return kinds;
+}
+
+double StepsOf(std::span<const Kind> kinds) {
+  double steps = 0;
+  for (const Kind& kind : kinds) steps += kind.steps;
+  return steps;
+}
+
+// Discrete Gaussians of large sigma have many losses; for choosing a tilt a Gaussian will do.
+Event CoarseEvent(Event event) {
+  if (event.mechanism == Mechanism::kDiscreteGaussian && Sigma(event) > 50) {
+    event.mechanism = Mechanism::kGaussian;
+    event.sensitivity = 1;
+  }
+  return event;
+}
+
+class Coarse {
+ public:
+  Coarse(std::span<const Kind> kinds, Direction direction, double tail) {
+    for (const Kind& kind : kinds) {
+      losses_.push_back(StepLoss(CoarseEvent(kind.event), direction, {kCoarseCell, tail}));
+      steps_.push_back(kind.steps);
+    }
+  }
+
+  Cumulant At(double tilt) const {
+    Cumulant sum;
+    for (std::size_t k = 0; k < losses_.size(); ++k) {
+      const Cumulant one = CumulantOf(losses_[k], tilt);
+      sum.value += steps_[k] * one.value;
+      sum.mean += steps_[k] * one.mean;
+      sum.variance += steps_[k] * one.variance;
+    }
+    return sum;
+  }
+
+  double Spread() const {
+    double spread = 0;
+    for (const PrivacyLoss& loss : losses_) {
+      spread = std::max(spread, loss.loss.back() - loss.loss.front());
+    }
+    return spread;
+  }
+
+  // By how much nodes of this distance raise log δ at `tilt`.
+  double NodeRise(double tilt) const {
+    double squares = 0;
+    for (std::size_t k = 0; k < losses_.size(); ++k) {
+      const PrivacyLoss& loss = losses_[k];
+      const TiltedLoss tilted = Tilt(loss, tilt, CumulantOf(loss, tilt).value);
+      for (std::size_t i = 1; i < tilted.loss.size(); ++i) {
+        const double cell = tilted.loss[i] - tilted.loss[i - 1];
+        squares += steps_[k] * tilted.mass[i] * cell * cell;
+      }
+    }
+    return tilt * (tilt + 1) / 12 * squares;
+  }
+
+ private:
+  std::vector<PrivacyLoss> losses_;
+  std::vector<double> steps_;
+};
+
+struct Saddle {
+  double tilt = 0;
+  double epsilon = 0;
+  double deviation = 0;
+  double log_delta = 0;
+};
+
+// log of δ at the tilted mean, by the saddle point method: a guess, never a bound.
+double GuessLogDelta(double tilt, const Cumulant& at, double epsilon) {
+  const double width = std::max(2 * std::numbers::pi * tilt * tilt * at.variance, 1.0);
+  return at.value - tilt * epsilon - std::log1p(tilt) - 0.5 * std::log(width);
+}
+
+// Where `is_low`, true of small tilts, turns false: within two percent, at most at `most`.
+template <typename IsLow>
+double Turn(double low, double most, const IsLow& is_low) {
+  if (low >= most || !is_low(low)) return low;
+  double high = low;
+  while (high < most && is_low(high)) {
+    low = high;
+    high = std::min(most, high * 4);
+  }
+  while (high > low * 1.02) {
+    const double middle = std::sqrt(low * high);
+    (is_low(middle) ? low : high) = middle;
+  }
+  return high;
+}
+
+Saddle FindSaddle(const Coarse& coarse, const Target& target) {
+  const double most = 1e5 / coarse.Spread();
+  // A tilt of at least one over the standard deviation: below it, nothing is gained.
+  const double least = Turn(1e-9 / coarse.Spread(), most, [&](double tilt) {
+    return tilt * tilt * coarse.At(tilt).variance < 1;
+  });
+  Saddle found;
+  found.tilt = Turn(least, most, [&](double tilt) {
+    const Cumulant at = coarse.At(tilt);
+    return target.at_delta ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
+                           : at.mean < target.value;
+  });
+  const Cumulant at = coarse.At(found.tilt);
+  found.epsilon = target.at_delta ? at.mean : target.value;
+  found.deviation = std::sqrt(at.variance);
+  found.log_delta =
+      target.at_delta ? std::log(target.value) : GuessLogDelta(found.tilt, at, target.value);
+  return found;
+}
+
+double TailFor(double log_delta, double steps) {
+  const double log_tail = log_delta + std::log(kInfinityShare) - std::log(steps);
+  return std::exp(std::clamp(log_tail, -700.0, -36.0));
+}
+
+// A kind's steps as blocks of about √steps and a rest, so that either composition needs a lattice
+// only as fine as its own deviation.
+struct Blocks {
+  TiltedLoss block;
+  std::int64_t blocks = 0;
+  TiltedLoss rest;
+  bool has_rest = false;
+};
+
+Blocks BlocksOf(TiltedLoss step, double steps, double tilt, double rise) {
+  const auto count = static_cast<std::int64_t>(steps);
+  if (count < kFewSteps) return {std::move(step), count, {}, false};
+  const auto length = static_cast<std::int64_t>(std::sqrt(steps));
+  const Part all = {&step, count};
+  const double spacing = SpacingFor({&all, 1}, tilt, rise);
+  Blocks made;
+  made.blocks = count / length;
+  const Part block = {&step, length};
+  made.block = Compose({&block, 1}, tilt, spacing, kOutside / static_cast<double>(made.blocks));
+  const Part rest = {&step, count % length};
+  made.has_rest = rest.count > 0;
+  if (made.has_rest) made.rest = Compose({&rest, 1}, tilt, spacing, kOutside);
+  return made;
+}
+
+}  // namespace
+
+ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
+                           const Target& target) {
+  const std::vector<Kind> kinds = KindsOf(events);
+  const double steps = StepsOf(kinds);
+  const double first_guess = target.at_delta ? std::log(target.value) : -100;
+  Saddle saddle = FindSaddle(Coarse(kinds, direction, TailFor(first_guess, steps)), target);
+  if (saddle.log_delta < first_guess) {
+    saddle = FindSaddle(Coarse(kinds, direction, TailFor(-700, steps)), target);
+  }
+  const double tilt = saddle.tilt;
+  const double tail = TailFor(saddle.log_delta, steps);
+  const double epsilon = std::max(saddle.epsilon, 0.1 * saddle.deviation);
+  const double rise =
+      std::min(kLargestRise, target.at_delta ? kEpsilonRise * tilt * epsilon : kDeltaRise);
+  const double node_rise = Coarse(kinds, direction, tail).NodeRise(tilt);
+  const double cell =
+      std::clamp(kCoarseCell * std::sqrt(kNodeShare * rise / node_rise), kFinestCell, kCoarseCell);
+  const double lattice_rise = (1 - kNodeShare) * rise;
+  const bool two_levels = std::any_of(kinds.begin(), kinds.end(),
+                                      [](const Kind& kind) { return kind.steps >= kFewSteps; });
+
+  ComposedLoss::Scale scale;
+  scale.tilt = tilt;
+  scale.log_scale = 1e-9 + kQuadratureError * steps;
+  std::vector<Blocks> blocks;
+  blocks.reserve(kinds.size());
+  for (const Kind& kind : kinds) {
+    const PrivacyLoss step = StepLoss(kind.event, direction, {cell, tail});
+    const Cumulant cumulant = CumulantOf(step, tilt);
+    TiltedLoss tilted = Tilt(step, tilt, cumulant.value);
+    double size = 0;
+    for (std::size_t i = 0; i < tilted.loss.size(); ++i) {
+      size += tilted.mass[i] * std::abs(tilted.loss[i]);
+    }
+    scale.log_scale += kind.steps * (cumulant.value + kRounding * (4 + tilt * size));
+    scale.loss_margin += kind.steps * kRounding * size;
+    scale.infinity_mass += kind.steps * step.infinity_mass;
+    blocks.push_back(BlocksOf(std::move(tilted), kind.steps, tilt,
+                              lattice_rise / 2 / static_cast<double>(kinds.size())));
+  }
+  std::vector<Part> parts;
+  for (const Blocks& kind : blocks) {
+    parts.push_back({&kind.block, kind.blocks});
+    if (kind.has_rest) parts.push_back({&kind.rest, 1});
+  }
+  const double spacing = SpacingFor(parts, tilt, two_levels ? lattice_rise / 2 : lattice_rise);
+  return ComposedLoss(Compose(parts, tilt, spacing, kOutside), scale);
+}
+
+}  // namespace cloister::dp

@@ -1,0 +1,230 @@
+#include "dp/accounting/compose_losses.h"
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <limits>
+#include <utility>
+
+#include "dp/accounting/fourier.h"
+
+namespace cloister::dp {
+namespace {
+
+using Complex = std::complex<double>;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kUnit = std::numeric_limits<double>::epsilon();
+constexpr std::size_t kLongest = std::size_t{1} << 18;
+// Terms below exp(-80) of the whole are set to zero: 1e-35, far below a rounding error.
+constexpr double kLeastLogTerm = -80;
+
+double LogGrowth(std::span<const Part> parts, double tilt, double spacing) {
+  double growth = 0;
+  for (const Part& part : parts) {
+    const double before = Sum(part.loss->mass);
+    const double after = Sum(OnLattice(*part.loss, tilt, spacing).mass);
+    growth += static_cast<double>(part.count) * std::log(after / before);
+  }
+  return std::isnan(growth) ? kInfinity : growth;
+}
+
+// Of one part's index, once, under its tilted masses.
+struct Moments {
+  double mean = 0;
+  double variance = 0;
+};
+
+Moments MomentsOf(const LatticeLoss& lattice) {
+  const double total = Sum(lattice.mass);
+  Moments made;
+  for (std::size_t i = 0; i < lattice.mass.size(); ++i) {
+    made.mean += lattice.mass[i] * static_cast<double>(lattice.index[i]);
+  }
+  made.mean /= total;
+  for (std::size_t i = 0; i < lattice.mass.size(); ++i) {
+    const double away = static_cast<double>(lattice.index[i]) - made.mean;
+    made.variance += lattice.mass[i] * away * away / total;
+  }
+  return made;
+}
+
+// log of the expectation of exp(order · (index - mean)).
+double LogMoment(const LatticeLoss& lattice, double mean, double order) {
+  double moment = 0;
+  for (std::size_t i = 0; i < lattice.mass.size(); ++i) {
+    moment += lattice.mass[i] * std::exp(order * (static_cast<double>(lattice.index[i]) - mean));
+  }
+  return std::log(moment);
+}
+
+struct Window {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+};
+
+// At most `outside` of the composition's mass has its index outside the window.
+Window WindowOf(std::span<const LatticeLoss> lattices, std::span<const Part> parts,
+                double outside) {
+  double first = 0;
+  double last = 0;
+  double mean = 0;
+  double variance = 0;
+  std::vector<Moments> moments;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    const auto count = static_cast<double>(parts[p].count);
+    moments.push_back(MomentsOf(lattices[p]));
+    first += count * static_cast<double>(lattices[p].index.front());
+    last += count * static_cast<double>(lattices[p].index.back());
+    mean += count * moments[p].mean;
+    variance += count * moments[p].variance;
+  }
+  const double log_part = std::log(2 / outside);
+  const double order = std::sqrt(2 * log_part / std::max(variance, 1e-6));
+  const auto reach = [&](double signed_order) {
+    double log_moment = log_part;
+    for (std::size_t p = 0; p < parts.size(); ++p) {
+      log_moment += static_cast<double>(parts[p].count) *
+                    LogMoment(lattices[p], moments[p].mean, signed_order);
+    }
+    return std::isfinite(log_moment) ? log_moment / std::abs(signed_order) : kInfinity;
+  };
+  for (const double share : {0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.3, 1.7, 2.5}) {
+    last = std::min(last, mean + std::max(0.0, reach(share * order)));
+    first = std::max(first, mean - std::max(0.0, reach(-share * order)));
+  }
+  return {static_cast<std::int64_t>(std::floor(first)) - 1,
+          static_cast<std::int64_t>(std::ceil(last)) + 1};
+}
+
+Complex Product(Complex a, Complex b) {
+  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+}
+
+Complex Power(Complex base, std::int64_t exponent) {
+  if (0.5 * std::log(std::norm(base)) * static_cast<double>(exponent) < kLeastLogTerm) return 0;
+  Complex power = 1;
+  while (exponent > 0) {
+    if ((exponent & 1) != 0) power = Product(power, base);
+    base = Product(base, base);
+    exponent >>= 1;
+  }
+  return power;
+}
+
+std::size_t Wrapped(std::int64_t index, std::size_t size) {
+  const auto period = static_cast<std::int64_t>(size);
+  const std::int64_t rest = index % period;
+  return static_cast<std::size_t>(rest < 0 ? rest + period : rest);
+}
+
+struct Composed {
+  std::vector<double> mass;  // by index modulo its size
+  double error = 0;          // of all transforms, in the sum of masses
+};
+
+Composed ComposeOnLattice(std::span<const LatticeLoss> lattices, std::span<const Part> parts,
+                          std::size_t size) {
+  const double relative = TransformError(size);
+  const double root = std::sqrt(static_cast<double>(size));
+  std::vector<Complex> terms(size / 2 + 1, 1.0);
+  double log_total = 0;
+  double input_error = 0;
+  double rounding = 0;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    std::vector<double> values(size);
+    double squares = 0;
+    for (std::size_t i = 0; i < lattices[p].index.size(); ++i) {
+      values[Wrapped(lattices[p].index[i], size)] += lattices[p].mass[i];
+    }
+    for (const double value : values) squares += value * value;
+    const std::vector<Complex> transformed = Transform(values);
+    const auto count = static_cast<double>(parts[p].count);
+    for (std::size_t k = 0; k < terms.size(); ++k) {
+      terms[k] = Product(terms[k], Power(transformed[k], parts[p].count));
+    }
+    // A term's error e becomes at most count (|f| + e)^(count - 1) e, and |f| is at most the sum.
+    const double total = Sum(values);
+    log_total += count * std::log(total);
+    input_error += count * relative * root * std::sqrt(squares) / total;
+    rounding += (4 * count + 8) * kUnit;
+  }
+  double squares = 0;
+  for (const Complex& term : terms) squares += 2 * std::norm(term);
+  Composed made;
+  made.mass = InverseTransform(terms);
+  // The Euclidean norm of the terms' errors bounds the sum of the values' (Parseval, Cauchy).
+  made.error = std::exp(log_total + input_error) * input_error +
+               (rounding + relative) * std::sqrt(squares) + 1e-30 * root;
+  return made;
+}
+
+}  // namespace
+
+double SpacingFor(std::span<const Part> parts, double tilt, double rise) {
+  double count = 0;
+  double span = 0;
+  for (const Part& part : parts) {
+    count += static_cast<double>(part.count);
+    span = std::max(span, part.loss->loss.back() - part.loss->loss.front());
+  }
+  if (span == 0) return 1;
+  // Losses spread evenly over a cell cost tilt (tilt + 1) spacing² / 12 each.
+  double spacing = std::min(span, std::sqrt(12 * rise / (tilt * (tilt + 1) * count)));
+  for (int i = 0; i < 6; ++i) {
+    const double growth = LogGrowth(parts, tilt, spacing);
+    if (growth > 0.6 * rise && growth <= 1.05 * rise) break;
+    if (growth <= rise && spacing >= span) break;
+    const double factor = growth > 0 ? std::sqrt(rise / growth) : 30;
+    spacing = std::min(span, spacing * std::clamp(factor, 1.0 / 30, 30.0));
+  }
+  const std::vector<double>& losses = parts.front().loss->loss;
+  if (parts.size() > 1 || losses.size() < 2) return spacing;
+  const double natural = losses[1] - losses[0];
+  if (spacing < natural && LogGrowth(parts, tilt, natural) < 1e-3 * rise) return natural;
+  // Both ends on the lattice, where bounded losses have their atoms.
+  return span / std::ceil(span / spacing * (1 - 1e-9));
+}
+
+TiltedLoss Compose(std::span<const Part> parts, double tilt, double spacing, double outside) {
+  std::vector<LatticeLoss> lattices;
+  Window window;
+  std::size_t size = 0;
+  while (true) {
+    lattices.clear();
+    for (const Part& part : parts) lattices.push_back(OnLattice(*part.loss, tilt, spacing));
+    window = WindowOf(lattices, parts, outside);
+    const double needed = static_cast<double>(window.last - window.first) + 1;
+    size = FourierSize(static_cast<std::size_t>(std::min(needed, 1e9)));
+    if (size <= kLongest) break;
+    spacing *= std::max(1.05, needed / static_cast<double>(kLongest) * 1.01);
+  }
+  const Composed composed = ComposeOnLattice(lattices, parts, size);
+  TiltedLoss made;
+  double origin = 0;
+  double log_total = 0;
+  double log_stray = 0;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    const auto count = static_cast<double>(parts[p].count);
+    const double total = Sum(lattices[p].mass);
+    origin += count * lattices[p].origin;
+    made.shift += count * (lattices[p].shift + parts[p].loss->shift);
+    log_total += count * std::log(total);
+    log_stray += count * std::log1p(parts[p].loss->stray / total);
+  }
+  made.stray = std::exp(log_total) * std::expm1(log_stray) + outside + composed.error;
+  // Ends that hold nothing to speak of are left out, and counted as stray.
+  const double least = outside / static_cast<double>(size);
+  std::int64_t first = window.first;
+  std::int64_t last = window.last;
+  const auto mass_at = [&](std::int64_t index) { return composed.mass[Wrapped(index, size)]; };
+  while (first < last && mass_at(first) < least) made.stray += std::max(0.0, mass_at(first++));
+  while (first < last && mass_at(last) < least) made.stray += std::max(0.0, mass_at(last--));
+  for (std::int64_t index = first; index <= last; ++index) {
+    made.loss.push_back(origin + static_cast<double>(index) * spacing);
+    made.mass.push_back(std::max(0.0, mass_at(index)));
+  }
+  return made;
+}
+
+}  // namespace cloister::dp
