@@ -18,9 +18,13 @@ constexpr double kLargestRise = 0.5;   // of log δ
 constexpr double kNodeShare = 0.1;     // of the rise, for nodes; the rest for lattices
 constexpr double kCoarseCell = 0.1;
 constexpr double kFinestCell = 2e-3;
-constexpr double kInfinityShare = 1e-8;  // of δ, for the tails of all steps
-constexpr double kOutside = 1e-7;        // of the tilted mass, beyond a transform's ends
-constexpr std::int64_t kFewSteps = 64;   // composed at once
+constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
+constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
+constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
+constexpr double kMostOutside = 1e-7;
+constexpr double kLargestErrorShare = 1e-3;
+constexpr int kMostAttempts = 2;
+constexpr std::int64_t kFewSteps = 64;  // composed at once
 constexpr double kQuadratureError = 2e-13;
 constexpr double kRounding = 4e-16;
 
@@ -123,8 +127,10 @@ class Coarse {
   std::vector<double> steps_;
 };
 
+// Where a composition is to be known: at ε, where log δ falls with ε by about `slope`.
 struct Saddle {
   double tilt = 0;
+  double slope = 0;
   double epsilon = 0;
   double deviation = 0;
   double log_delta = 0;
@@ -152,23 +158,35 @@ double Turn(double low, double most, const IsLow& is_low) {
   return high;
 }
 
-Saddle FindSaddle(const Coarse& coarse, const Target& target) {
+// The tilt that moves the mean to ε, the slope there, would do best were losses nearly normal. A
+// smaller one keeps rare large losses from taking all the mass, and is enough as long as it makes
+// `room`: by that factor δ is above what rounding errors of transforms can come to.
+double RoomFor(double steps) { return std::log(std::clamp(1e7 / steps, 1.0, 1e4)); }
+
+Saddle FindSaddle(const Coarse& coarse, const Target& target, double room) {
   const double most = 1e5 / coarse.Spread();
-  // A tilt of at least one over the standard deviation: below it, nothing is gained.
-  const double least = Turn(1e-9 / coarse.Spread(), most, [&](double tilt) {
-    return tilt * tilt * coarse.At(tilt).variance < 1;
+  // The least is one over the standard deviation of a normal law: below, nothing is gained. Rare
+  // large losses make it smaller.
+  const Cumulant none = coarse.At(0);
+  const double flat = std::min(most, 1 / std::sqrt(none.variance));
+  const double least = Turn(1e-6 * flat, flat, [&](double tilt) {
+    return coarse.At(tilt).value - none.value - tilt * none.mean < 0.5;
   });
   Saddle found;
-  found.tilt = Turn(least, most, [&](double tilt) {
+  found.slope = Turn(least, most, [&](double tilt) {
     const Cumulant at = coarse.At(tilt);
     return target.at_delta ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
                            : at.mean < target.value;
   });
-  const Cumulant at = coarse.At(found.tilt);
+  const Cumulant at = coarse.At(found.slope);
   found.epsilon = target.at_delta ? at.mean : target.value;
   found.deviation = std::sqrt(at.variance);
   found.log_delta =
-      target.at_delta ? std::log(target.value) : GuessLogDelta(found.tilt, at, target.value);
+      target.at_delta ? std::log(target.value) : GuessLogDelta(found.slope, at, target.value);
+  const double enough = at.value - found.slope * found.epsilon + room;
+  found.tilt = Turn(least, found.slope, [&](double tilt) {
+    return coarse.At(tilt).value - tilt * found.epsilon > enough;
+  });
   return found;
 }
 
@@ -186,7 +204,7 @@ struct Blocks {
   bool has_rest = false;
 };
 
-Blocks BlocksOf(TiltedLoss step, double steps, double tilt, double rise) {
+Blocks BlocksOf(TiltedLoss step, double steps, double tilt, double rise, double outside) {
   const auto count = static_cast<std::int64_t>(steps);
   if (count < kFewSteps) return {std::move(step), count, {}, false};
   const auto length = static_cast<std::int64_t>(std::sqrt(steps));
@@ -195,11 +213,74 @@ Blocks BlocksOf(TiltedLoss step, double steps, double tilt, double rise) {
   Blocks made;
   made.blocks = count / length;
   const Part block = {&step, length};
-  made.block = Compose({&block, 1}, tilt, spacing, kOutside / static_cast<double>(made.blocks));
+  made.block = Compose({&block, 1}, tilt, spacing, outside / static_cast<double>(made.blocks));
   const Part rest = {&step, count % length};
   made.has_rest = rest.count > 0;
-  if (made.has_rest) made.rest = Compose({&rest, 1}, tilt, spacing, kOutside);
+  if (made.has_rest) made.rest = Compose({&rest, 1}, tilt, spacing, outside);
   return made;
+}
+
+// Rounding a loss raises the mass at a tilt in proportion to tilt (tilt + 1).
+double TiltShare(const Saddle& saddle) {
+  return saddle.tilt * (saddle.tilt + 1) / (saddle.slope * (saddle.slope + 1));
+}
+
+// How much log δ may rise by all rounding of losses.
+double RiseFor(const Target& target, const Saddle& saddle) {
+  if (!target.at_delta) {
+    // Where ε is so large that nobody would ask, δ need not be as exact.
+    return std::min(kLargestRise, kDeltaRise * std::max(1.0, saddle.deviation / 5)) *
+           TiltShare(saddle);
+  }
+  const double epsilon = std::max(saddle.epsilon, 0.1 * saddle.deviation);
+  return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope) * TiltShare(saddle);
+}
+
+ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const Saddle& saddle,
+                       double rise) {
+  const double tilt = saddle.tilt;
+  const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
+  const double node_rise = Coarse(kinds, direction, tail).NodeRise(tilt);
+  const double cell =
+      std::clamp(kCoarseCell * std::sqrt(kNodeShare * rise / node_rise), kFinestCell, kCoarseCell);
+  const double lattice_rise = (1 - kNodeShare) * rise;
+  const bool two_levels = std::any_of(kinds.begin(), kinds.end(),
+                                      [](const Kind& kind) { return kind.steps >= kFewSteps; });
+  const double level_rise = two_levels ? lattice_rise / 2 : lattice_rise;
+
+  ComposedLoss::Scale scale;
+  scale.tilt = tilt;
+  scale.log_scale = 1e-9 + kQuadratureError * StepsOf(kinds);
+  std::vector<TiltedLoss> tilted;
+  for (const Kind& kind : kinds) {
+    const PrivacyLoss step = StepLoss(kind.event, direction, {cell, tail});
+    const Cumulant cumulant = CumulantOf(step, tilt);
+    tilted.push_back(Tilt(step, tilt, cumulant.value));
+    double size = 0;
+    for (std::size_t i = 0; i < tilted.back().loss.size(); ++i) {
+      size += tilted.back().mass[i] * std::abs(tilted.back().loss[i]);
+    }
+    scale.log_scale += kind.steps * (cumulant.value + kRounding * (4 + tilt * size));
+    scale.loss_margin += kind.steps * kRounding * size;
+    scale.infinity_mass += kind.steps * step.infinity_mass;
+  }
+  // What is cut off may add so much to δ at the ε in question.
+  const double share = std::exp(saddle.log_delta + tilt * saddle.epsilon - scale.log_scale);
+  const double outside =
+      std::clamp(kOutsideShare * share / WorstPlace(tilt), kLeastOutside, kMostOutside);
+  std::vector<Blocks> blocks;
+  blocks.reserve(kinds.size());
+  for (std::size_t k = 0; k < kinds.size(); ++k) {
+    blocks.push_back(BlocksOf(std::move(tilted[k]), kinds[k].steps, tilt,
+                              level_rise / static_cast<double>(kinds.size()), outside));
+  }
+  std::vector<Part> parts;
+  for (const Blocks& kind : blocks) {
+    parts.push_back({&kind.block, kind.blocks});
+    if (kind.has_rest) parts.push_back({&kind.rest, 1});
+  }
+  const double spacing = SpacingFor(parts, tilt, level_rise);
+  return ComposedLoss(Compose(parts, tilt, spacing, outside), scale);
 }
 
 }  // namespace
@@ -209,48 +290,36 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
   const std::vector<Kind> kinds = KindsOf(events);
   const double steps = StepsOf(kinds);
   const double first_guess = target.at_delta ? std::log(target.value) : -100;
-  Saddle saddle = FindSaddle(Coarse(kinds, direction, TailFor(first_guess, steps)), target);
+  Saddle saddle =
+      FindSaddle(Coarse(kinds, direction, TailFor(first_guess, steps)), target, RoomFor(steps));
   if (saddle.log_delta < first_guess) {
-    saddle = FindSaddle(Coarse(kinds, direction, TailFor(-700, steps)), target);
+    saddle = FindSaddle(Coarse(kinds, direction, TailFor(-700, steps)), target, RoomFor(steps));
   }
-  const double tilt = saddle.tilt;
-  const double tail = TailFor(saddle.log_delta, steps);
-  const double epsilon = std::max(saddle.epsilon, 0.1 * saddle.deviation);
-  const double rise =
-      std::min(kLargestRise, target.at_delta ? kEpsilonRise * tilt * epsilon : kDeltaRise);
-  const double node_rise = Coarse(kinds, direction, tail).NodeRise(tilt);
-  const double cell =
-      std::clamp(kCoarseCell * std::sqrt(kNodeShare * rise / node_rise), kFinestCell, kCoarseCell);
-  const double lattice_rise = (1 - kNodeShare) * rise;
-  const bool two_levels = std::any_of(kinds.begin(), kinds.end(),
-                                      [](const Kind& kind) { return kind.steps >= kFewSteps; });
-
-  ComposedLoss::Scale scale;
-  scale.tilt = tilt;
-  scale.log_scale = 1e-9 + kQuadratureError * steps;
-  std::vector<Blocks> blocks;
-  blocks.reserve(kinds.size());
-  for (const Kind& kind : kinds) {
-    const PrivacyLoss step = StepLoss(kind.event, direction, {cell, tail});
-    const Cumulant cumulant = CumulantOf(step, tilt);
-    TiltedLoss tilted = Tilt(step, tilt, cumulant.value);
-    double size = 0;
-    for (std::size_t i = 0; i < tilted.loss.size(); ++i) {
-      size += tilted.mass[i] * std::abs(tilted.loss[i]);
+  ComposedLoss composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+  // Where losses are rare but large, the saddle point's guess is a bad one, of ε or of the share of
+  // mass that decides: then again, at what was found.
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    const Saddle last = saddle;
+    if (target.at_delta) {
+      saddle.epsilon = composed.Epsilon(saddle.log_delta);
+    } else {
+      saddle.log_delta = composed.LogDelta(saddle.epsilon);
     }
-    scale.log_scale += kind.steps * (cumulant.value + kRounding * (4 + tilt * size));
-    scale.loss_margin += kind.steps * kRounding * size;
-    scale.infinity_mass += kind.steps * step.infinity_mass;
-    blocks.push_back(BlocksOf(std::move(tilted), kind.steps, tilt,
-                              lattice_rise / 2 / static_cast<double>(kinds.size())));
+    if (saddle.epsilon == 0 && target.at_delta) break;
+    const bool near =
+        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, last.deviation);
+    if (near && composed.ErrorShare(saddle.epsilon) < kLargestErrorShare) break;
+    if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
+    const double log_delta = saddle.log_delta;
+    const double slope = composed.Slope(saddle.epsilon);
+    saddle = FindSaddle(Coarse(kinds, direction, TailFor(std::min(first_guess, log_delta), steps)),
+                        {false, saddle.epsilon}, RoomFor(steps));
+    saddle.log_delta = log_delta;
+    saddle.slope = std::max(saddle.tilt, slope);
+    saddle.deviation = std::min(last.deviation, saddle.deviation);
+    composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
   }
-  std::vector<Part> parts;
-  for (const Blocks& kind : blocks) {
-    parts.push_back({&kind.block, kind.blocks});
-    if (kind.has_rest) parts.push_back({&kind.rest, 1});
-  }
-  const double spacing = SpacingFor(parts, tilt, two_levels ? lattice_rise / 2 : lattice_rise);
-  return ComposedLoss(Compose(parts, tilt, spacing, kOutside), scale);
+  return composed;
 }
 
 }  // namespace cloister::dp

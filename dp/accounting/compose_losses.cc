@@ -63,6 +63,19 @@ struct Window {
   std::int64_t last = 0;
 };
 
+// The least of Chernoff's bounds over orders. It falls and then rises as orders fall from `order`,
+// which suits a normal law; rare large losses need far smaller ones.
+template <typename Bound>
+double LeastBound(double order, const Bound& bound) {
+  double least = kInfinity;
+  for (int i = 0; i < 60; ++i, order /= 1.5) {
+    const double here = bound(order);
+    if (std::isfinite(least) && here >= least) break;
+    least = here;
+  }
+  return least;
+}
+
 // At most `outside` of the composition's mass has its index outside the window.
 Window WindowOf(std::span<const LatticeLoss> lattices, std::span<const Part> parts,
                 double outside) {
@@ -81,18 +94,17 @@ Window WindowOf(std::span<const LatticeLoss> lattices, std::span<const Part> par
   }
   const double log_part = std::log(2 / outside);
   const double order = std::sqrt(2 * log_part / std::max(variance, 1e-6));
-  const auto reach = [&](double signed_order) {
+  const auto bound = [&](double signed_order) {
     double log_moment = log_part;
     for (std::size_t p = 0; p < parts.size(); ++p) {
       log_moment += static_cast<double>(parts[p].count) *
                     LogMoment(lattices[p], moments[p].mean, signed_order);
     }
-    return std::isfinite(log_moment) ? log_moment / std::abs(signed_order) : kInfinity;
+    return std::isfinite(log_moment) ? std::max(0.0, log_moment / std::abs(signed_order))
+                                     : kInfinity;
   };
-  for (const double share : {0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 1.0, 1.1, 1.3, 1.7, 2.5}) {
-    last = std::min(last, mean + std::max(0.0, reach(share * order)));
-    first = std::max(first, mean - std::max(0.0, reach(-share * order)));
-  }
+  last = std::min(last, mean + LeastBound(2.2 * order, bound));
+  first = std::max(first, mean - LeastBound(-2.2 * order, bound));
   return {static_cast<std::int64_t>(std::floor(first)) - 1,
           static_cast<std::int64_t>(std::ceil(last)) + 1};
 }
@@ -169,19 +181,21 @@ double SpacingFor(std::span<const Part> parts, double tilt, double rise) {
     span = std::max(span, part.loss->loss.back() - part.loss->loss.front());
   }
   if (span == 0) return 1;
-  // Losses spread evenly over a cell cost tilt (tilt + 1) spacing² / 12 each.
+  // Losses spread evenly over a cell cost tilt (tilt + 1) spacing² / 12 each, others less or more.
   double spacing = std::min(span, std::sqrt(12 * rise / (tilt * (tilt + 1) * count)));
-  for (int i = 0; i < 6; ++i) {
+  double good = 0;
+  double bad = kInfinity;
+  for (int i = 0; i < 40; ++i) {
     const double growth = LogGrowth(parts, tilt, spacing);
-    if (growth > 0.6 * rise && growth <= 1.05 * rise) break;
-    if (growth <= rise && spacing >= span) break;
-    const double factor = growth > 0 ? std::sqrt(rise / growth) : 30;
-    spacing = std::min(span, spacing * std::clamp(factor, 1.0 / 30, 30.0));
+    (growth <= rise ? good : bad) = spacing;
+    if (good == span || (growth > 0.7 * rise && growth <= rise) || bad < 1.02 * good) break;
+    double next = spacing * (growth > 0 ? std::sqrt(0.9 * rise / growth) : 16);
+    if (!(next > good * 1.01)) next = std::isinf(bad) ? 2 * good : std::sqrt(good * bad);
+    if (!(next < bad * 0.99)) next = good > 0 ? std::sqrt(good * bad) : bad / 4;
+    spacing = std::min(span, next);
   }
-  const std::vector<double>& losses = parts.front().loss->loss;
-  if (parts.size() > 1 || losses.size() < 2) return spacing;
-  const double natural = losses[1] - losses[0];
-  if (spacing < natural && LogGrowth(parts, tilt, natural) < 1e-3 * rise) return natural;
+  if (good > 0) spacing = good;
+  if (parts.size() > 1) return spacing;
   // Both ends on the lattice, where bounded losses have their atoms.
   return span / std::ceil(span / spacing * (1 - 1e-9));
 }

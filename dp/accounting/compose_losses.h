@@ -12,9 +12,8 @@ struct Part {
   std::int64_t count;
 };
 
-// The widest spacing on which rounding all parts to a lattice raises log δ by about `rise` (the
-// logarithm of the tilted mass's growth over the whole composition), or one on which it costs
-// nothing because the losses stand there already.
+// The widest spacing on which rounding all parts to a lattice raises log δ by about `rise`: the
+// logarithm of the tilted mass's growth over the whole composition.
 double SpacingFor(std::span<const Part> parts, double tilt, double rise);
 
 // The composition of all parts on lattices of the same spacing, by products and powers of Fourier

@@ -18,11 +18,9 @@ double LogAdd(double a, double b) {
   return largest + std::log1p(std::exp(std::min(a, b) - largest));
 }
 
-// The most that a unit of tilted mass, wherever its loss, can add to δ(ε) exp(tilt ε):
-// max over d >= 0 of e^{-tilt d} (1 - e^{-d}).
-double WorstPlace(double tilt) { return std::exp(-tilt * std::log1p(1 / tilt)) / (tilt + 1); }
-
 }  // namespace
+
+double WorstPlace(double tilt) { return std::exp(-tilt * std::log1p(1 / tilt)) / (tilt + 1); }
 
 ComposedLoss::ComposedLoss(const TiltedLoss& loss, const Scale& scale)
     : scale_(scale), stray_(loss.stray), loss_(loss.loss) {
@@ -82,6 +80,11 @@ double ComposedLoss::Epsilon(double log_delta) const {
     }
   }
   return std::max(0.0, (high + scale_.loss_margin) * (1 + 2 * kRelativeMargin));
+}
+
+double ComposedLoss::Slope(double epsilon) const {
+  const double step = std::max(spacing_, 1e-6 * epsilon);
+  return (LogFinite(epsilon) - LogFinite(epsilon + step)) / step;
 }
 
 double ComposedLoss::ErrorShare(double epsilon) const {

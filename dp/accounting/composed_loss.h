@@ -13,6 +13,10 @@ struct Target {
   double value = 0;
 };
 
+// The most that a unit of tilted mass, wherever its loss, can add to δ(ε) exp(tilt ε):
+// max over d >= 0 of e^{-tilt d} (1 - e^{-d}).
+double WorstPlace(double tilt);
+
 // The privacy loss distribution of a whole composition, near a target.
 class ComposedLoss {
  public:
@@ -31,6 +35,8 @@ class ComposedLoss {
   // The least ε at which δ is within exp(log_delta), never too small; not below the lowest loss
   // that is kept. Infinity where infinity mass alone is more.
   double Epsilon(double log_delta) const;
+  // By how much log δ falls with ε, there.
+  double Slope(double epsilon) const;
   // The share of δ at ε that is a bound on errors and on what was cut off.
   double ErrorShare(double epsilon) const;
 

@@ -24,13 +24,28 @@ std::int64_t CellsOf(double length, double width) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(length / width)));
 }
 
+// Of P = (1 - rate) N(0, 1) + rate N(shift, 1), beyond u.
+double MassAbove(double u, double rate, double shift) {
+  return (1 - rate) * NormalUpperTail(u) + rate * NormalUpperTail(u - shift);
+}
+
+// Where at most `tail` of P is left, within a thousandth.
+double UpperEnd(double rate, double shift, double tail) {
+  double low = 0;
+  double high = NormalUpperQuantile(tail) + (rate > 0 ? shift : 0);
+  while (high - low > 1e-3 * high) {
+    const double middle = (low + high) / 2;
+    (MassAbove(middle, rate, shift) <= tail ? high : low) = middle;
+  }
+  return high;
+}
+
 PrivacyLoss GaussianLoss(double noise_multiplier, const Mixture& mixture,
                          const Resolution& resolution) {
   const double shift = 1 / noise_multiplier;
-  // Beyond the nodes lies at most `tail` of any of the Gaussians at -shift, 0 and shift.
   const double reach = NormalUpperQuantile(resolution.tail);
-  const double low = -reach - (mixture.lower_rate > 0 ? shift : 0);
-  const double high = reach + (mixture.upper_rate > 0 ? shift : 0);
+  const double low = -reach;
+  const double high = UpperEnd(mixture.upper_rate, shift, resolution.tail);
   // The density's slope is at most the reach plus the shift.
   const double width =
       std::min({resolution.cell, kLargestChange / shift, kLargestChange * 4 / (reach + shift)});
@@ -62,14 +77,7 @@ PrivacyLoss GaussianLoss(double noise_multiplier, const Mixture& mixture,
     made.mass[i] += left;
     made.mass[i + 1] += right;
   }
-  const double beyond = (1 - mixture.upper_rate) * NormalUpperTail(high) +
-                        mixture.upper_rate * NormalUpperTail(high - shift);
-  if (mixture.upper_rate == 0 && mixture.lower_rate < 1) {
-    made.loss.push_back(-std::log1p(-mixture.lower_rate));
-    made.mass.push_back(beyond);
-  } else {
-    made.infinity_mass = beyond;
-  }
+  made.infinity_mass = MassAbove(high, mixture.upper_rate, shift);
   return made;
 }
 
