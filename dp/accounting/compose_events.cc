@@ -12,7 +12,7 @@
 namespace cloister::dp {
 namespace {
 
-constexpr double kEpsilonRise = 1e-3;  // of ε, when ε is asked for
+constexpr double kEpsilonRise = 9e-4;  // of ε, when ε is asked for
 constexpr double kDeltaRise = 2e-3;    // of δ, when δ is
 constexpr double kLargestRise = 0.5;   // of log δ
 constexpr double kNodeShare = 0.1;     // of the rise, for nodes; the rest for lattices
@@ -23,6 +23,7 @@ constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
 constexpr double kLargestErrorShare = 1e-3;
+constexpr double kCellsToEpsilon = 20;
 constexpr int kMostAttempts = 2;
 constexpr std::int64_t kFewSteps = 64;  // composed at once
 constexpr double kQuadratureError = 2e-13;
@@ -195,6 +196,18 @@ double TailFor(double log_delta, double steps) {
   return std::exp(std::clamp(log_tail, -700.0, -36.0));
 }
 
+// How losses are rounded to lattices and composed there.
+struct LatticeRule {
+  double tilt = 0;
+  double rise = 0;    // of log δ, at one level of composition
+  double widest = 0;  // spacing: where few outcomes decide, the rise of all mass says too little
+  double outside = 0;
+
+  double Spacing(std::span<const Part> parts) const {
+    return std::min(widest, SpacingFor(parts, tilt, rise));
+  }
+};
+
 // A kind's steps as blocks of about √steps and a rest, so that either composition needs a lattice
 // only as fine as its own deviation.
 struct Blocks {
@@ -204,19 +217,20 @@ struct Blocks {
   bool has_rest = false;
 };
 
-Blocks BlocksOf(TiltedLoss step, double steps, double tilt, double rise, double outside) {
+Blocks BlocksOf(TiltedLoss step, double steps, const LatticeRule& rule) {
   const auto count = static_cast<std::int64_t>(steps);
   if (count < kFewSteps) return {std::move(step), count, {}, false};
   const auto length = static_cast<std::int64_t>(std::sqrt(steps));
   const Part all = {&step, count};
-  const double spacing = SpacingFor({&all, 1}, tilt, rise);
+  const double spacing = rule.Spacing({&all, 1});
   Blocks made;
   made.blocks = count / length;
   const Part block = {&step, length};
-  made.block = Compose({&block, 1}, tilt, spacing, outside / static_cast<double>(made.blocks));
+  made.block =
+      Compose({&block, 1}, rule.tilt, spacing, rule.outside / static_cast<double>(made.blocks));
   const Part rest = {&step, count % length};
   made.has_rest = rest.count > 0;
-  if (made.has_rest) made.rest = Compose({&rest, 1}, tilt, spacing, outside);
+  if (made.has_rest) made.rest = Compose({&rest, 1}, rule.tilt, spacing, rule.outside);
   return made;
 }
 
@@ -268,19 +282,20 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
   const double share = std::exp(saddle.log_delta + tilt * saddle.epsilon - scale.log_scale);
   const double outside =
       std::clamp(kOutsideShare * share / WorstPlace(tilt), kLeastOutside, kMostOutside);
+  LatticeRule rule{tilt, level_rise / static_cast<double>(kinds.size()),
+                   std::max(saddle.epsilon, 1e-3 * saddle.deviation) / kCellsToEpsilon, outside};
   std::vector<Blocks> blocks;
   blocks.reserve(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
-    blocks.push_back(BlocksOf(std::move(tilted[k]), kinds[k].steps, tilt,
-                              level_rise / static_cast<double>(kinds.size()), outside));
+    blocks.push_back(BlocksOf(std::move(tilted[k]), kinds[k].steps, rule));
   }
   std::vector<Part> parts;
   for (const Blocks& kind : blocks) {
     parts.push_back({&kind.block, kind.blocks});
     if (kind.has_rest) parts.push_back({&kind.rest, 1});
   }
-  const double spacing = SpacingFor(parts, tilt, level_rise);
-  return ComposedLoss(Compose(parts, tilt, spacing, outside), scale);
+  rule.rise = level_rise;
+  return ComposedLoss(Compose(parts, tilt, rule.Spacing(parts), outside), scale);
 }
 
 }  // namespace

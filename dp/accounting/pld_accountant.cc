@@ -14,6 +14,9 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kManySteps = 1e10;
+// What is computed of a composition is raised by this part of itself: over all rounding that is not
+// bounded where it happens.
+constexpr double kMargin = 1e-4;
 
 bool AllGaussian(std::span<const Event> events) {
   return std::all_of(events.begin(), events.end(),
@@ -61,7 +64,7 @@ base::Status CheckCovered(std::span<const Event> events) {
 double EpsilonOf(std::span<const Event> events, Direction direction, const ComposedLoss* composed,
                  double log_delta) {
   double epsilon = composed == nullptr ? kInfinity : composed->Epsilon(log_delta);
-  epsilon = std::min(epsilon, LargestTotal(events, direction) * (1 + 1e-14));
+  epsilon = std::min(epsilon, LargestTotal(events, direction)) * (1 + kMargin);
   if (AllGaussian(events)) {
     epsilon = std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
   }
