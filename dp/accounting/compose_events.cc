@@ -323,7 +323,7 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
     if (saddle.epsilon == 0 && target.at_delta) break;
     const bool near =
         std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, last.deviation);
-    if (near && composed.ErrorShare(saddle.epsilon) < kLargestErrorShare) break;
+    if (near && (attempt > 0 || composed.ErrorShare(saddle.epsilon) < kLargestErrorShare)) break;
     if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
     const double log_delta = saddle.log_delta;
     const double slope = composed.Slope(saddle.epsilon);

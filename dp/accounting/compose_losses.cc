@@ -131,43 +131,65 @@ std::size_t Wrapped(std::int64_t index, std::size_t size) {
 }
 
 struct Composed {
-  std::vector<double> mass;  // by index modulo its size
-  double error = 0;          // of all transforms, in the sum of masses
+  std::vector<double> mass;  // by index, less `start`, modulo its size
+  std::int64_t start = 0;
+  double error = 0;  // of all transforms, in the sum of masses
+
+  double At(std::int64_t index) const { return mass[Wrapped(index - start, mass.size())]; }
 };
+
+// One part's transform. Its largest mass, which is nearly all of it where a step costs little, is
+// left out and added to every term afterwards, exactly: rounding errors are then those of the rest.
+struct PartTransform {
+  std::vector<Complex> terms;
+  std::int64_t start = 0;  // the index that stands at 0: where the largest mass is
+  double error = 0;        // Euclidean norm, of all terms
+};
+
+PartTransform TransformOf(const LatticeLoss& lattice, std::size_t size) {
+  const auto largest = std::max_element(lattice.mass.begin(), lattice.mass.end());
+  PartTransform made;
+  made.start = lattice.index[static_cast<std::size_t>(largest - lattice.mass.begin())];
+  std::vector<double> values(size);
+  for (std::size_t i = 0; i < lattice.index.size(); ++i) {
+    values[Wrapped(lattice.index[i] - made.start, size)] += lattice.mass[i];
+  }
+  const double apart = std::exchange(values[0], 0);
+  double squares = 0;
+  for (const double value : values) squares += value * value;
+  made.terms = Transform(values);
+  for (Complex& term : made.terms) term += apart;
+  made.error = TransformError(size) * std::sqrt(static_cast<double>(size) * squares);
+  return made;
+}
 
 Composed ComposeOnLattice(std::span<const LatticeLoss> lattices, std::span<const Part> parts,
                           std::size_t size) {
-  const double relative = TransformError(size);
-  const double root = std::sqrt(static_cast<double>(size));
+  Composed made;
   std::vector<Complex> terms(size / 2 + 1, 1.0);
   double log_total = 0;
   double input_error = 0;
-  double rounding = 0;
+  double rounding = TransformError(size);
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    std::vector<double> values(size);
-    double squares = 0;
-    for (std::size_t i = 0; i < lattices[p].index.size(); ++i) {
-      values[Wrapped(lattices[p].index[i], size)] += lattices[p].mass[i];
-    }
-    for (const double value : values) squares += value * value;
-    const std::vector<Complex> transformed = Transform(values);
-    const auto count = static_cast<double>(parts[p].count);
+    const PartTransform part = TransformOf(lattices[p], size);
     for (std::size_t k = 0; k < terms.size(); ++k) {
-      terms[k] = Product(terms[k], Power(transformed[k], parts[p].count));
+      terms[k] = Product(terms[k], Power(part.terms[k], parts[p].count));
     }
-    // A term's error e becomes at most count (|f| + e)^(count - 1) e, and |f| is at most the sum.
-    const double total = Sum(values);
+    // A term's error e becomes at most count (|f| + e)^(count - 1) e, and |f| is at most the sum. A
+    // product of complex numbers has a relative error of √5 roundings, a power count times that.
+    const auto count = static_cast<double>(parts[p].count);
+    const double total = Sum(lattices[p].mass);
+    made.start += parts[p].count * part.start;
     log_total += count * std::log(total);
-    input_error += count * relative * root * std::sqrt(squares) / total;
-    rounding += (4 * count + 8) * kUnit;
+    input_error += count * part.error / total;
+    rounding += (1.5 * count + 8) * kUnit;
   }
   double squares = 0;
   for (const Complex& term : terms) squares += 2 * std::norm(term);
-  Composed made;
   made.mass = InverseTransform(terms);
   // The Euclidean norm of the terms' errors bounds the sum of the values' (Parseval, Cauchy).
-  made.error = std::exp(log_total + input_error) * input_error +
-               (rounding + relative) * std::sqrt(squares) + 1e-30 * root;
+  made.error = std::exp(log_total + input_error) * input_error + rounding * std::sqrt(squares) +
+               1e-30 * std::sqrt(static_cast<double>(size));
   return made;
 }
 
@@ -182,7 +204,7 @@ double SpacingFor(std::span<const Part> parts, double tilt, double rise) {
   }
   if (span == 0) return 1;
   // Losses spread evenly over a cell cost tilt (tilt + 1) spacing² / 12 each, others less or more.
-  double spacing = std::min(span, std::sqrt(12 * rise / (tilt * (tilt + 1) * count)));
+  double spacing = std::min(span, std::sqrt(12 * 0.85 * rise / (tilt * (tilt + 1) * count)));
   double good = 0;
   double bad = kInfinity;
   for (int i = 0; i < 40; ++i) {
@@ -231,12 +253,13 @@ TiltedLoss Compose(std::span<const Part> parts, double tilt, double spacing, dou
   const double least = outside / static_cast<double>(size);
   std::int64_t first = window.first;
   std::int64_t last = window.last;
-  const auto mass_at = [&](std::int64_t index) { return composed.mass[Wrapped(index, size)]; };
-  while (first < last && mass_at(first) < least) made.stray += std::max(0.0, mass_at(first++));
-  while (first < last && mass_at(last) < least) made.stray += std::max(0.0, mass_at(last--));
+  while (first < last && composed.At(first) < least)
+    made.stray += std::max(0.0, composed.At(first++));
+  while (first < last && composed.At(last) < least)
+    made.stray += std::max(0.0, composed.At(last--));
   for (std::int64_t index = first; index <= last; ++index) {
     made.loss.push_back(origin + static_cast<double>(index) * spacing);
-    made.mass.push_back(std::max(0.0, mass_at(index)));
+    made.mass.push_back(std::max(0.0, composed.At(index)));
   }
   return made;
 }

@@ -1,6 +1,7 @@
 #include "dp/accounting/fourier.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <kissfft/kissfft.hh>
 #include <limits>
@@ -12,6 +13,11 @@ namespace cloister::dp {
 namespace {
 
 using Complex = std::complex<double>;
+
+// Without the library's care for infinities.
+Complex Product(Complex a, Complex b) {
+  return {a.real() * b.real() - a.imag() * b.imag(), a.real() * b.imag() + a.imag() * b.real()};
+}
 
 }  // namespace
 
@@ -47,10 +53,22 @@ std::vector<double> InverseTransform(const std::vector<Complex>& terms) {
   // E + iO with E = (X[k] + X*[half - k]) / 2 and O the half difference turned by e^{2πik/size}.
   std::vector<Complex> packed(half);
   const double angle = std::numbers::pi / static_cast<double>(half);
-  for (std::size_t k = 0; k < half; ++k) {
-    const Complex mirrored = std::conj(terms[half - k]);
-    const Complex turn = std::polar(1.0, angle * static_cast<double>(k));
-    packed[k] = 0.5 * ((terms[k] + mirrored) + Complex(0, 1) * turn * (terms[k] - mirrored));
+  // e^{i angle k} from a coarse and a fine factor: two roundings for a sine and cosine each.
+  constexpr std::size_t kFine = 64;
+  std::array<Complex, kFine> fine;
+  for (std::size_t k = 0; k < kFine; ++k) {
+    fine[k] = std::polar(1.0, angle * static_cast<double>(k));
+  }
+  for (std::size_t start = 0; start < half; start += kFine) {
+    const Complex coarse = std::polar(1.0, angle * static_cast<double>(start));
+    for (std::size_t k = start; k < std::min(half, start + kFine); ++k) {
+      const Complex x = terms[k];
+      const Complex mirrored = std::conj(terms[half - k]);
+      const Complex turn = Product(coarse, fine[k - start]);
+      const Complex odd = Product(turn, x - mirrored);
+      packed[k] = {(x.real() + mirrored.real() - odd.imag()) / 2,
+                   (x.imag() + mirrored.imag() + odd.real()) / 2};
+    }
   }
   const kissfft<double> plan(half, true);
   std::vector<Complex> series(half);
