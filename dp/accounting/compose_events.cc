@@ -23,8 +23,9 @@ constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
 constexpr double kLargestErrorShare = 1e-3;
-constexpr double kCellsToEpsilon = 20;
-constexpr int kMostAttempts = 2;
+constexpr double kCellsToEpsilon = 40;
+constexpr double kSlopeTolerance = 1.3;
+constexpr int kMostAttempts = 3;
 constexpr std::int64_t kFewSteps = 64;  // composed at once
 constexpr double kQuadratureError = 2e-13;
 constexpr double kRounding = 4e-16;
@@ -243,8 +244,8 @@ double TiltShare(const Saddle& saddle) {
 double RiseFor(const Target& target, const Saddle& saddle) {
   if (!target.at_delta) {
     // Where ε is so large that nobody would ask, δ need not be as exact.
-    return std::min(kLargestRise, kDeltaRise * std::max(1.0, saddle.deviation / 5)) *
-           TiltShare(saddle);
+    const double far = std::max(1.0, saddle.deviation / 10);
+    return std::min(kDeltaRise * far * far, std::max(kLargestRise, far / 50)) * TiltShare(saddle);
   }
   const double epsilon = std::max(saddle.epsilon, 0.1 * saddle.deviation);
   return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope) * TiltShare(saddle);
@@ -321,12 +322,14 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
       saddle.log_delta = composed.LogDelta(saddle.epsilon);
     }
     if (saddle.epsilon == 0 && target.at_delta) break;
+    const double slope = composed.Slope(saddle.epsilon);
     const bool near =
-        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, last.deviation);
-    if (near && (attempt > 0 || composed.ErrorShare(saddle.epsilon) < kLargestErrorShare)) break;
+        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, last.deviation) &&
+        slope < kSlopeTolerance * last.slope;
+    const bool exact = composed.ErrorShare(saddle.epsilon) < kLargestErrorShare;
+    if (near && (exact || attempt > 0)) break;
     if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
     const double log_delta = saddle.log_delta;
-    const double slope = composed.Slope(saddle.epsilon);
     saddle = FindSaddle(Coarse(kinds, direction, TailFor(std::min(first_guess, log_delta), steps)),
                         {false, saddle.epsilon}, RoomFor(steps));
     saddle.log_delta = log_delta;
