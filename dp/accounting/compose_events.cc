@@ -23,7 +23,7 @@ constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
 constexpr double kLargestErrorShare = 1e-3;
-constexpr double kCellsToEpsilon = 40;
+constexpr double kCellsToEpsilon = 50;
 constexpr double kSlopeTolerance = 1.3;
 constexpr int kMostAttempts = 3;
 constexpr std::int64_t kFewSteps = 64;  // composed at once
@@ -247,7 +247,7 @@ double RiseFor(const Target& target, const Saddle& saddle) {
     const double far = std::max(1.0, saddle.deviation / 10);
     return std::min(kDeltaRise * far * far, std::max(kLargestRise, far / 50)) * TiltShare(saddle);
   }
-  const double epsilon = std::max(saddle.epsilon, 0.1 * saddle.deviation);
+  const double epsilon = std::max(saddle.epsilon, 0.1 / saddle.slope);
   return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope) * TiltShare(saddle);
 }
 
@@ -284,7 +284,7 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
   const double outside =
       std::clamp(kOutsideShare * share / WorstPlace(tilt), kLeastOutside, kMostOutside);
   LatticeRule rule{tilt, level_rise / static_cast<double>(kinds.size()),
-                   std::max(saddle.epsilon, 1e-3 * saddle.deviation) / kCellsToEpsilon, outside};
+                   std::max(saddle.epsilon, 1e-2 / saddle.slope) / kCellsToEpsilon, outside};
   std::vector<Blocks> blocks;
   blocks.reserve(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
@@ -324,7 +324,7 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
     if (saddle.epsilon == 0 && target.at_delta) break;
     const double slope = composed.Slope(saddle.epsilon);
     const bool near =
-        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, last.deviation) &&
+        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
         slope < kSlopeTolerance * last.slope;
     const bool exact = composed.ErrorShare(saddle.epsilon) < kLargestErrorShare;
     if (near && (exact || attempt > 0)) break;
