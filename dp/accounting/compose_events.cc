@@ -22,6 +22,7 @@ constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
 constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
+constexpr double kTransformError = 1e-14;  // of the tilted mass, a step
 constexpr double kLargestErrorShare = 1e-3;
 constexpr double kCellsToEpsilon = 50;
 constexpr double kSlopeTolerance = 1.3;
@@ -161,11 +162,11 @@ double Turn(double low, double most, const IsLow& is_low) {
 }
 
 // The tilt that moves the mean to ε, the slope there, would do best were losses nearly normal. A
-// smaller one keeps rare large losses from taking all the mass, and is enough as long as it makes
-// `room`: by that factor δ is above what rounding errors of transforms can come to.
-double RoomFor(double steps) { return std::log(std::clamp(1e7 / steps, 1.0, 1e4)); }
+// smaller one keeps rare large losses from taking all the mass, and is enough where rounding errors
+// of transforms, about this in the tilted mass, come to little of δ once the tilt is taken back.
+double ErrorOf(double steps) { return kTransformError * steps / kLargestErrorShare; }
 
-Saddle FindSaddle(const Coarse& coarse, const Target& target, double room) {
+Saddle FindSaddle(const Coarse& coarse, const Target& target, double steps) {
   const double most = 1e5 / coarse.Spread();
   // The least is one over the standard deviation of a normal law: below, nothing is gained. Rare
   // large losses make it smaller.
@@ -185,7 +186,7 @@ Saddle FindSaddle(const Coarse& coarse, const Target& target, double room) {
   found.deviation = std::sqrt(at.variance);
   found.log_delta =
       target.at_delta ? std::log(target.value) : GuessLogDelta(found.slope, at, target.value);
-  const double enough = at.value - found.slope * found.epsilon + room;
+  const double enough = found.log_delta - std::log(ErrorOf(steps));
   found.tilt = Turn(least, found.slope, [&](double tilt) {
     return coarse.At(tilt).value - tilt * found.epsilon > enough;
   });
@@ -306,10 +307,9 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
   const std::vector<Kind> kinds = KindsOf(events);
   const double steps = StepsOf(kinds);
   const double first_guess = target.at_delta ? std::log(target.value) : -100;
-  Saddle saddle =
-      FindSaddle(Coarse(kinds, direction, TailFor(first_guess, steps)), target, RoomFor(steps));
+  Saddle saddle = FindSaddle(Coarse(kinds, direction, TailFor(first_guess, steps)), target, steps);
   if (saddle.log_delta < first_guess) {
-    saddle = FindSaddle(Coarse(kinds, direction, TailFor(-700, steps)), target, RoomFor(steps));
+    saddle = FindSaddle(Coarse(kinds, direction, TailFor(-700, steps)), target, steps);
   }
   ComposedLoss composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
   // Where losses are rare but large, the saddle point's guess is a bad one, of ε or of the share of
@@ -331,7 +331,7 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
     if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
     const double log_delta = saddle.log_delta;
     saddle = FindSaddle(Coarse(kinds, direction, TailFor(std::min(first_guess, log_delta), steps)),
-                        {false, saddle.epsilon}, RoomFor(steps));
+                        {false, saddle.epsilon}, steps);
     saddle.log_delta = log_delta;
     saddle.slope = std::max(saddle.tilt, slope);
     saddle.deviation = std::min(last.deviation, saddle.deviation);
