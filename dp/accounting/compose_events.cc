@@ -125,6 +125,17 @@ class Coarse {
     return tilt * (tilt + 1) / 12 * squares;
   }
 
+  // By how much they raise log δ where one loss alone, at ε, decides it.
+  double LocalRise(double epsilon, double slope) const {
+    double widest = 1e-300;
+    for (const PrivacyLoss& loss : losses_) {
+      const auto next = std::upper_bound(loss.loss.begin(), loss.loss.end(), epsilon);
+      if (next == loss.loss.begin() || next == loss.loss.end()) continue;
+      widest = std::max(widest, *next - *(next - 1));
+    }
+    return slope * (slope + 1) / 12 * widest * widest;
+  }
+
  private:
   std::vector<PrivacyLoss> losses_;
   std::vector<double> steps_;
@@ -187,7 +198,9 @@ Saddle FindSaddle(const Coarse& coarse, const Target& target, double steps) {
   found.log_delta =
       target.at_delta ? std::log(target.value) : GuessLogDelta(found.slope, at, target.value);
   const double enough = found.log_delta - std::log(ErrorOf(steps));
-  found.tilt = Turn(least, found.slope, [&](double tilt) {
+  // Where the least is far below that of a normal law, large losses already have half the mass
+  // there.
+  found.tilt = Turn(least * std::max(least / flat, 0.1), found.slope, [&](double tilt) {
     return coarse.At(tilt).value - tilt * found.epsilon > enough;
   });
   return found;
@@ -202,7 +215,7 @@ double TailFor(double log_delta, double steps) {
 struct LatticeRule {
   double tilt = 0;
   double rise = 0;    // of log δ, at one level of composition
-  double widest = 0;  // spacing: where few outcomes decide, the rise of all mass says too little
+  double widest = 0;  // spacing: where one loss decides, the rise of all mass says too little
   double outside = 0;
 
   double Spacing(std::span<const Part> parts) const {
@@ -246,19 +259,25 @@ double RiseFor(const Target& target, const Saddle& saddle) {
   if (!target.at_delta) {
     // Where ε is so large that nobody would ask, δ need not be as exact.
     const double far = std::max(1.0, saddle.deviation / 10);
-    return std::min(kDeltaRise * far * far, std::max(kLargestRise, far / 50)) * TiltShare(saddle);
+    return std::min(kDeltaRise * far * far, std::max(kLargestRise, far / 50));
   }
   const double epsilon = std::max(saddle.epsilon, 0.1 / saddle.slope);
-  return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope) * TiltShare(saddle);
+  return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope);
 }
 
 ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const Saddle& saddle,
                        double rise) {
   const double tilt = saddle.tilt;
   const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
-  const double node_rise = Coarse(kinds, direction, tail).NodeRise(tilt);
-  const double cell =
-      std::clamp(kCoarseCell * std::sqrt(kNodeShare * rise / node_rise), kFinestCell, kCoarseCell);
+  // At the tilt, the mass rises by this part of what δ does.
+  const double tilt_share = TiltShare(saddle);
+  const Coarse coarse(kinds, direction, tail);
+  const double node_share = kNodeShare * rise;
+  const double cell = std::clamp(
+      kCoarseCell *
+          std::sqrt(std::min(node_share * tilt_share / coarse.NodeRise(tilt),
+                             node_share / coarse.LocalRise(saddle.epsilon, saddle.slope))),
+      kFinestCell, kCoarseCell);
   const double lattice_rise = (1 - kNodeShare) * rise;
   const bool two_levels = std::any_of(kinds.begin(), kinds.end(),
                                       [](const Kind& kind) { return kind.steps >= kFewSteps; });
@@ -284,8 +303,10 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
   const double share = std::exp(saddle.log_delta + tilt * saddle.epsilon - scale.log_scale);
   const double outside =
       std::clamp(kOutsideShare * share / WorstPlace(tilt), kLeastOutside, kMostOutside);
-  LatticeRule rule{tilt, level_rise / static_cast<double>(kinds.size()),
-                   std::max(saddle.epsilon, 1e-2 / saddle.slope) / kCellsToEpsilon, outside};
+  const double local = std::sqrt(12 * level_rise / (saddle.slope * (saddle.slope + 1)));
+  LatticeRule rule{tilt, level_rise * tilt_share / static_cast<double>(kinds.size()),
+                   std::min(local, std::max(saddle.epsilon, 1e-2 / saddle.slope) / kCellsToEpsilon),
+                   outside};
   std::vector<Blocks> blocks;
   blocks.reserve(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
@@ -296,7 +317,7 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
     parts.push_back({&kind.block, kind.blocks});
     if (kind.has_rest) parts.push_back({&kind.rest, 1});
   }
-  rule.rise = level_rise;
+  rule.rise = level_rise * tilt_share;
   return ComposedLoss(Compose(parts, tilt, rule.Spacing(parts), outside), scale);
 }
 
