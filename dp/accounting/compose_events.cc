@@ -22,7 +22,6 @@ constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
 constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
-constexpr double kTransformError = 1e-14;  // of the tilted mass, a step
 constexpr double kLargestErrorShare = 1e-3;
 constexpr double kCellsToEpsilon = 50;
 constexpr double kSlopeTolerance = 1.3;
@@ -172,12 +171,13 @@ double Turn(double low, double most, const IsLow& is_low) {
   return high;
 }
 
-// The tilt that moves the mean to ε, the slope there, would do best were losses nearly normal. A
-// smaller one keeps rare large losses from taking all the mass, and is enough where rounding errors
-// of transforms, about this in the tilted mass, come to little of δ once the tilt is taken back.
-double ErrorOf(double steps) { return kTransformError * steps / kLargestErrorShare; }
+// About the tilted mass that rounding errors of transforms may come to.
+double ErrorOf(double steps) { return 1e-12 + 1e-14 * steps; }
 
-Saddle FindSaddle(const Coarse& coarse, const Target& target, double steps) {
+// The tilt that moves the mean to ε, the slope there, would do best were losses nearly normal. A
+// smaller one keeps rare large losses from taking all the mass, and is enough where `error` in the
+// tilted mass comes to little of δ once the tilt is taken back.
+Saddle FindSaddle(const Coarse& coarse, const Target& target, double error) {
   const double most = 1e5 / coarse.Spread();
   // The least is one over the standard deviation of a normal law: below, nothing is gained. Rare
   // large losses make it smaller.
@@ -197,7 +197,7 @@ Saddle FindSaddle(const Coarse& coarse, const Target& target, double steps) {
   found.deviation = std::sqrt(at.variance);
   found.log_delta =
       target.at_delta ? std::log(target.value) : GuessLogDelta(found.slope, at, target.value);
-  const double enough = found.log_delta - std::log(ErrorOf(steps));
+  const double enough = found.log_delta - std::log(error / kLargestErrorShare);
   // Where the least is far below that of a normal law, large losses already have half the mass
   // there.
   found.tilt = Turn(least * std::max(least / flat, 0.1), found.slope, [&](double tilt) {
@@ -328,13 +328,15 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
   const std::vector<Kind> kinds = KindsOf(events);
   const double steps = StepsOf(kinds);
   const double first_guess = target.at_delta ? std::log(target.value) : -100;
-  Saddle saddle = FindSaddle(Coarse(kinds, direction, TailFor(first_guess, steps)), target, steps);
-  if (saddle.log_delta < first_guess) {
-    saddle = FindSaddle(Coarse(kinds, direction, TailFor(-700, steps)), target, steps);
-  }
+  const auto find = [&](const Target& at, double log_delta, double error) {
+    return FindSaddle(Coarse(kinds, direction, TailFor(log_delta, steps)), at, error);
+  };
+  double error = ErrorOf(steps);
+  Saddle saddle = find(target, first_guess, error);
+  if (saddle.log_delta < first_guess) saddle = find(target, -700, error);
   ComposedLoss composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
-  // Where losses are rare but large, the saddle point's guess is a bad one, of ε or of the share of
-  // mass that decides: then again, at what was found.
+  // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
+  // of the share of mass that decides: then again, at what was found.
   for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
     const Saddle last = saddle;
     if (target.at_delta) {
@@ -343,19 +345,21 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
       saddle.log_delta = composed.LogDelta(saddle.epsilon);
     }
     if (saddle.epsilon == 0 && target.at_delta) break;
+    if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
     const double slope = composed.Slope(saddle.epsilon);
+    const double share = composed.ErrorShare(saddle.epsilon);
     const bool near =
         std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
         slope < kSlopeTolerance * last.slope;
-    const bool exact = composed.ErrorShare(saddle.epsilon) < kLargestErrorShare;
-    if (near && (exact || attempt > 0)) break;
-    if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
+    if (near && share < kLargestErrorShare) break;
+    // Errors are larger than thought: as many times, and more where they hide what they are added
+    // to.
+    if (share > kLargestErrorShare) error *= share / kLargestErrorShare / (1.001 - share);
     const double log_delta = saddle.log_delta;
-    saddle = FindSaddle(Coarse(kinds, direction, TailFor(std::min(first_guess, log_delta), steps)),
-                        {false, saddle.epsilon}, steps);
+    saddle = find({false, saddle.epsilon}, std::min(first_guess, log_delta), error);
+    if (near && saddle.tilt < 1.05 * last.tilt) break;
     saddle.log_delta = log_delta;
     saddle.slope = std::max(saddle.tilt, slope);
-    saddle.deviation = std::min(last.deviation, saddle.deviation);
     composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
   }
   return composed;

@@ -166,6 +166,13 @@ PartTransform TransformOf(const LatticeLoss& lattice, std::size_t size) {
 Composed ComposeOnLattice(std::span<const LatticeLoss> lattices, std::span<const Part> parts,
                           std::size_t size) {
   Composed made;
+  if (parts.size() == 1 && parts[0].count == 1) {
+    made.mass.resize(size);
+    for (std::size_t i = 0; i < lattices[0].index.size(); ++i) {
+      made.mass[Wrapped(lattices[0].index[i], size)] += lattices[0].mass[i];
+    }
+    return made;
+  }
   std::vector<Complex> terms(size / 2 + 1, 1.0);
   double log_total = 0;
   double input_error = 0;
