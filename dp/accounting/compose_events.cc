@@ -25,7 +25,7 @@ constexpr double kMostOutside = 1e-7;
 constexpr double kLargestErrorShare = 1e-3;
 constexpr double kCellsToEpsilon = 50;
 constexpr double kSlopeTolerance = 1.3;
-constexpr int kMostAttempts = 3;
+constexpr int kMostAttempts = 4;
 constexpr std::int64_t kFewSteps = 64;  // composed at once
 constexpr double kQuadratureError = 2e-13;
 constexpr double kRounding = 4e-16;
@@ -357,7 +357,8 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
     if (share > kLargestErrorShare) error *= share / kLargestErrorShare / (1.001 - share);
     const double log_delta = saddle.log_delta;
     saddle = find({false, saddle.epsilon}, std::min(first_guess, log_delta), error);
-    if (near && saddle.tilt < 1.05 * last.tilt) break;
+    const bool same = saddle.tilt < 1.05 * last.tilt && log_delta > last.log_delta - 1;
+    if (near && same) break;
     saddle.log_delta = log_delta;
     saddle.slope = std::max(saddle.tilt, slope);
     composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
