@@ -22,7 +22,7 @@ constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
 constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
-constexpr double kLargestErrorShare = 1e-3;
+constexpr double kLargestErrorShare = 3e-3;
 constexpr double kCellsToEpsilon = 50;
 constexpr double kSlopeTolerance = 1.3;
 constexpr int kMostAttempts = 4;
@@ -223,29 +223,38 @@ struct LatticeRule {
   }
 };
 
-// A kind's steps as blocks of about √steps and a rest, so that either composition needs a lattice
-// only as fine as its own deviation.
+// A kind's steps as blocks of about √steps and a few steps left over, so that either composition
+// needs a lattice only as fine as its own deviation.
 struct Blocks {
   TiltedLoss block;
   std::int64_t blocks = 0;
-  TiltedLoss rest;
-  bool has_rest = false;
+  TiltedLoss step;
+  std::int64_t rest = 0;
 };
+
+// The length near √steps that leaves least over.
+std::int64_t BlockLength(std::int64_t steps) {
+  const auto root = static_cast<std::int64_t>(std::sqrt(static_cast<double>(steps)));
+  std::int64_t best = root;
+  for (std::int64_t length = root - root / 8; length <= root + root / 8; ++length) {
+    if (steps % length < steps % best) best = length;
+    if (steps % best == 0) break;
+  }
+  return best;
+}
 
 Blocks BlocksOf(TiltedLoss step, double steps, const LatticeRule& rule) {
   const auto count = static_cast<std::int64_t>(steps);
-  if (count < kFewSteps) return {std::move(step), count, {}, false};
-  const auto length = static_cast<std::int64_t>(std::sqrt(steps));
+  if (count < kFewSteps) return {std::move(step), count, {}, 0};
+  const std::int64_t length = BlockLength(count);
   const Part all = {&step, count};
-  const double spacing = rule.Spacing({&all, 1});
+  const Part block = {&step, length};
   Blocks made;
   made.blocks = count / length;
-  const Part block = {&step, length};
-  made.block =
-      Compose({&block, 1}, rule.tilt, spacing, rule.outside / static_cast<double>(made.blocks));
-  const Part rest = {&step, count % length};
-  made.has_rest = rest.count > 0;
-  if (made.has_rest) made.rest = Compose({&rest, 1}, rule.tilt, spacing, rule.outside);
+  made.block = Compose({&block, 1}, rule.tilt, rule.Spacing({&all, 1}),
+                       rule.outside / static_cast<double>(made.blocks));
+  made.rest = count % length;
+  if (made.rest > 0) made.step = std::move(step);
   return made;
 }
 
@@ -315,7 +324,7 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
   std::vector<Part> parts;
   for (const Blocks& kind : blocks) {
     parts.push_back({&kind.block, kind.blocks});
-    if (kind.has_rest) parts.push_back({&kind.rest, 1});
+    if (kind.rest > 0) parts.push_back({&kind.step, kind.rest});
   }
   rule.rise = level_rise * tilt_share;
   return ComposedLoss(Compose(parts, tilt, rule.Spacing(parts), outside), scale);
