@@ -5,6 +5,7 @@
 
 #include "dp/accounting/compose_losses.h"
 #include "dp/accounting/composed_loss.h"
+#include "dp/accounting/rdp_conversion.h"
 
 // How fine every step of the computation is. The rounding of losses raises log δ by an amount
 // ("rise") that is shared out between the nodes of connect-the-dots and the lattices; at the tilt
@@ -373,6 +374,20 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
     composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
   }
   return composed;
+}
+
+double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon) {
+  constexpr double kLogTail = -300;
+  const std::vector<Kind> kinds = KindsOf(events);
+  for (const Kind& kind : kinds) {
+    if (CoarseEvent(kind.event).mechanism != kind.event.mechanism) return 0;
+  }
+  const double steps = StepsOf(kinds);
+  const Coarse coarse(kinds, direction, TailFor(kLogTail, steps));
+  const double tilt = FindSaddle(coarse, {false, epsilon}, ErrorOf(steps)).slope;
+  const double rounding = 1e-9 + (kQuadratureError + kRounding) * steps;
+  const double divergence = (coarse.At(tilt).value + rounding) / tilt;
+  return std::log(DeltaOfRdp(tilt + 1, divergence, epsilon) + steps * TailFor(kLogTail, steps));
 }
 
 }  // namespace cloister::dp

@@ -92,6 +92,10 @@ double LogDeltaOf(std::span<const Event> events, double epsilon) {
   double log_delta = -kInfinity;
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (epsilon >= LargestTotal(events, direction)) continue;
+    if (!exact && std::isfinite(log_delta) &&
+        RoughLogDelta(events, direction, epsilon) <= log_delta) {
+      continue;
+    }
     double one = 0;
     if (!exact) one = ComposeEvents(events, direction, {false, epsilon}).LogDelta(epsilon);
     log_delta = std::max(log_delta, one);
@@ -112,6 +116,10 @@ base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
   if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
   double epsilon = 0;
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
+    if (!exact && epsilon > 0 && TotalSlack(events) == 0 &&
+        RoughLogDelta(events, direction, epsilon) <= std::log(delta)) {
+      continue;  // of no larger ε
+    }
     std::optional<ComposedLoss> composed;
     if (!exact) composed.emplace(ComposeEvents(events, direction, {true, delta}));
     const double one = WithSlack(delta, TotalSlack(events), [&](double log_delta) {
