@@ -315,7 +315,7 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
       std::clamp(kOutsideShare * share / WorstPlace(tilt), kLeastOutside, kMostOutside);
   const double local = std::sqrt(12 * level_rise / (saddle.slope * (saddle.slope + 1)));
   LatticeRule rule{tilt, level_rise * tilt_share / static_cast<double>(kinds.size()),
-                   std::min(local, std::max(saddle.epsilon, 1e-2 / saddle.slope) / kCellsToEpsilon),
+                   std::min(local, std::max(saddle.epsilon, 2 / saddle.slope) / kCellsToEpsilon),
                    outside};
   std::vector<Blocks> blocks;
   blocks.reserve(kinds.size());
