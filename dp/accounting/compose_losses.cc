@@ -15,7 +15,7 @@ using Complex = std::complex<double>;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnit = std::numeric_limits<double>::epsilon();
-constexpr std::size_t kLongest = std::size_t{1} << 18;
+constexpr std::size_t kLongest = std::size_t{1} << 16;
 // Terms below exp(-80) of the whole are set to zero: 1e-35, far below a rounding error.
 constexpr double kLeastLogTerm = -80;
 
