@@ -19,7 +19,7 @@ nlohmann::ordered_json RowToJson(const dp::Ledger::Row& row) {
                                  {"job", row.spend.key.job},
                                  {"round", row.spend.key.round},
                                  {"attempt", row.spend.key.attempt},
-                                 {"mechanism", "gaussian"},
+                                 {"mechanism", dp::MechanismName(event.mechanism)},
                                  {"noise_multiplier", event.noise_multiplier},
                                  {"sampling_rate", event.sampling_rate},
                                  {"steps", event.steps},

@@ -55,6 +55,7 @@ base::Status ValidateSpend(const Spend& spend, const DataSetRow& data_set) {
        {&spend.event, spend.own_noise_only ? &*spend.own_noise_only : nullptr}) {
     if (event == nullptr) continue;
     CLOISTER_RETURN_IF_ERROR(Validate(*event));
+    CLOISTER_RETURN_IF_ERROR(CheckRdpCovers(*event));
     if (event->neighbours != data_set.neighbours) {
       return Wrong("event under " + std::string(NeighboursName(event->neighbours)) +
                    ", data set registered under " +

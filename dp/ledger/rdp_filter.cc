@@ -39,11 +39,12 @@ std::string Rounded(double value) {
 double FilterOrder(const Event& event, const PrivacyBudget& budget) {
   double best_order = RdpOrders().front();
   double best_repeats = -kInfinity;
-  for (const double order : RdpOrders()) {
+  const std::vector<double> rdp = RdpOfStep(event, RdpOrders());
+  for (std::size_t i = 0; i < rdp.size(); ++i) {
+    const double order = RdpOrders()[i];
     const double allowed = OrderBudget(order, budget);
     if (allowed <= 0) continue;
-    const double repeats =
-        allowed / RdpOfSampledGaussian(event.noise_multiplier, event.sampling_rate, order);
+    const double repeats = allowed / rdp[i];
     if (repeats > best_repeats) {
       best_repeats = repeats;
       best_order = order;
