@@ -70,7 +70,7 @@ base::Status CheckCovered(std::span<const Event> events) {
     return base::Fail(base::Code::kUnimplemented,
                       std::string(MechanismName(event.mechanism)) + " noise of multiplier " +
                           std::to_string(event.noise_multiplier) +
-                          ", PLD accountant: it covers Gaussian multipliers from 0.02 and discrete "
+                          ", PLD accountant: it covers multipliers from 0.02 and discrete "
                           "Gaussian sigmas to 10000; use --accountant rdp");
   }
   return {};
