@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numbers>
+#include <utility>
 
 #include "dp/accounting/compose_losses.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/rdp_conversion.h"
+#include "dp/accounting/saddle_point.h"
 
 // How fine every step of the computation is. The rounding of losses raises log δ by an amount
 // ("rise") that is shared out between the nodes of connect-the-dots and the lattices; at the tilt
@@ -17,200 +17,20 @@ constexpr double kEpsilonRise = 9e-4;  // of ε, when ε is asked for
 constexpr double kDeltaRise = 2e-3;    // of δ, when δ is
 constexpr double kLargestRise = 0.5;   // of log δ
 constexpr double kNodeShare = 0.1;     // of the rise, for nodes; the rest for lattices
-constexpr double kCoarseCell = 0.1;
 constexpr double kFinestCell = 2e-3;
-constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
 constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
 constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
 constexpr double kMostOutside = 1e-7;
-constexpr double kLargestErrorShare = 3e-3;
-constexpr double kCellsToEpsilon = 50;
-constexpr double kSlopeTolerance = 1.3;
+constexpr double kLargestErrorShare = 3e-3;  // of δ: with more, a larger tilt is tried
+constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
+constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
 constexpr int kMostAttempts = 4;
 constexpr std::int64_t kFewSteps = 64;  // composed at once
 constexpr double kQuadratureError = 2e-13;
 constexpr double kRounding = 4e-16;
 
-struct Kind {
-  Event event;
-  double steps;
-};
-
-// Events that differ in steps alone are one kind; unsampled Gaussians compose to a Gaussian,
-// exactly.
-std::vector<Kind> KindsOf(std::span<const Event> events) {
-  std::vector<Kind> kinds;
-  double gaussian = 0;  // Σ steps / σ²
-  for (const Event& event : events) {
-    if (event.mechanism == Mechanism::kGaussian && event.sampling_rate == 1) {
-      gaussian +=
-          static_cast<double>(event.steps) / event.noise_multiplier / event.noise_multiplier;
-      continue;
-    }
-    Event one = event;
-    one.steps = 1;
-    one.delta_slack = 0;
-    const auto same = std::find_if(kinds.begin(), kinds.end(),
-                                   [&](const Kind& kind) { return kind.event == one; });
-    if (same == kinds.end()) {
-      kinds.push_back({one, static_cast<double>(event.steps)});
-    } else {
-      same->steps += static_cast<double>(event.steps);
-    }
-  }
-  if (gaussian > 0) {
-    // As one release, or as several of 3 standard deviations at most, whose nodes are fewer.
-    const double releases = std::ceil(gaussian / 9);
-    Event one = events.front();
-    one = {std::sqrt(releases / gaussian), 1, 1, one.neighbours};
-    kinds.push_back({one, releases});
-  }
-  return kinds;
-}
-
-double StepsOf(std::span<const Kind> kinds) {
-  double steps = 0;
-  for (const Kind& kind : kinds) steps += kind.steps;
-  return steps;
-}
-
-// Discrete Gaussians of large sigma have many losses; for choosing a tilt a Gaussian will do.
-Event CoarseEvent(Event event) {
-  if (event.mechanism == Mechanism::kDiscreteGaussian && Sigma(event) > 50) {
-    event.mechanism = Mechanism::kGaussian;
-    event.sensitivity = 1;
-  }
-  return event;
-}
-
-class Coarse {
- public:
-  Coarse(std::span<const Kind> kinds, Direction direction, double tail) {
-    for (const Kind& kind : kinds) {
-      losses_.push_back(StepLoss(CoarseEvent(kind.event), direction, {kCoarseCell, tail}));
-      steps_.push_back(kind.steps);
-    }
-  }
-
-  Cumulant At(double tilt) const {
-    Cumulant sum;
-    for (std::size_t k = 0; k < losses_.size(); ++k) {
-      const Cumulant one = CumulantOf(losses_[k], tilt);
-      sum.value += steps_[k] * one.value;
-      sum.mean += steps_[k] * one.mean;
-      sum.variance += steps_[k] * one.variance;
-    }
-    return sum;
-  }
-
-  double Spread() const {
-    double spread = 0;
-    for (const PrivacyLoss& loss : losses_) {
-      spread = std::max(spread, loss.loss.back() - loss.loss.front());
-    }
-    return spread;
-  }
-
-  // By how much nodes of this distance raise log δ at `tilt`.
-  double NodeRise(double tilt) const {
-    double squares = 0;
-    for (std::size_t k = 0; k < losses_.size(); ++k) {
-      const PrivacyLoss& loss = losses_[k];
-      const TiltedLoss tilted = Tilt(loss, tilt, CumulantOf(loss, tilt).value);
-      for (std::size_t i = 1; i < tilted.loss.size(); ++i) {
-        const double cell = tilted.loss[i] - tilted.loss[i - 1];
-        squares += steps_[k] * tilted.mass[i] * cell * cell;
-      }
-    }
-    return tilt * (tilt + 1) / 12 * squares;
-  }
-
-  // By how much they raise log δ where one loss alone, at ε, decides it.
-  double LocalRise(double epsilon, double slope) const {
-    double widest = 1e-300;
-    for (const PrivacyLoss& loss : losses_) {
-      const auto next = std::upper_bound(loss.loss.begin(), loss.loss.end(), epsilon);
-      if (next == loss.loss.begin() || next == loss.loss.end()) continue;
-      widest = std::max(widest, *next - *(next - 1));
-    }
-    return slope * (slope + 1) / 12 * widest * widest;
-  }
-
- private:
-  std::vector<PrivacyLoss> losses_;
-  std::vector<double> steps_;
-};
-
-// Where a composition is to be known: at ε, where log δ falls with ε by about `slope`.
-struct Saddle {
-  double tilt = 0;
-  double slope = 0;
-  double epsilon = 0;
-  double deviation = 0;
-  double log_delta = 0;
-};
-
-// log of δ at the tilted mean, by the saddle point method: a guess, never a bound.
-double GuessLogDelta(double tilt, const Cumulant& at, double epsilon) {
-  const double width = std::max(2 * std::numbers::pi * tilt * tilt * at.variance, 1.0);
-  return at.value - tilt * epsilon - std::log1p(tilt) - 0.5 * std::log(width);
-}
-
-// Where `is_low`, true of small tilts, turns false: within two percent, at most at `most`.
-template <typename IsLow>
-double Turn(double low, double most, const IsLow& is_low) {
-  if (low >= most || !is_low(low)) return low;
-  double high = low;
-  while (high < most && is_low(high)) {
-    low = high;
-    high = std::min(most, high * 4);
-  }
-  while (high > low * 1.02) {
-    const double middle = std::sqrt(low * high);
-    (is_low(middle) ? low : high) = middle;
-  }
-  return high;
-}
-
 // About the tilted mass that rounding errors of transforms may come to.
 double ErrorOf(double steps) { return 1e-12 + 1e-14 * steps; }
-
-// The tilt that moves the mean to ε, the slope there, would do best were losses nearly normal. A
-// smaller one keeps rare large losses from taking all the mass, and is enough where `error` in the
-// tilted mass comes to little of δ once the tilt is taken back.
-Saddle FindSaddle(const Coarse& coarse, const Target& target, double error) {
-  const double most = 1e5 / coarse.Spread();
-  // The least is one over the standard deviation of a normal law: below, nothing is gained. Rare
-  // large losses make it smaller.
-  const Cumulant none = coarse.At(0);
-  const double flat = std::min(most, 1 / std::sqrt(none.variance));
-  const double least = Turn(1e-6 * flat, flat, [&](double tilt) {
-    return coarse.At(tilt).value - none.value - tilt * none.mean < 0.5;
-  });
-  Saddle found;
-  found.slope = Turn(least, most, [&](double tilt) {
-    const Cumulant at = coarse.At(tilt);
-    return target.at_delta ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
-                           : at.mean < target.value;
-  });
-  const Cumulant at = coarse.At(found.slope);
-  found.epsilon = target.at_delta ? at.mean : target.value;
-  found.deviation = std::sqrt(at.variance);
-  found.log_delta =
-      target.at_delta ? std::log(target.value) : GuessLogDelta(found.slope, at, target.value);
-  const double enough = found.log_delta - std::log(error / kLargestErrorShare);
-  // Where the least is far below that of a normal law, large losses already have half the mass
-  // there.
-  found.tilt = Turn(least * std::max(least / flat, 0.1), found.slope, [&](double tilt) {
-    return coarse.At(tilt).value - tilt * found.epsilon > enough;
-  });
-  return found;
-}
-
-double TailFor(double log_delta, double steps) {
-  const double log_tail = log_delta + std::log(kInfinityShare) - std::log(steps);
-  return std::exp(std::clamp(log_tail, -700.0, -36.0));
-}
 
 // How losses are rounded to lattices and composed there.
 struct LatticeRule {
@@ -281,13 +101,13 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
   const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
   // At the tilt, the mass rises by this part of what δ does.
   const double tilt_share = TiltShare(saddle);
-  const Coarse coarse(kinds, direction, tail);
+  const CoarseLosses coarse(kinds, direction, tail);
   const double node_share = kNodeShare * rise;
   const double cell = std::clamp(
-      kCoarseCell *
+      CoarseLosses::kCell *
           std::sqrt(std::min(node_share * tilt_share / coarse.NodeRise(tilt),
                              node_share / coarse.LocalRise(saddle.epsilon, saddle.slope))),
-      kFinestCell, kCoarseCell);
+      kFinestCell, CoarseLosses::kCell);
   const double lattice_rise = (1 - kNodeShare) * rise;
   const bool two_levels = std::any_of(kinds.begin(), kinds.end(),
                                       [](const Kind& kind) { return kind.steps >= kFewSteps; });
@@ -339,7 +159,8 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
   const double steps = StepsOf(kinds);
   const double first_guess = target.at_delta ? std::log(target.value) : -100;
   const auto find = [&](const Target& at, double log_delta, double error) {
-    return FindSaddle(Coarse(kinds, direction, TailFor(log_delta, steps)), at, error);
+    return FindSaddle(CoarseLosses(kinds, direction, TailFor(log_delta, steps)), at, error,
+                      kLargestErrorShare);
   };
   double error = ErrorOf(steps);
   Saddle saddle = find(target, first_guess, error);
@@ -383,8 +204,9 @@ double RoughLogDelta(std::span<const Event> events, Direction direction, double 
     if (CoarseEvent(kind.event).mechanism != kind.event.mechanism) return 0;
   }
   const double steps = StepsOf(kinds);
-  const Coarse coarse(kinds, direction, TailFor(kLogTail, steps));
-  const double tilt = FindSaddle(coarse, {false, epsilon}, ErrorOf(steps)).slope;
+  const CoarseLosses coarse(kinds, direction, TailFor(kLogTail, steps));
+  const double tilt =
+      FindSaddle(coarse, {false, epsilon}, ErrorOf(steps), kLargestErrorShare).slope;
   const double rounding = 1e-9 + (kQuadratureError + kRounding) * steps;
   const double divergence = (coarse.At(tilt).value + rounding) / tilt;
   return std::log(DeltaOfRdp(tilt + 1, divergence, epsilon) + steps * TailFor(kLogTail, steps));

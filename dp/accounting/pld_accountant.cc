@@ -8,6 +8,7 @@
 #include "dp/accounting/accounting_input.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/gaussian_profile.h"
+#include "dp/accounting/saddle_point.h"
 
 namespace cloister::dp {
 namespace {
@@ -48,13 +49,28 @@ double LargestTotal(std::span<const Event> events, Direction direction) {
   return sum;
 }
 
+// log of the probability that the unit is in some sample: no δ is above it, since without the unit
+// both laws are the same. Rounded up.
+double LogHitProbability(std::span<const Event> events) {
+  double log_missed = 0;
+  for (const Event& event : events) {
+    log_missed += static_cast<double>(event.steps) * std::log1p(-event.sampling_rate);
+  }
+  return std::min(0.0, std::log(-std::expm1(log_missed)) + 1e-12);
+}
+
 base::Status CheckCovered(std::span<const Event> events) {
+  constexpr std::size_t kMostKinds = 200;
+  if (KindsOf(events).size() > kMostKinds) {
+    return base::Fail(base::Code::kUnimplemented,
+                      "more than 200 kinds of events, PLD accountant: use --accountant rdp");
+  }
   for (const Event& event : events) {
     if (HasStepLoss(event)) continue;
     return base::Fail(base::Code::kUnimplemented,
                       std::string(MechanismName(event.mechanism)) + " noise of multiplier " +
                           std::to_string(event.noise_multiplier) +
-                          ", PLD accountant: it covers Gaussian multipliers from 0.02 and discrete "
+                          ", PLD accountant: it covers multipliers from 0.02 and discrete "
                           "Gaussian sigmas to 10000; use --accountant rdp");
   }
   return {};
@@ -114,6 +130,7 @@ base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
   if (events.empty()) return 0.0;
   const bool exact = AllGaussian(events) && AllUnsampled(events);
   if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
+  if (TotalSlack(events) == 0 && LogHitProbability(events) <= std::log(delta)) return 0.0;
   double epsilon = 0;
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (!exact && epsilon > 0 && TotalSlack(events) == 0 &&
@@ -137,7 +154,7 @@ base::Result<double> PldDelta(std::span<const Event> events, double epsilon) {
   if (!(AllGaussian(events) && AllUnsampled(events))) {
     CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
   }
-  const double log_delta = LogDeltaOf(events, epsilon);
+  const double log_delta = std::min(LogDeltaOf(events, epsilon), LogHitProbability(events));
   const double slack = TotalSlack(events);
   double delta = std::exp(log_delta);
   // Too small for a double, but not nothing.

@@ -14,8 +14,8 @@ namespace cloister::dp {
 // (1 + e^ε) s. All events must have the same neighbour relation; the larger of its directions
 // counts. Infinity, or a δ of 1, where nothing better can be shown. kInvalidArgument for what is no
 // event, delta in (0, 1) or finite epsilon >= 0; kUnimplemented for an event without a step loss
-// (privacy_loss.h), unless all events are unsampled Gaussians, whose exact profile is known.
-// Without state: any thread. A few milliseconds and megabytes, up to 10^12 steps.
+// (privacy_loss.h) or more than 200 kinds of them, unless all are unsampled Gaussians, whose exact
+// profile is known. Without state: any thread. A few milliseconds and megabytes, up to 10^12 steps.
 base::Result<double> PldEpsilon(std::span<const Event> events, double delta);
 base::Result<double> PldDelta(std::span<const Event> events, double epsilon);
 

@@ -13,7 +13,7 @@ namespace cloister::dp {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kSmallestGaussian = 0.02;
+constexpr double kSmallestMultiplier = 0.02;
 constexpr double kLargestDiscreteSigma = 10'000;
 // Within a cell no logarithm of a density or ratio changes by more than about this: quadrature with
 // four nodes then has a relative error under 1e-13.
@@ -135,17 +135,25 @@ PrivacyLoss LaplaceLoss(double scale, const Mixture& mixture, const Resolution& 
 PrivacyLoss DiscreteGaussianLoss(double sigma, double sensitivity, const Mixture& mixture,
                                  const Resolution& resolution) {
   const double variance = sigma * sigma;
-  const double reach = std::ceil(sigma * (NormalUpperQuantile(resolution.tail) + 1)) + 2;
-  const double low = -reach - (mixture.lower_rate > 0 ? sensitivity : 0);
-  const double high = reach + (mixture.upper_rate > 0 ? sensitivity : 0);
+  const auto reach =
+      static_cast<std::int64_t>(std::ceil(sigma * (NormalUpperQuantile(resolution.tail) + 1))) + 2;
+  const auto shift = static_cast<std::int64_t>(sensitivity);
+  const std::int64_t first = -reach - (mixture.lower_rate > 0 ? shift : 0);
+  const std::int64_t last = reach + (mixture.upper_rate > 0 ? shift : 0);
+  const auto low = static_cast<double>(first);
+  const auto high = static_cast<double>(last);
   // exp(-k²/2σ²) from k = n on, n > 0, falls at least as fast as a geometric series.
   const auto tail_from = [&](double n) {
     return std::exp(-n * n / (2 * variance)) / -std::expm1(-n / variance);
   };
   double total = 1;
-  for (double k = 1; k <= reach; ++k) total += 2 * std::exp(-k * k / (2 * variance));
+  for (std::int64_t i = 1; i <= reach; ++i) {
+    const auto k = static_cast<double>(i);
+    total += 2 * std::exp(-k * k / (2 * variance));
+  }
   PrivacyLoss made;
-  for (double k = low; k <= high; ++k) {
+  for (std::int64_t i = first; i <= last; ++i) {
+    const auto k = static_cast<double>(i);
     const double log_upper = sensitivity * (2 * k - sensitivity) / (2 * variance);
     const double log_lower = -sensitivity * (2 * k + sensitivity) / (2 * variance);
     const double log_mix = LogMix(mixture.upper_rate, log_upper);
@@ -179,15 +187,9 @@ std::vector<Direction> DirectionsOf(Neighbours relation) {
 }
 
 bool HasStepLoss(const Event& event) {
-  switch (event.mechanism) {
-    case Mechanism::kGaussian:
-      return event.noise_multiplier >= kSmallestGaussian;
-    case Mechanism::kLaplace:
-      return true;
-    case Mechanism::kDiscreteGaussian:
-      return Sigma(event) <= kLargestDiscreteSigma;
-  }
-  return false;
+  if (event.mechanism == Mechanism::kLaplace) return true;
+  if (event.noise_multiplier < kSmallestMultiplier) return false;
+  return event.mechanism == Mechanism::kGaussian || Sigma(event) <= kLargestDiscreteSigma;
 }
 
 PrivacyLoss StepLoss(const Event& event, Direction direction, const Resolution& resolution) {

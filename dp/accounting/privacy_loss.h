@@ -42,8 +42,9 @@ PrivacyLoss StepLoss(const Event& event, Direction direction, const Resolution& 
 // No loss of a step is above this; infinity where losses are unbounded.
 double LargestLoss(const Event& event, Direction direction);
 
-// Whether StepLoss can be had in reasonable time and memory: for Gaussian noise of at least 0.02
-// times the sensitivity, for discrete Gaussian noise of sigma at most 10,000, and for any Laplace.
+// Whether StepLoss can be had in reasonable time and memory: for Gaussian and discrete Gaussian
+// noise of at least 0.02 times the sensitivity, the latter with a sigma of at most 10,000, and for
+// any Laplace.
 bool HasStepLoss(const Event& event);
 
 }  // namespace cloister::dp

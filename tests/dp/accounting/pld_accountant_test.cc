@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
+#include <map>
 
 #include "dp/accounting/accountant.h"
 #include "dp/accounting/rdp_accountant.h"
@@ -29,52 +31,39 @@ void ExpectRising(const std::vector<double>& values, const std::string& what) {
   for (const double value : values) EXPECT_TRUE(std::isfinite(value) && value >= 0) << what;
 }
 
-const std::vector<double> kNoises = {200, 30, 5, 2, 1, 0.6, 0.3};
-const std::vector<double> kRates = {1e-7, 1e-5, 1e-3, 0.02, 0.3, 0.9, 1};
-const std::vector<std::int64_t> kSteps = {1, 20, 1000, 50'000, 10'000'000};
-const std::vector<double> kDeltas = {0.1, 1e-3, 1e-6, 1e-12, 1e-30};
-
-std::string Name(double a, double b, double c) {
-  return std::to_string(a) + " " + std::to_string(b) + " " + std::to_string(c);
-}
+const std::vector<double> kNoises = {200, 5, 1, 0.6, 0.3};
+const std::vector<double> kRates = {1e-7, 1e-4, 0.02, 0.5, 1};
+const std::vector<std::int64_t> kSteps = {1, 30, 2000, 10'000'000};
+const std::vector<double> kDeltas = {0.1, 1e-5, 1e-12, 1e-30};
 
 TEST(PldAccountant, IsMonotoneInEveryArgumentToTheExtremes) {
-  double made[7][7][5][5];
-  for (std::size_t n = 0; n < 7; ++n) {
-    for (std::size_t r = 0; r < 7; ++r) {
-      for (std::size_t s = 0; s < 5; ++s) {
-        for (std::size_t d = 0; d < 5; ++d) {
-          made[n][r][s][d] = Epsilon(Gaussian(kNoises[n], kRates[r], kSteps[s]), kDeltas[d]);
-          const Event event = Gaussian(kNoises[n], kRates[r], kSteps[s]);
-          EXPECT_LE(made[n][r][s][d], RdpEpsilon({&event, 1}, kDeltas[d]).value() * 1.002 + 1e-2)
-              << Name(kNoises[n], kRates[r], double(kSteps[s])) << " " << kDeltas[d];
-        }
-      }
-    }
-  }
-  const auto along = [&](std::size_t length, const auto& value, const std::string& what) {
-    std::vector<double> values;
-    for (std::size_t i = 0; i < length; ++i) values.push_back(value(i));
-    ExpectRising(values, what);
+  // By place of noise, rate, steps and delta.
+  std::map<std::array<std::size_t, 4>, double> made;
+  const std::array<std::size_t, 4> sizes = {kNoises.size(), kRates.size(), kSteps.size(),
+                                            kDeltas.size()};
+  std::array<std::size_t, 4> at{};
+  const auto each = [&](const auto& visit, auto&& self, std::size_t axis) -> void {
+    if (axis == 4) return visit();
+    for (at[axis] = 0; at[axis] < sizes[axis]; ++at[axis]) self(visit, self, axis + 1);
+    at[axis] = 0;
   };
-  for (std::size_t a = 0; a < 7; ++a) {
-    for (std::size_t b = 0; b < 7; ++b) {
-      for (std::size_t c = 0; c < 5; ++c) {
-        for (std::size_t d = 0; d < 5; ++d) {
-          if (b == 0)
-            along(
-                7, [&](std::size_t i) { return made[a][i][c][d]; }, "rate");
-          if (a == 0)
-            along(
-                7, [&](std::size_t i) { return made[i][b][c][d]; }, "noise");
-          if (c == 0)
-            along(
-                5, [&](std::size_t i) { return made[a][b][i][d]; }, "steps");
-          if (d == 0)
-            along(
-                5, [&](std::size_t i) { return made[a][b][c][i]; }, "delta");
-        }
-      }
+  each(
+      [&] {
+        const Event event = Gaussian(kNoises[at[0]], kRates[at[1]], kSteps[at[2]]);
+        made[at] = Epsilon(event, kDeltas[at[3]]);
+        EXPECT_LE(made[at], RdpEpsilon({&event, 1}, kDeltas[at[3]]).value() * 1.002 + 1e-2)
+            << ToJson(event) << kDeltas[at[3]];
+      },
+      each, 0);
+  for (const auto& [place, epsilon] : made) {
+    EXPECT_TRUE(std::isfinite(epsilon) && epsilon >= 0);
+    for (std::size_t axis = 0; axis < 4; ++axis) {
+      if (place[axis] == 0) continue;
+      std::array<std::size_t, 4> before = place;
+      --before[axis];
+      EXPECT_GE(epsilon, made[before] * (1 - 1e-12))
+          << "axis " << axis << ", " << kNoises[place[0]] << " " << kRates[place[1]] << " "
+          << kSteps[place[2]] << " " << kDeltas[place[3]];
     }
   }
 }
@@ -165,6 +154,33 @@ TEST(PldAccountant, RefusesWhatItCannotAccountFor) {
   EXPECT_EQ(PldEpsilon({&faint, 1}, 1e-5).error().code, base::Code::kUnimplemented);
   const PrivacyCost cost = CostAtDelta({&faint, 1}, 1e-5, Accountant::kPld).value();
   EXPECT_EQ(cost.accountant, Accountant::kRdp);
+}
+
+TEST(PldAccountant, HostileEventsCostNoTime) {
+  Event wide = Gaussian(1e-9, 1, 1);  // sigma 1 for a sensitivity of a billion
+  wide.mechanism = Mechanism::kDiscreteGaussian;
+  wide.sensitivity = 1e9;
+  EXPECT_EQ(PldEpsilon({&wide, 1}, 1e-5).error().code, base::Code::kUnimplemented);
+  Event fine = Gaussian(1e6, 1, 1);
+  fine.mechanism = Mechanism::kDiscreteGaussian;
+  EXPECT_EQ(PldEpsilon({&fine, 1}, 1e-5).error().code, base::Code::kUnimplemented);
+  EXPECT_EQ(CostAtDelta({&fine, 1}, 1e-5, Accountant::kPld).value().accountant, Accountant::kRdp);
+  std::vector<Event> many;
+  for (int i = 0; i < 300; ++i) many.push_back(Gaussian(1 + i * 0.01, 0.5, 1));
+  EXPECT_EQ(PldEpsilon(many, 1e-5).error().code, base::Code::kUnimplemented);
+  for (const double scale : {1e-9, 1e-3, 1e9}) {
+    Event laplace = Gaussian(scale, 0.3, 1'000'000);
+    laplace.mechanism = Mechanism::kLaplace;
+    EXPECT_GE(Epsilon(laplace, 1e-6), 0);
+  }
+}
+
+TEST(PldAccountant, NoDeltaIsAboveTheChanceToBeSampled) {
+  for (const double noise : {0.05, 0.3, 1.0}) {
+    const Event event = Gaussian(noise, 1e-7, 100);
+    EXPECT_LE(PldDelta({&event, 1}, 0).value(), 1.00001e-5) << noise;
+    EXPECT_EQ(Epsilon(event, 1.001e-5), 0) << noise;
+  }
 }
 
 TEST(RdpOfStep, CoversLaplaceByItsClosedForm) {
