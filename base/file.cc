@@ -143,6 +143,17 @@ Status AtomicFile::Commit() {
   return {};
 }
 
+Result<std::filesystem::path> ResolvedOutput(const std::filesystem::path& path) {
+  std::error_code error;
+  const bool link = std::filesystem::is_symlink(path, error);
+  if (!link && path.filename() != "." && path.filename() != "..") return path;
+  std::filesystem::path resolved = std::filesystem::canonical(path, error);
+  if (!error) return resolved;
+  return Fail(Code::kInvalidArgument, path.string() + " is a link that leads nowhere (" +
+                                          error.message() +
+                                          "): remove it or choose another output");
+}
+
 void SyncFolderOf(const std::filesystem::path& path) {
   const int directory = ::open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory < 0) return;

@@ -54,6 +54,10 @@ std::filesystem::path TemporaryName(const std::filesystem::path& path);
 // Makes a rename to `path` durable, where the file system can.
 void SyncFolderOf(const std::filesystem::path& path);
 
+// Where an output goes that is asked for at `path`: what a link there leads to (a rename would
+// replace the link itself), "." and ".." resolved. kInvalidArgument for a link that leads nowhere.
+Result<std::filesystem::path> ResolvedOutput(const std::filesystem::path& path);
+
 // Removes the temporaries of `path`, files or folders, whose processes are gone.
 void RemoveAbandonedTemporaries(const std::filesystem::path& path);
 

@@ -105,6 +105,8 @@ const Command* Find(std::span<const Command> commands, const std::vector<std::st
   return found;
 }
 
+bool IsHelp(const std::string& word) { return word == "--help" || word == "-h" || word == "help"; }
+
 // The commands whose first word is `word`: "federation" has several.
 std::vector<Command> Group(std::span<const Command> commands, const std::string& word) {
   std::vector<Command> group;
@@ -127,8 +129,7 @@ base::Status RunCatching(const Command& command, std::span<const std::string> ar
 
 int Main(std::span<const Command> commands, const std::string& program, int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
-  if (arguments.empty() || arguments[0] == "--help" || arguments[0] == "-h" ||
-      arguments[0] == "help") {
+  if (arguments.empty() || IsHelp(arguments[0])) {
     PrintCommands(commands, program);
     return arguments.empty() ? 2 : 0;
   }
@@ -136,7 +137,7 @@ int Main(std::span<const Command> commands, const std::string& program, int argc
   const Command* command = Find(commands, arguments, name_words);
   if (command == nullptr) {
     const std::vector<Command> group = Group(commands, arguments[0]);
-    if (!group.empty() && (arguments.size() == 1 || arguments[1] == "--help")) {
+    if (!group.empty() && (arguments.size() == 1 || IsHelp(arguments[1]))) {
       PrintCommands(group, program);
       return arguments.size() == 1 ? 2 : 0;
     }

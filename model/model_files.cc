@@ -79,6 +79,12 @@ base::Result<TensorDescription> ModelFiles::Describe(const std::string& name) co
   return TensorDescription{tensor.type, tensor.shape};
 }
 
+base::Result<std::vector<TensorDescription>> ModelFiles::DescribeStored(
+    const std::string& name) const {
+  CLOISTER_ASSIGN_OR_RETURN(TensorDescription whole, Describe(name));
+  return std::vector<TensorDescription>{std::move(whole)};
+}
+
 base::Result<LatentUpProjection> ModelFiles::LatentUp(std::int64_t layer) const {
   CLOISTER_ASSIGN_OR_RETURN(const Architecture a, architecture());
   CLOISTER_CHECK(a.latent.has_value());

@@ -48,6 +48,9 @@ class ModelFiles {
   virtual base::Result<TensorView> Tensor(const std::string& name) const = 0;
   // What Tensor(name) would have; errors as Tensor's. Reads no weights.
   virtual base::Result<TensorDescription> Describe(const std::string& name) const;
+  // What the file holds of it: itself, or the parts that it is made of.
+  virtual base::Result<std::vector<TensorDescription>> DescribeStored(
+      const std::string& name) const;
   // The two parts of latent attention's up-projection (kv_b_proj) as the absorbed form reads them.
   virtual base::Result<LatentUpProjection> LatentUp(std::int64_t layer) const;
 

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,6 +26,12 @@ class SourceModel : public ModelFiles {
   virtual base::Result<std::string> ChatTemplateText() const = 0;
   // See special_token_texts.h.
   virtual base::Result<nlohmann::ordered_json> SpecialTokenTexts() const = 0;
+  // Latent attention's kv_b_proj called `name` as the two tensors that a GGUF file holds instead,
+  // its key or its value part; none where this file does not. A view into the mapped file.
+  virtual std::optional<TensorView> StoredUpProjection(const std::string& name, bool key) const {
+    (void)name, (void)key;
+    return std::nullopt;
+  }
   // The config.json of a folder that holds the same network.
   virtual base::Result<nlohmann::ordered_json> Config() const = 0;
   // Files that go into such a folder as they are (tokenizer.json, generation_config.json, …).

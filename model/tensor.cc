@@ -5,6 +5,8 @@
 #include <cctype>
 #include <cmath>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -88,10 +90,16 @@ float BlockScales::at(std::int64_t row_block, std::int64_t column_block,
   return scale;
 }
 
+std::int64_t TensorDescription::elements() const {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+std::uint64_t TensorDescription::bytes() const {
+  return static_cast<std::uint64_t>(elements() / BlockSize(type) * BlockBytes(type));
+}
+
 std::int64_t TensorView::elements() const {
-  std::int64_t count = 1;
-  for (const std::int64_t size : shape) count *= size;
-  return count;
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
 }
 
 TensorView Slice(const TensorView& tensor, std::int64_t index) {

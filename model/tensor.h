@@ -69,6 +69,9 @@ struct BlockScales {
 struct TensorDescription {
   DataType type = DataType::kF32;
   std::vector<std::int64_t> shape;
+
+  std::int64_t elements() const;
+  std::uint64_t bytes() const;  // without the scales of kF8E4M3
 };
 
 // A read-only tensor in somebody else's memory (a mapped file): row-major, `shape` outermost first

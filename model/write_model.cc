@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "model/gguf/gguf_architecture.h"
 #include "model/gguf/gguf_layout.h"
@@ -39,9 +40,23 @@ DataType WrittenType(const WritePlan& plan, const std::string& name,
   return TypeForRows(wanted, columns);
 }
 
+// The source's own tensor where it holds just what the output does, and the plan does not change
+// it.
+std::optional<TensorView> StoredAlike(const SourceModel& source, const WritePlan& plan,
+                                      const GgufTensor& tensor) {
+  const bool key = tensor.form == GgufTensor::Form::kKeyUp;
+  if (!key && tensor.form != GgufTensor::Form::kValueUp) return std::nullopt;
+  if (plan.changes && plan.changes(tensor.parts[0])) return std::nullopt;
+  return source.StoredUpProjection(tensor.parts[0], key);
+}
+
 // Of what is stored as one tensor; F32 where the parts' types differ, so that none loses anything.
 base::Result<DataType> TypeOf(const SourceModel& source, const WritePlan& plan,
                               const GgufTensor& tensor, bool gguf) {
+  if (const auto stored = StoredAlike(source, plan, tensor)) {
+    return WrittenType(plan, tensor.parts[0], {stored->type, stored->shape}, tensor.shape.back(),
+                       gguf);
+  }
   std::optional<DataType> common;
   for (const std::string& part : tensor.parts) {
     CLOISTER_ASSIGN_OR_RETURN(const TensorDescription stored, source.Describe(part));
@@ -92,6 +107,9 @@ class TransferWriter {
       : source_(source), architecture_(architecture), plan_(plan), sink_(sink) {}
 
   base::Status Write(const Transfer& transfer) {
+    if (const auto stored = StoredAlike(source_, plan_, transfer.layout)) {
+      return StreamTensor(transfer.layout.parts[0], *stored, {.type = transfer.spec.type}, sink_);
+    }
     for (const std::string& part : transfer.layout.parts) {
       CLOISTER_ASSIGN_OR_RETURN(const TensorView view, source_.Tensor(part));
       CLOISTER_RETURN_IF_ERROR(WritePart(transfer, part, view));
@@ -258,10 +276,14 @@ base::Status CheckGgufOutput(const std::filesystem::path& output) {
 
 }  // namespace
 
-base::Result<WrittenModel> WriteModel(const SourceModel& source,
-                                      const std::filesystem::path& output, const WritePlan& plan) {
-  const bool gguf = output.filename().string().ends_with(kGgufExtension);
-  if (gguf) CLOISTER_RETURN_IF_ERROR(CheckGgufOutput(output));
+base::Result<WrittenModel> WriteModel(const SourceModel& source, const std::filesystem::path& given,
+                                      const WritePlan& plan) {
+  const bool gguf = given.filename().string().ends_with(kGgufExtension);
+  std::filesystem::path output = given;
+  if (gguf) {
+    CLOISTER_RETURN_IF_ERROR(CheckGgufOutput(given));
+    CLOISTER_ASSIGN_OR_RETURN(output, base::ResolvedOutput(given));
+  }
   CLOISTER_ASSIGN_OR_RETURN(const Architecture architecture, source.architecture());
   CLOISTER_RETURN_IF_ERROR(CheckTensors(source, architecture));
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<Transfer> transfers,

@@ -14,9 +14,9 @@ namespace cloister::model {
 // What to do with the tensors of a model that is written to another place.
 struct WritePlan {
   std::string title;  // of the progress bar
-  // The type that a matrix should have that is `stored` so. Types that the output cannot hold are replaced: F8_E4M3 by
-  // BF16; blocks by F32 in a folder; in GGUF, vectors (norms) are F32, as llama.cpp wants them, and
-  // rows that are no whole blocks have the type that TypeForRows gives.
+  // The type that a matrix should have that is `stored` so. Types that the output cannot hold are
+  // replaced: F8_E4M3 by BF16; blocks by F32 in a folder; in GGUF, vectors (norms) are F32, as
+  // llama.cpp wants them, and rows that are no whole blocks have the type that TypeForRows gives.
   std::function<DataType(const std::string& name, DataType stored)> type;
   // Whether and how values change: W + scale B A. `change` is called from several threads at once,
   // for different rows.

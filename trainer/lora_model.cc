@@ -95,26 +95,26 @@ class TorchLoraModel : public LoraModel {
     return {};
   }
 
-  base::Result<Clipped> ClippedGradient(std::span<const Example> examples,
+  base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                         const ClipOptions& options,
                                         const Progress& progress) override {
     return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
-      CLOISTER_ASSIGN_OR_RETURN(dp::clipping::BookKeeping engine,
-                                dp::clipping::BookKeeping::Create(
-                                    view_.shapes, {.rule = {.clip_norms = {options.clip_norm}},
-                                                   .unit = options.unit,
-                                                   .neighbours = options.neighbours}));
+      CLOISTER_ASSIGN_OR_RETURN(dp::clipping::BookKeeping engine, MakeEngine(options));
       NetworkAdapter adapter = view_.network;
       adapter.observer = &engine;
       MeanLoss loss;
-      for (const Example& example : examples) {
-        if (example.answer_tokens() == 0) continue;
-        const at::Tensor losses =
-            BatchLoss(network_, &adapter, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
-        torch::autograd::backward({losses.sum()}, {});
-        CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
-        loss.Add(losses.detach());
-        if (progress && !progress(loss.count)) return Stopped();
+      for (const UnitExamples& unit : units) {
+        bool observed = false;
+        for (const Example& example : unit) {
+          if (example.answer_tokens() == 0) continue;
+          if (std::exchange(observed, true)) engine.EndPart();
+          const at::Tensor losses =
+              BatchLoss(network_, &adapter, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
+          torch::autograd::backward({losses.sum()}, {});
+          loss.Add(losses.detach());
+          if (progress && !progress(loss.count)) return Stopped();
+        }
+        if (observed) CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
       }
       for (const dp::audit::Canary& canary : options.canaries) {
         ObserveCanary(canary, view_.shapes, engine);
@@ -159,6 +159,19 @@ class TorchLoraModel : public LoraModel {
   }
 
  private:
+  base::Result<dp::clipping::BookKeeping> MakeEngine(const ClipOptions& options) const {
+    std::vector<dp::clipping::ParameterShape> shapes = view_.shapes;
+    if (options.rule.style != dp::clipping::ClipRule::Style::kPerGroup) {
+      for (dp::clipping::ParameterShape& shape : shapes) shape.group = 0;
+    }
+    return dp::clipping::BookKeeping::Create(std::move(shapes),
+                                             {.rule = options.rule,
+                                              .unit = options.unit,
+                                              .neighbours = options.neighbours,
+                                              .count_weight = options.count_weight,
+                                              .normalized = options.normalized});
+  }
+
   Network network_;
   at::Tensor flat_;  // the adapter; view_'s matrices share its memory
   AdapterView view_;

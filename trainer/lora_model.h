@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "dp/audit/canary_set.h"
+#include "dp/clipping/clip_rule.h"
 #include "dp/mechanism/clipped_sum.h"
 #include "model/adapter.h"
 #include "model/architecture.h"
@@ -36,9 +37,12 @@ class LoraModel {
   using Progress = std::function<bool(std::int64_t examples)>;
 
   struct ClipOptions {
-    double clip_norm = 0;
+    dp::clipping::ClipRule rule;  // with kPerGroup a norm for each of groups()
     dp::PrivacyUnit unit{};
     dp::Neighbours neighbours{};
+    // See BookKeeping::Options.
+    double count_weight = 0;
+    bool normalized = false;
     // Units beside the examples, each with a gradient that is given.
     std::span<const dp::audit::Canary> canaries;
   };
@@ -48,10 +52,11 @@ class LoraModel {
     // and not covered by ε: for the data holder's own eyes only.
     double private_loss = 0;
   };
-  // Sum over examples of each one's clipped gradient of its mean answer-token loss. Every example
-  // is a micro-batch of its own, so that what it contributes is, bit for bit, a function of the
-  // example and the parameters, whoever else was drawn (docs/design/0005-clipping.md).
-  virtual base::Result<Clipped> ClippedGradient(std::span<const Example> examples,
+  // Sum over units of each one's clipped gradient, which is the sum over its examples of the mean
+  // answer-token loss's. Every example is a micro-batch of its own, so that what its unit
+  // contributes is, bit for bit, a function of the unit and the parameters, whoever else was drawn
+  // (docs/design/0005-clipping.md).
+  virtual base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                                 const ClipOptions& options,
                                                 const Progress& progress) = 0;
 

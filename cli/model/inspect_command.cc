@@ -101,20 +101,22 @@ bool IsDamage(const base::Error& error) {
 base::Status AddTensors(const model::ModelFiles& files, ordered_json& summary) {
   std::map<std::string, std::int64_t> types;
   std::int64_t parameters = 0;
-  std::size_t bytes = 0;
+  std::uint64_t bytes = 0;
   bool sizes_known = true;
   const std::vector<std::string> names = files.TensorNames();
   for (const std::string& name : names) {
-    auto tensor = files.Tensor(name);
-    if (!tensor && IsDamage(tensor.error())) return base::Forward(std::move(tensor));
-    if (!tensor) {
+    auto stored = files.DescribeStored(name);
+    if (!stored && IsDamage(stored.error())) return base::Forward(std::move(stored));
+    if (!stored) {
       ++types["unsupported"];
       sizes_known = false;
       continue;
     }
-    ++types[std::string(model::DataTypeName(tensor->type))];
-    parameters += tensor->elements();
-    bytes += tensor->data.size();
+    for (const model::TensorDescription& part : *stored) {
+      ++types[std::string(model::DataTypeName(part.type))];
+      parameters += part.elements();
+      bytes += part.bytes();
+    }
   }
   summary["tensors"] = names.size();
   summary["parameters"] = nullptr;

@@ -2,7 +2,7 @@
 
 #include "cli/privacy/commands.h"
 #include "cli/privacy/events_file.h"
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 
 namespace cloister::cli {
 namespace {
@@ -13,19 +13,22 @@ Flags MakeFlags() {
   Flags flags;
   flags.usage =
       "cloister privacy epsilon (--noise-multiplier S --sampling-rate Q --steps T | --events F) "
-      "(--delta D | --at-epsilon E) [--accountant rdp] [--neighbours R] [--json]";
+      "(--delta D | --at-epsilon E) [--accountant pld|rdp] [--neighbours R] [--json]";
   flags.about =
       "How much privacy a run costs: epsilon at a given delta, or delta at a given epsilon.\n"
       "The run is T releases of a sum with Gaussian noise of S times its sensitivity, each over a\n"
       "Poisson sample that holds every unit with probability Q; or a list of such releases:\n"
       "  [{\"mechanism\": \"gaussian\", \"noise_multiplier\": 1.1, \"sampling_rate\": 0.01, "
       "\"steps\": 1000}]\n"
-      "A row's noise_multiplier is noise over sensitivity already: a sensitivity beside it "
-      "changes\n"
-      "nothing. A row with sigma (or scale, the same) gives the noise's standard deviation, which\n"
-      "is divided by the row's sensitivity (1 where it has none).\n"
+      "A row may also be laplace, with a scale, or discrete_gaussian, with a sigma and a whole\n"
+      "sensitivity. A noise_multiplier is noise over sensitivity already: a gaussian's "
+      "sensitivity\n"
+      "beside it changes nothing. A sigma or scale is divided by the row's sensitivity (1 where it "
+      "has none).\n"
+      "The pld accountant is tight; rdp is what a data set's ledger enforces. Where pld has no\n"
+      "bound, or a worse one, rdp's is printed, and named in the output.\n"
       "Example: cloister privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 "
-      "--delta 1e-5 --accountant rdp";
+      "--delta 1e-5";
   flags.options.add_options()  //
       ("noise-multiplier", po::value<double>(),
        "Noise's standard deviation over the sensitivity")                                         //
@@ -35,21 +38,11 @@ Flags MakeFlags() {
       ("delta", po::value<double>(), "Print epsilon at this delta")                               //
       ("at-epsilon", po::value<double>(), "Print delta at this epsilon")                          //
       ("accountant", po::value<std::string>()->default_value("pld"),
-       "pld (not built yet) or rdp")  //
+       "pld or rdp")  //
       ("neighbours", po::value<std::string>()->default_value("add-or-remove-one"),
        "add-or-remove-one, add, remove, replace-one or zero-out")  //
       ("json", po::bool_switch(), "Print one JSON object");
   return flags;
-}
-
-base::Status CheckAccountant(const std::string& name) {
-  if (name == "rdp") return {};
-  if (name == "pld") {
-    return base::Fail(base::Code::kUnimplemented,
-                      "the PLD accountant is not built yet: add --accountant rdp");
-  }
-  return base::Fail(base::Code::kInvalidArgument,
-                    "unknown accountant '" + name + "', --accountant: use rdp");
 }
 
 base::Result<std::vector<dp::Event>> EventsOf(const po::variables_map& values,
@@ -86,24 +79,20 @@ base::Status Run(std::span<const std::string> arguments) {
     return base::Fail(base::Code::kInvalidArgument,
                       "what to print is not given: add either --delta or --at-epsilon");
   }
-  const std::string accountant = values["accountant"].as<std::string>();
-  CLOISTER_RETURN_IF_ERROR(CheckAccountant(accountant));
+  CLOISTER_ASSIGN_OR_RETURN(const dp::Accountant accountant,
+                            dp::ParseAccountant(values["accountant"].as<std::string>()));
   CLOISTER_ASSIGN_OR_RETURN(const dp::Neighbours neighbours,
                             dp::ParseNeighbours(values["neighbours"].as<std::string>()));
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<dp::Event> events, EventsOf(values, neighbours));
-  double epsilon = 0;
-  double delta = 0;
-  if (values.count("delta") != 0) {
-    delta = values["delta"].as<double>();
-    CLOISTER_ASSIGN_OR_RETURN(epsilon, dp::RdpEpsilon(events, delta));
-  } else {
-    epsilon = values["at-epsilon"].as<double>();
-    CLOISTER_ASSIGN_OR_RETURN(delta, dp::RdpDelta(events, epsilon));
-  }
+  const base::Result<dp::PrivacyCost> cost =
+      values.count("delta") != 0
+          ? dp::CostAtDelta(events, values["delta"].as<double>(), accountant)
+          : dp::CostAtEpsilon(events, values["at-epsilon"].as<double>(), accountant);
+  if (!cost) return tl::unexpected(cost.error());
   // JSON has no infinity: an epsilon without a bound is null.
-  PrintResult({{"epsilon", epsilon},
-               {"delta", delta},
-               {"accountant", accountant},
+  PrintResult({{"epsilon", cost->epsilon},
+               {"delta", cost->delta},
+               {"accountant", dp::AccountantName(cost->accountant)},
                {"neighbours", dp::NeighboursName(neighbours)}},
               values["json"].as<bool>());
   return {};

@@ -22,7 +22,7 @@ base::Status CheckKeys(const nlohmann::json& row, const std::string& where) {
     if (key != "mechanism" && key != "noise_multiplier" && key != "sigma" && key != "scale" &&
         key != "sensitivity" && key != "sampling_rate" && key != "steps") {
       return Bad("unknown key '" + key.substr(0, 40) + "', " + where,
-                 "a gaussian row has mechanism, noise_multiplier or sigma, sensitivity, "
+                 "a row has mechanism, noise_multiplier or sigma or scale, sensitivity, "
                  "sampling_rate and steps");
     }
   }
@@ -44,47 +44,63 @@ base::Result<double> Positive(const nlohmann::json& row, const char* key,
   return Bad(std::string(key) + " is not above 0, " + where, "give a number above 0");
 }
 
-// A multiplier is noise over sensitivity already; a standard deviation is divided by it.
-base::Result<double> NoiseMultiplier(const nlohmann::json& row, const std::string& where) {
+base::Result<dp::Mechanism> ReadMechanism(const nlohmann::json& row, const std::string& where) {
+  const auto found = row.find("mechanism");
+  if (found == row.end() || !found->is_string()) {
+    return Bad("mechanism is missing, " + where, "give \"mechanism\": \"gaussian\"");
+  }
+  const std::string name = found->get<std::string>();
+  for (const dp::Mechanism mechanism :
+       {dp::Mechanism::kGaussian, dp::Mechanism::kLaplace, dp::Mechanism::kDiscreteGaussian}) {
+    if (name == dp::MechanismName(mechanism)) return mechanism;
+  }
+  return Bad("unknown mechanism '" + name.substr(0, 40) + "', " + where,
+             "use gaussian, laplace or discrete_gaussian");
+}
+
+// The field that gives the noise. A standard deviation is no scale of a Laplace.
+base::Result<std::string> NoiseKey(const nlohmann::json& row, dp::Mechanism mechanism,
+                                   const std::string& where) {
+  const bool laplace = mechanism == dp::Mechanism::kLaplace;
+  std::string given;
+  for (const char* const key : {"noise_multiplier", "sigma", "scale"}) {
+    if (!row.contains(key)) continue;
+    if (!given.empty()) {
+      return Bad(given + " and " + key + " are both given, " + where, "leave one of them out");
+    }
+    given = key;
+  }
+  if (given.empty()) {
+    return Bad("noise_multiplier is missing, " + where,
+               laplace ? "give it, or scale and sensitivity" : "give it, or sigma and sensitivity");
+  }
+  if (laplace && given == "sigma") {
+    return Bad("sigma of a laplace row, " + where, "give its scale");
+  }
+  return given;
+}
+
+// A multiplier is noise over sensitivity already; a standard deviation or scale is divided by it.
+base::Status ReadNoise(const nlohmann::json& row, const std::string& where, dp::Event& event) {
   double sensitivity = 1;
   if (row.contains("sensitivity")) {
     CLOISTER_ASSIGN_OR_RETURN(sensitivity, Positive(row, "sensitivity", where));
   }
-  const char* given = nullptr;
-  for (const char* const key : {"noise_multiplier", "sigma", "scale"}) {
-    if (!row.contains(key)) continue;
-    if (given != nullptr) {
-      return Bad(std::string(given) + " and " + key + " are both given, " + where,
-                 "leave one of them out");
-    }
-    given = key;
-  }
-  if (given == nullptr) {
-    return Bad("noise_multiplier is missing, " + where, "give it, or sigma and sensitivity");
-  }
-  CLOISTER_ASSIGN_OR_RETURN(const double noise, Positive(row, given, where));
-  return given == std::string_view("noise_multiplier") ? noise : noise / sensitivity;
+  CLOISTER_ASSIGN_OR_RETURN(const std::string key, NoiseKey(row, event.mechanism, where));
+  CLOISTER_ASSIGN_OR_RETURN(const double noise, Positive(row, key.c_str(), where));
+  event.noise_multiplier = key == "noise_multiplier" ? noise : noise / sensitivity;
+  if (event.mechanism == dp::Mechanism::kDiscreteGaussian) event.sensitivity = sensitivity;
+  return {};
 }
 
 base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighbours,
                                 const std::string& where) {
   if (!row.is_object()) return Bad("no JSON object, " + where, "give {\"mechanism\": …}");
-  const auto mechanism = row.find("mechanism");
-  if (mechanism == row.end() || !mechanism->is_string()) {
-    return Bad("mechanism is missing, " + where, "give \"mechanism\": \"gaussian\"");
-  }
-  const std::string name = mechanism->get<std::string>();
-  if (name == "laplace" || name == "discrete_gaussian") {
-    return base::Fail(base::Code::kUnimplemented, "mechanism " + name + ", " + where +
-                                                      ": it is not built yet; only gaussian is");
-  }
-  if (name != "gaussian") {
-    return Bad("unknown mechanism '" + name.substr(0, 40) + "', " + where, "use gaussian");
-  }
-  CLOISTER_RETURN_IF_ERROR(CheckKeys(row, where));
   dp::Event event;
   event.neighbours = neighbours;
-  CLOISTER_ASSIGN_OR_RETURN(event.noise_multiplier, NoiseMultiplier(row, where));
+  CLOISTER_ASSIGN_OR_RETURN(event.mechanism, ReadMechanism(row, where));
+  CLOISTER_RETURN_IF_ERROR(CheckKeys(row, where));
+  CLOISTER_RETURN_IF_ERROR(ReadNoise(row, where, event));
   CLOISTER_ASSIGN_OR_RETURN(event.sampling_rate, Number(row, "sampling_rate", where));
   CLOISTER_ASSIGN_OR_RETURN(const double steps, Number(row, "steps", where));
   if (!(steps >= 1 && steps <= 1e12) || steps != static_cast<double>(std::int64_t(steps))) {

@@ -9,12 +9,14 @@
 namespace cloister::cli {
 
 // A list of releases to compose, as JSON:
-//   [{"mechanism": "gaussian", "noise_multiplier": 1.1, "sampling_rate": 0.01, "steps": 1000}, …]
-// In place of noise_multiplier, `sigma` (or `scale`, the same) gives the noise's standard deviation
-// in the units of `sensitivity` (1 where absent), by which it is divided. A noise_multiplier is
-// noise over sensitivity already: it is taken as it stands, whatever sensitivity is beside it.
-// At most 1 MiB and 10,000 rows. kDataLoss naming the file, row and field; kUnimplemented naming a
-// mechanism that is known but not built.
+//   [{"mechanism": "gaussian", "noise_multiplier": 1.1, "sampling_rate": 0.01, "steps": 1000},
+//    {"mechanism": "laplace", "scale": 2, "sensitivity": 1, "sampling_rate": 1, "steps": 10},
+//    {"mechanism": "discrete_gaussian", "sigma": 10, "sensitivity": 1, "sampling_rate": 1, …}]
+// A noise_multiplier is noise over sensitivity already: it is taken as it stands. In its place, a
+// Gaussian's sigma (or scale, the same), a Laplace's scale or a discrete Gaussian's sigma is given
+// in the units of `sensitivity` (1 where absent), by which it is divided. A discrete Gaussian's
+// sensitivity is a whole number, told also beside a noise_multiplier.
+// At most 1 MiB and 10,000 rows. kDataLoss naming the file, row and field.
 base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
                                                 dp::Neighbours neighbours);
 

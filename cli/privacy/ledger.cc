@@ -19,7 +19,7 @@ nlohmann::ordered_json RowToJson(const dp::Ledger::Row& row) {
                                  {"job", row.spend.key.job},
                                  {"round", row.spend.key.round},
                                  {"attempt", row.spend.key.attempt},
-                                 {"mechanism", "gaussian"},
+                                 {"mechanism", dp::MechanismName(event.mechanism)},
                                  {"noise_multiplier", event.noise_multiplier},
                                  {"sampling_rate", event.sampling_rate},
                                  {"steps", event.steps},
@@ -58,8 +58,8 @@ base::Status PrintTotals(const dp::Ledger& ledger,
     CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total total, ledger.Spent(id));
     char figures[160];
     std::snprintf(figures, sizeof figures,
-                  "used so far epsilon %.4g, with own noise alone %.4g, at delta %.3g",
-                  total.epsilon, total.epsilon_own_noise, total.delta);
+                  "used so far epsilon %.4g of %.4g, with own noise alone %.4g, at delta %.3g",
+                  total.epsilon, total.budget, total.epsilon_own_noise, total.delta);
     std::cout << Printable(name) << " (" << id.substr(0, 12) << "): " << figures << "\n";
   }
   return {};

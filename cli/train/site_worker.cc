@@ -175,7 +175,7 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
   }
   CLOISTER_ASSIGN_OR_RETURN(trainer::ChatFile eval_file,
                             trainer::ChatFile::Open(job.data / "eval.jsonl"));
-  CLOISTER_RETURN_IF_ERROR(trainer::CheckDisjoint(train_file, eval_file));
+  CLOISTER_RETURN_IF_ERROR(trainer::CheckDisjoint(train_file, eval_file, unit));
   trainer::ChatData train(std::move(train_file), encoder);
   CLOISTER_ASSIGN_OR_RETURN(
       auto rows, trainer::ChatData(std::move(eval_file), encoder).LoadFirst(job.evaluation_rows));
@@ -185,8 +185,8 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(job.ledger));
   CLOISTER_ASSIGN_OR_RETURN(
       const std::string data_set,
-      ledger->RegisterDataSet((job.data / "train.jsonl").string(), train.file().unit_hashes(), unit,
-                              neighbours, {job.budget_epsilon, job.budget_delta}));
+      ledger->RegisterDataSet((job.data / "train.jsonl").string(), train.file().record_hashes(),
+                              unit, neighbours, {job.budget_epsilon, job.budget_delta}));
   CLOISTER_RETURN_IF_ERROR(ledger->CheckAffordable(data_set, Times(mechanism.event(), job.rounds)));
 
   CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total spent,
@@ -218,11 +218,13 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
 
   const std::vector<std::int64_t> drawn =
       trainer::PoissonDraw(site.train.size(), site.job.sampling_rate, site.sampling);
-  CLOISTER_ASSIGN_OR_RETURN(const std::vector<trainer::Example> examples, site.train.Load(drawn));
+  CLOISTER_ASSIGN_OR_RETURN(std::vector<trainer::Example> examples, site.train.Load(drawn));
+  std::vector<trainer::UnitExamples> units;
+  for (trainer::Example& example : examples) units.push_back({std::move(example)});
   CLOISTER_ASSIGN_OR_RETURN(
       trainer::LoraModel::Clipped clipped,
-      site.model->ClippedGradient(examples,
-                                  {.clip_norm = site.job.clip_norm,
+      site.model->ClippedGradient(units,
+                                  {.rule = {.clip_norms = {site.job.clip_norm}},
                                    .unit = dp::PrivacyUnit::kRecord,
                                    .neighbours = dp::Neighbours::kAddOrRemoveOne},
                                   {}));

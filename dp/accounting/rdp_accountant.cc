@@ -5,6 +5,7 @@
 #include <limits>
 #include <string>
 
+#include "dp/accounting/accounting_input.h"
 #include "dp/accounting/rdp_conversion.h"
 
 namespace cloister::dp {
@@ -26,37 +27,9 @@ std::vector<double> MakeOrders() {
   return orders;
 }
 
-base::Status ValidateDelta(double delta) {
-  if (delta > 0 && delta < 1) return {};
-  return base::Fail(base::Code::kInvalidArgument,
-                    "delta, accounting: give a number between 0 and 1, both excluded");
-}
-
-base::Status ValidateEpsilon(double epsilon) {
-  if (epsilon >= 0 && !std::isinf(epsilon)) return {};
-  return base::Fail(base::Code::kInvalidArgument,
-                    "epsilon, accounting: give a finite number that is not negative");
-}
-
-base::Status ValidateAll(std::span<const Event> events) {
-  for (const Event& event : events) {
-    CLOISTER_RETURN_IF_ERROR(Validate(event));
-    CLOISTER_RETURN_IF_ERROR(CheckRdpCovers(event.neighbours));
-    if (event.neighbours != events.front().neighbours) {
-      return base::Fail(base::Code::kInvalidArgument,
-                        "events of neighbour relations " +
-                            std::string(NeighboursName(events.front().neighbours)) + " and " +
-                            std::string(NeighboursName(event.neighbours)) +
-                            ", composition: account for each relation alone");
-    }
-  }
+base::Status CheckCovered(std::span<const Event> events) {
+  for (const Event& event : events) CLOISTER_RETURN_IF_ERROR(CheckRdpCovers(event));
   return {};
-}
-
-double TotalSlack(std::span<const Event> events) {
-  double slack = 0;
-  for (const Event& event : events) slack += event.delta_slack;
-  return slack;
 }
 
 double SmallestEpsilon(std::span<const double> orders, std::span<const double> rdp, double delta) {
@@ -67,10 +40,9 @@ double SmallestEpsilon(std::span<const double> orders, std::span<const double> r
   return epsilon;
 }
 
-// A run of probability law P that is within total variation s of a law that is (ε,
-// d)-indistinguishable from its neighbour's is (ε, d + (1 + e^ε) s)-indistinguishable: both laws
-// move by s. So the ε wanted is the smallest fixed point of ε -> bound(delta - (1 + e^ε) slack),
-// which rises with ε: iterating from below reaches it, or finds that there is none.
+// The least ε that keeps `delta` when the events' slack is taken from it (accounting_input.h): the
+// smallest fixed point of ε -> bound(delta - (1 + e^ε) slack), which rises with ε: iterating from
+// below reaches it, or finds that there is none.
 double EpsilonWithSlack(std::span<const double> orders, std::span<const double> rdp, double delta,
                         double slack) {
   double epsilon = SmallestEpsilon(orders, rdp, delta);
@@ -87,95 +59,25 @@ double EpsilonWithSlack(std::span<const double> orders, std::span<const double> 
   return kInfinity;
 }
 
-std::vector<double> StepRdp(double noise_multiplier, double sampling_rate) {
-  std::vector<double> rdp;
-  for (const double order : RdpOrders()) {
-    rdp.push_back(RdpOfSampledGaussian(noise_multiplier, sampling_rate, order));
-  }
-  return rdp;
-}
-
-double EpsilonOfSteps(std::span<const double> step_rdp, std::int64_t steps, double delta) {
-  double epsilon = kInfinity;
-  const std::span<const double> orders = RdpOrders();
-  for (std::size_t i = 0; i < orders.size(); ++i) {
-    epsilon =
-        std::min(epsilon, EpsilonOfRdp(orders[i], step_rdp[i] * static_cast<double>(steps), delta));
-  }
-  return epsilon;
-}
-
 }  // namespace
-
-base::Status CheckRdpCovers(Neighbours relation) {
-  if (relation != Neighbours::kReplaceOne) return {};
-  return base::Fail(base::Code::kUnimplemented,
-                    "neighbour relation replace-one, RDP accountant: no bound is built for it yet; "
-                    "use add-or-remove-one");
-}
 
 std::span<const double> RdpOrders() {
   static const std::vector<double> orders = MakeOrders();
   return orders;
 }
 
-double EpsilonOfRdp(double order, double rdp, double delta) {
-  // Total variation is at most sqrt(1 - exp(-KL)) (Bretagnolle, Huber), and KL at most any order's
-  // divergence: where that is within delta, ε is 0.
-  if (-std::expm1(-rdp) <= delta * delta) return 0;
-  if (std::isinf(rdp)) return kInfinity;
-  const double epsilon =
-      rdp + std::log1p(-1 / order) - (std::log(delta) + std::log(order)) / (order - 1);
-  return std::max(0.0, epsilon);
-}
-
-double DeltaOfRdp(double order, double rdp, double epsilon) {
-  const double by_variation = std::sqrt(-std::expm1(-rdp));
-  if (std::isinf(rdp)) return 1;
-  const double log_delta = (order - 1) * (rdp - epsilon + std::log1p(-1 / order)) - std::log(order);
-  return std::min({1.0, by_variation, std::exp(log_delta)});
-}
-
-std::vector<double> ComposedRdp(std::span<const Event> events, std::span<const double> orders) {
-  // Events that differ in steps alone share the costly part.
-  struct Kind {
-    double noise_multiplier;
-    double sampling_rate;
-    double steps;
-  };
-  std::vector<Kind> kinds;
-  for (const Event& event : events) {
-    const auto same = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& kind) {
-      return kind.noise_multiplier == event.noise_multiplier &&
-             kind.sampling_rate == event.sampling_rate;
-    });
-    if (same != kinds.end()) {
-      same->steps += static_cast<double>(event.steps);
-    } else {
-      kinds.push_back(
-          {event.noise_multiplier, event.sampling_rate, static_cast<double>(event.steps)});
-    }
-  }
-  std::vector<double> rdp(orders.size(), 0.0);
-  for (const Kind& kind : kinds) {
-    for (std::size_t i = 0; i < orders.size(); ++i) {
-      rdp[i] +=
-          kind.steps * RdpOfSampledGaussian(kind.noise_multiplier, kind.sampling_rate, orders[i]);
-    }
-  }
-  return rdp;
-}
-
 base::Result<double> RdpEpsilon(std::span<const Event> events, double delta) {
   CLOISTER_RETURN_IF_ERROR(ValidateDelta(delta));
-  CLOISTER_RETURN_IF_ERROR(ValidateAll(events));
+  CLOISTER_RETURN_IF_ERROR(ValidateEvents(events));
+  CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
   const std::vector<double> rdp = ComposedRdp(events, RdpOrders());
   return EpsilonWithSlack(RdpOrders(), rdp, delta, TotalSlack(events));
 }
 
 base::Result<double> RdpDelta(std::span<const Event> events, double epsilon) {
   CLOISTER_RETURN_IF_ERROR(ValidateEpsilon(epsilon));
-  CLOISTER_RETURN_IF_ERROR(ValidateAll(events));
+  CLOISTER_RETURN_IF_ERROR(ValidateEvents(events));
+  CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
   const std::span<const double> orders = RdpOrders();
   const std::vector<double> rdp = ComposedRdp(events, orders);
   double delta = 1;
@@ -184,56 +86,6 @@ base::Result<double> RdpDelta(std::span<const Event> events, double epsilon) {
   }
   const double slack = TotalSlack(events);
   return slack == 0 ? delta : std::min(1.0, delta + (1 + std::exp(epsilon)) * slack);
-}
-
-base::Result<double> CalibrateNoise(double epsilon, double delta, double sampling_rate,
-                                    std::int64_t steps) {
-  constexpr double kLargest = 1e9;
-  constexpr double kSmallest = 1e-3;
-  CLOISTER_RETURN_IF_ERROR(ValidateEpsilon(epsilon));
-  CLOISTER_RETURN_IF_ERROR(ValidateDelta(delta));
-  const Event probe{kLargest, sampling_rate, steps, Neighbours::kAddOrRemoveOne};
-  CLOISTER_RETURN_IF_ERROR(Validate(probe));
-  const auto suffices = [&](double noise_multiplier) {
-    return EpsilonOfSteps(StepRdp(noise_multiplier, sampling_rate), steps, delta) <= epsilon;
-  };
-  // ε falls as noise rises: double until it suffices, then halve the interval (in logarithm).
-  double high = 1;
-  while (!suffices(high)) {
-    high *= 2;
-    if (high > kLargest) {
-      return base::Fail(base::Code::kInvalidArgument,
-                        "no noise multiplier up to 1e9 keeps epsilon, calibration: raise epsilon "
-                        "or delta, or take fewer steps");
-    }
-  }
-  double low = high / 2;
-  while (low > kSmallest && suffices(low)) {
-    high = low;
-    low /= 2;
-  }
-  while (high / low > 1 + 5e-5) {
-    const double middle = std::sqrt(low * high);
-    (suffices(middle) ? high : low) = middle;
-  }
-  return high;
-}
-
-base::Result<std::int64_t> AffordableSteps(double epsilon, double delta, double noise_multiplier,
-                                           double sampling_rate) {
-  constexpr std::int64_t kMost = 1'000'000'000'000;
-  CLOISTER_RETURN_IF_ERROR(ValidateEpsilon(epsilon));
-  CLOISTER_RETURN_IF_ERROR(ValidateDelta(delta));
-  const Event probe{noise_multiplier, sampling_rate, 1, Neighbours::kAddOrRemoveOne};
-  CLOISTER_RETURN_IF_ERROR(Validate(probe));
-  const std::vector<double> step_rdp = StepRdp(noise_multiplier, sampling_rate);
-  std::int64_t affordable = 0;
-  std::int64_t beyond = kMost + 1;
-  while (beyond - affordable > 1) {
-    const std::int64_t middle = affordable + (beyond - affordable) / 2;
-    (EpsilonOfSteps(step_rdp, middle, delta) <= epsilon ? affordable : beyond) = middle;
-  }
-  return affordable;
 }
 
 }  // namespace cloister::dp

@@ -14,13 +14,22 @@ namespace cloister::dp {
 double EpsilonOfRdp(double order, double rdp, double delta);
 double DeltaOfRdp(double order, double rdp, double epsilon);
 
-// Sum over the events of steps times the divergence of a step, at each order. Valid events only.
+// The divergence of one step at each order, an upper bound in every direction of its relation.
+// Sampled Gaussians by RdpOfSampledGaussian, which is the larger direction; discrete Gaussians, as
+// Gaussians (Canonne, Kamath, Steinke 2020, theorem 4); Laplace from its privacy loss distribution,
+// which dominates it. Valid events that are covered, only.
+std::vector<double> RdpOfStep(const Event& event, std::span<const double> orders);
+
+// Sum over the events of steps times the divergence of a step, at each order. Likewise.
 std::vector<double> ComposedRdp(std::span<const Event> events, std::span<const double> orders);
 
-// kUnimplemented for a relation that the sampled Gaussian's divergence does not bound. It bounds
-// adding and removing a unit (it is the larger of the two directions) and zero-out: a unit whose
-// contribution is empty leaves the sum as if it were absent, sampled or not, so that the pair of
-// output laws is the same.
+// kUnimplemented for what RdpOfStep has no bound for: replace-one of a sampled Gaussian or discrete
+// Gaussian, and a sampled discrete Gaussian. Zero-out is bounded as adding and removing a unit are:
+// a unit whose contribution is empty leaves the sum as if it were absent, sampled or not, so that
+// the pair of output laws is the same.
+base::Status CheckRdpCovers(const Event& event);
+
+// kUnimplemented for a relation for which some sampled Gaussian is not covered.
 base::Status CheckRdpCovers(Neighbours relation);
 
 }  // namespace cloister::dp

@@ -37,7 +37,8 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
     groups = std::max(groups, shape.group + 1);
   }
   CLOISTER_RETURN_IF_ERROR(options.rule.Validate(groups));
-  if (options.count_weight != 0 && options.rule.style != ClipRule::Style::kFlat) {
+  if ((options.count_weight != 0 || options.normalized) &&
+      options.rule.style != ClipRule::Style::kFlat) {
     return base::Fail(base::Code::kInvalidArgument,
                       "an adaptive clip norm goes with flat clipping alone");
   }
@@ -116,6 +117,9 @@ base::Result<BookKeeping::Norm> BookKeeping::EndUnit() {
   const bool flat = options_.rule.style != ClipRule::Style::kPerGroup;
   std::vector<double> factors = options_.rule.Factors(flat ? std::vector<double>{bound} : bounds);
   if (flat) factors.assign(static_cast<std::size_t>(groups_), factors[0]);
+  if (options_.normalized) {
+    for (double& factor : factors) factor /= options_.rule.clip_norms[0];
+  }
   if (buffered_) {
     for (const ParameterShape& shape : *shapes_) {
       const double factor = factors[static_cast<std::size_t>(shape.group)];
@@ -136,7 +140,8 @@ base::Result<BookKeeping::Norm> BookKeeping::EndUnit() {
 }
 
 double BookKeeping::sensitivity() const {
-  return std::hypot(options_.rule.Sensitivity(), options_.count_weight / 2);
+  return std::hypot(options_.normalized ? 1.0 : options_.rule.Sensitivity(),
+                    options_.count_weight / 2);
 }
 
 double BookKeeping::summation_error() const {
@@ -150,14 +155,6 @@ ClippedSum BookKeeping::Finish() && {
   const auto* data = sum_.const_data_ptr<double>();
   return ClippedSumFactory::Make(std::vector<double>(data, data + sum_.numel()), sensitivity(),
                                  summation_error(), options_.unit, options_.neighbours);
-}
-
-double CountWeight(double clip_norm, double noise_multiplier, double count_noise_multiplier) {
-  return 2 * clip_norm * noise_multiplier / count_noise_multiplier;
-}
-
-double JointNoiseMultiplier(double noise_multiplier, double count_noise_multiplier) {
-  return 1 / std::hypot(1 / noise_multiplier, 1 / count_noise_multiplier);
 }
 
 }  // namespace cloister::dp::clipping

@@ -39,8 +39,12 @@ class BookKeeping : public GradientObserver {
     NormMethod method = NormMethod::kCheapest;
     // Above 0: the sum has one more value at its end, count_weight times (the number of units whose
     // norm's bound is at most the clip norm, less half the number of units). One release of both is
-    // one Gaussian mechanism (Andrew et al. 2021, section 3; count_weight(…) below). kFlat alone.
+    // one Gaussian mechanism (Andrew et al. 2021, section 3; CountWeight in clip_rule.h). kFlat
+    // alone.
     double count_weight = 0;
+    // The sum is in units of the clip norm: a unit's contribution has norm 1 at most. For a norm
+    // that changes from sum to sum under one mechanism. kFlat alone.
+    bool normalized = false;
   };
   // More units than this in one sum are refused: the summation error is stated for so many.
   static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 18;
@@ -92,12 +96,5 @@ class BookKeeping : public GradientObserver {
   at::Tensor sum_;  // fp64 [parameters (+ 1)]
   std::int64_t units_ = 0;
 };
-
-// The weight that a count needs so that its noise has `count_noise_multiplier` times its own
-// sensitivity (1/2) in a Gaussian mechanism of `noise_multiplier` times `clip_norm` on the sum.
-// Both together are one Gaussian of multiplier JointNoiseMultiplier().
-double CountWeight(double clip_norm, double noise_multiplier, double count_noise_multiplier);
-// (Σ σᵢ⁻²)^(−½): of releases from one draw, which are one event.
-double JointNoiseMultiplier(double noise_multiplier, double count_noise_multiplier);
 
 }  // namespace cloister::dp::clipping

@@ -58,4 +58,12 @@ std::vector<double> ClipRule::Factors(std::span<const double> norms) const {
   return factors;
 }
 
+double CountWeight(double clip_norm, double noise_multiplier, double count_noise_multiplier) {
+  return 2 * clip_norm * noise_multiplier / count_noise_multiplier;
+}
+
+double JointNoiseMultiplier(double noise_multiplier, double count_noise_multiplier) {
+  return 1 / std::hypot(1 / noise_multiplier, 1 / count_noise_multiplier);
+}
+
 }  // namespace cloister::dp::clipping

@@ -30,4 +30,11 @@ struct ClipRule {
   std::vector<double> Factors(std::span<const double> norms) const;
 };
 
+// The weight that a count of units needs so that its noise has `count_noise_multiplier` times its
+// own sensitivity (1/2) in a Gaussian mechanism of `noise_multiplier` times `clip_norm` on the sum.
+// Both together are one Gaussian of multiplier JointNoiseMultiplier().
+double CountWeight(double clip_norm, double noise_multiplier, double count_noise_multiplier);
+// (Σ σᵢ⁻²)^(−½): of releases from one draw, which are one event.
+double JointNoiseMultiplier(double noise_multiplier, double count_noise_multiplier);
+
 }  // namespace cloister::dp::clipping

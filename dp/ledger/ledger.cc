@@ -10,6 +10,9 @@
 #include "dp/ledger/ledger_files.h"
 #include "dp/ledger/ledger_store.h"
 #include "dp/ledger/rdp_filter.h"
+#include "dp/ledger/refusal.h"
+#include "dp/ledger/spent_events.h"
+#include "dp/ledger/unit_store.h"
 #include "security/primitives.h"
 
 namespace cloister::dp {
@@ -27,13 +30,10 @@ std::string Shortest(double value) {
   return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
-base::Status ValidateRegistration(const std::string& name, std::span<const std::string> units,
-                                  Neighbours neighbours, PrivacyBudget budget) {
+base::Status ValidateRegistration(const std::string& name, Neighbours neighbours,
+                                  PrivacyBudget budget) {
   if (name.empty() || name.size() > kLongestText) {
     return Wrong("name of the data set, privacy ledger: give 1 to 1024 bytes");
-  }
-  if (units.empty()) {
-    return Wrong("data set '" + name + "' has no privacy units: nothing can be learned from it");
   }
   if (!(budget.epsilon > 0 && budget.epsilon <= 1e6)) {
     return Wrong("budget of data set '" + name + "', epsilon: give a number above 0");
@@ -55,6 +55,7 @@ base::Status ValidateSpend(const Spend& spend, const DataSetRow& data_set) {
        {&spend.event, spend.own_noise_only ? &*spend.own_noise_only : nullptr}) {
     if (event == nullptr) continue;
     CLOISTER_RETURN_IF_ERROR(Validate(*event));
+    CLOISTER_RETURN_IF_ERROR(CheckRdpCovers(*event));
     if (event->neighbours != data_set.neighbours) {
       return Wrong("event under " + std::string(NeighboursName(event->neighbours)) +
                    ", data set registered under " +
@@ -82,29 +83,52 @@ base::Status CheckAgrees(const DataSetRow& row, const DataSetRow& asked, const s
   return {};
 }
 
+// Two keys out of the one beside the ledger.
+struct UnitKeys {
+  explicit UnitKeys(const security::SecretBytes& key)
+      : units(key.bytes()), blocks(BlocksKey(key)) {}
+
+  security::HmacSha256Key units;   // of the hashes of units
+  security::HmacSha256Key blocks;  // of the codes of what is stored of them
+
+ private:
+  static security::Sha256Digest BlocksKey(const security::SecretBytes& key) {
+    constexpr std::string_view kLabel = "cloister ledger unit blocks";
+    return security::HmacSha256(
+        key.bytes(), {reinterpret_cast<const std::uint8_t*>(kLabel.data()), kLabel.size()});
+  }
+};
+
 class SqliteLedger final : public Ledger {
  public:
-  // `lock` and `key` are absent for looking.
-  SqliteLedger(Database database, std::optional<FileLock> lock, security::SecretBytes key)
-      : lock_(std::move(lock)), key_(std::move(key)), database_(std::move(database)) {}
+  // `keys` are absent for looking.
+  SqliteLedger(Database database, std::optional<UnitKeys> keys)
+      : keys_(std::move(keys)), database_(std::move(database)) {}
 
-  base::Result<std::string> RegisterDataSet(const std::string& name,
-                                            std::span<const std::string> units, PrivacyUnit unit,
-                                            Neighbours neighbours, PrivacyBudget budget) override {
+  base::Result<std::string> RegisterDataSet(const std::string& name, const UnitSource& units,
+                                            PrivacyUnit unit, Neighbours neighbours,
+                                            PrivacyBudget budget) override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
-    CLOISTER_RETURN_IF_ERROR(ValidateRegistration(name, units, neighbours, budget));
-    const std::vector<security::Sha256Digest> hashes = HashUnits(units);
-    const DataSetRow asked{IdOf(hashes), unit, neighbours, budget};
+    CLOISTER_RETURN_IF_ERROR(ValidateRegistration(name, neighbours, budget));
+    CLOISTER_ASSIGN_OR_RETURN(const UnitSet set, UnitSet::Read(units, keys_->units));
+    if (set.hashes().empty()) {
+      return Wrong("data set '" + name + "' has no privacy units: nothing can be learned from it");
+    }
+    const DataSetRow asked{set.Id(), unit, neighbours, budget};
     CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::string> holders, HoldersOf(database_, hashes));
-    bool known = false;
-    for (const std::string& holder : holders) {
-      CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(holder));
+    CLOISTER_ASSIGN_OR_RETURN(const auto known, FindDataSet(database_, asked.id));
+    if (known) CLOISTER_RETURN_IF_ERROR(CheckAgrees(*known, asked, name));
+    CLOISTER_ASSIGN_OR_RETURN(
+        const std::vector<std::string> overlapping,
+        known ? OverlapsOf(database_, asked.id) : SetsSharing(database_, keys_->blocks, set));
+    for (const std::string& other : overlapping) {
+      CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(other));
       CLOISTER_RETURN_IF_ERROR(CheckAgrees(row, asked, name));
-      known = known || holder == asked.id;
     }
     if (!known) {
-      CLOISTER_RETURN_IF_ERROR(InsertDataSet(database_, asked, name, hashes, holders));
+      const auto count = static_cast<std::int64_t>(set.hashes().size());
+      CLOISTER_RETURN_IF_ERROR(InsertDataSet(database_, asked, name, count, overlapping));
+      CLOISTER_RETURN_IF_ERROR(InsertUnits(database_, keys_->blocks, asked.id, set));
     }
     CLOISTER_RETURN_IF_ERROR(transaction.Commit());
     asked_[asked.id] = budget;
@@ -112,6 +136,7 @@ class SqliteLedger final : public Ledger {
   }
 
   base::Status CheckAffordable(const std::string& data_set, const Event& planned) override {
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
     CLOISTER_RETURN_IF_ERROR(CheckSpend(data_set, Spend{{"plan", 0, 0}, planned, std::nullopt}));
     return {};
   }
@@ -136,6 +161,7 @@ class SqliteLedger final : public Ledger {
   base::Result<std::vector<Row>> Rows() const override { return AllSpends(database_); }
 
   base::Result<Total> Spent(const std::string& data_set) const override {
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
                               EventsTouching(database_, data_set, WhichEvent::kCounted));
@@ -144,6 +170,7 @@ class SqliteLedger final : public Ledger {
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, FilterOrders(database_, data_set));
     Total total;
     total.delta = row.budget.delta;
+    total.budget = row.budget.epsilon;
     total.epsilon = FilterEpsilon(counted, orders, total.delta);
     // A part of the noise is never the better bound, whatever an event says.
     total.epsilon_own_noise = std::max(FilterEpsilon(own, orders, total.delta), total.epsilon);
@@ -152,6 +179,7 @@ class SqliteLedger final : public Ledger {
 
   base::Result<Total> SpentByJob(const std::string& data_set, const std::string& job,
                                  double delta) const override {
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
                               EventsOfJob(database_, row.id, job, WhichEvent::kCounted));
@@ -159,6 +187,7 @@ class SqliteLedger final : public Ledger {
                               EventsOfJob(database_, row.id, job, WhichEvent::kOwnNoiseOnly));
     Total total;
     total.delta = delta;
+    total.budget = row.budget.epsilon;
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon, EpsilonOrZero(counted, delta));
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, delta));
     return total;
@@ -171,7 +200,7 @@ class SqliteLedger final : public Ledger {
   }
 
   base::Status CheckWritable() const {
-    if (lock_) return {};
+    if (keys_) return {};
     return base::Fail(
         base::Code::kFailedPrecondition,
         "privacy ledger was opened for looking, " + database_.where() + ": open it for writing");
@@ -185,64 +214,51 @@ class SqliteLedger final : public Ledger {
                                                  ": register it first");
   }
 
-  // Keyed, so that whoever reads the ledger cannot test whether a record is in it; sorted, so that
-  // the order of a file does not matter.
-  std::vector<security::Sha256Digest> HashUnits(std::span<const std::string> units) const {
-    std::vector<security::Sha256Digest> hashes;
-    hashes.reserve(units.size());
-    for (const std::string& unit : units) {
-      hashes.push_back(security::HmacSha256(
-          key_.bytes(), {reinterpret_cast<const std::uint8_t*>(unit.data()), unit.size()}));
-    }
-    std::sort(hashes.begin(), hashes.end());
-    hashes.erase(std::unique(hashes.begin(), hashes.end()), hashes.end());
-    return hashes;
-  }
-
-  static std::string IdOf(std::span<const security::Sha256Digest> hashes) {
-    security::Sha256 hash;
-    for (const security::Sha256Digest& unit : hashes) hash.Update(unit);
-    return security::Hex(hash.Finish());
-  }
-
   // The orders under which `spend` beside all that touches the data set stays in budget.
-  base::Result<std::vector<double>> CheckSpend(const std::string& data_set,
-                                               const Spend& spend) const {
+  base::Result<std::vector<double>> CheckSpend(const std::string& data_set, const Spend& spend) {
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_RETURN_IF_ERROR(ValidateSpend(spend, row));
     // What was asked when this process registered the set may be less than the first
     // registration's.
     const auto asked = asked_.find(data_set);
     const PrivacyBudget budget = asked == asked_.end() ? row.budget : asked->second;
-    CLOISTER_ASSIGN_OR_RETURN(std::vector<Event> events,
-                              EventsTouching(database_, data_set, WhichEvent::kCounted));
-    events.push_back(spend.event);
-    CLOISTER_ASSIGN_OR_RETURN(std::vector<double> orders, FilterOrders(database_, data_set));
-    if (orders.empty()) orders.push_back(FilterOrder(spend.event, budget));
-    CLOISTER_RETURN_IF_ERROR(CheckWithinBudget(events, orders, budget));
-    return orders;
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> spent, spent_.Read(database_, data_set));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> fixed, FilterOrders(database_, data_set));
+    return CheckBeside(spent, spend.event, fixed, budget);
   }
 
-  std::optional<FileLock> lock_;  // released last
-  security::SecretBytes key_;
+  std::optional<UnitKeys> keys_;
   Database database_;
+  SpentEvents spent_;
   std::map<std::string, PrivacyBudget> asked_;
 };
 
 }  // namespace
 
+base::Result<std::string> Ledger::RegisterDataSet(const std::string& name,
+                                                  std::span<const std::string> units,
+                                                  PrivacyUnit unit, Neighbours neighbours,
+                                                  PrivacyBudget budget) {
+  std::size_t next = 0;
+  const UnitSource source = [&]() -> base::Result<std::optional<std::string_view>> {
+    if (next == units.size()) return std::nullopt;
+    return units[next++];
+  };
+  return RegisterDataSet(name, source, unit, neighbours, budget);
+}
+
 base::Result<std::unique_ptr<Ledger>> Ledger::Open(const std::filesystem::path& path) {
-  CLOISTER_ASSIGN_OR_RETURN(FileLock lock, FileLock::Take(path.string() + ".lock"));
+  // One process at a time makes a ledger or completes a half-made one.
+  CLOISTER_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(path.string() + ".lock"));
   CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKeyOrCreate(path));
   CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForWriting(path, key));
   return std::unique_ptr<Ledger>(
-      std::make_unique<SqliteLedger>(std::move(database), std::move(lock), std::move(key)));
+      std::make_unique<SqliteLedger>(std::move(database), UnitKeys(key)));
 }
 
 base::Result<std::unique_ptr<Ledger>> Ledger::OpenReadOnly(const std::filesystem::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForReading(path));
-  return std::unique_ptr<Ledger>(
-      std::make_unique<SqliteLedger>(std::move(database), std::nullopt, security::SecretBytes()));
+  return std::unique_ptr<Ledger>(std::make_unique<SqliteLedger>(std::move(database), std::nullopt));
 }
 
 }  // namespace cloister::dp

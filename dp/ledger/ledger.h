@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -34,21 +36,26 @@ struct Spend {
   std::optional<Event> own_noise_only;  // with this holder's noise alone (secure aggregation)
 };
 
+// Gives the units of a data set one after another, in any order; nothing after the last. A view has
+// to live until the next call. A failure of the source becomes the registration's.
+using UnitSource = std::function<base::Result<std::optional<std::string_view>>()>;
+
 // Durable record of what was spent on the units of a data holder (SQLite, write-ahead log,
 // synchronous FULL, mode 0600). A data set is the set of keyed hashes (HMAC-SHA-256 under a key
-// beside the ledger file) of its units: one that shares a unit with an earlier one inherits its
-// spends, so a renamed, extended or trimmed file buys no fresh budget. Spends compose by an RDP
-// filter, which stays valid when jobs are chosen after seeing earlier outputs (the argument and its
-// sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded.
-// Beside LEDGER stand LEDGER.key (32 random bytes, mode 0600, made with the ledger: to lose it is
-// to lose the ledger) and LEDGER.lock. One of ledger and key without the other is kDataLoss: made
-// anew, it would be a fresh budget. One process at a time writes: the lock is held while a
-// Ledger is open, and the second is told kUnavailable. A file that is no sound ledger is kDataLoss.
-// Not thread-safe; not to be used on both sides of a fork.
+// beside the ledger file, 16 bytes a unit) of its units: one that shares a unit with an earlier one
+// inherits its spends, so a renamed, extended or trimmed file buys no fresh budget. Spends compose
+// by an RDP filter, which stays valid when jobs are chosen after seeing earlier outputs (the
+// argument and its sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded. Beside LEDGER
+// stand LEDGER.key (32 random bytes, mode 0600, made with the ledger: to lose it is to lose the
+// ledger) and LEDGER.lock. One of ledger and key without the other is kDataLoss: made anew, it
+// would be a fresh budget. A file that is no sound ledger is kDataLoss. Several processes may have
+// a ledger open: each call sees and makes one state of it, so that concurrent jobs never overspend
+// together; one that waits longer than half a minute for the others is told kUnavailable. Not
+// thread-safe; not to be used on both sides of a fork.
 class Ledger {
  public:
   static base::Result<std::unique_ptr<Ledger>> Open(const std::filesystem::path& path);
-  // For looking: no lock, no writes. kNotFound when absent.
+  // For looking: no writes. kNotFound when absent.
   static base::Result<std::unique_ptr<Ledger>> OpenReadOnly(const std::filesystem::path& path);
   virtual ~Ledger() = default;
 
@@ -57,12 +64,18 @@ class Ledger {
   // later one asks for a larger one. A smaller one binds the debits of this object. Repeated units
   // count once. kInvalidArgument where units are shared with a set of another privacy unit or
   // neighbour relation.
+  // Memory: 16 bytes a unit and a few MiB, whatever the ledger holds.
   virtual base::Result<std::string> RegisterDataSet(const std::string& name,
-                                                    std::span<const std::string> units,
-                                                    PrivacyUnit unit, Neighbours neighbours,
+                                                    const UnitSource& units, PrivacyUnit unit,
+                                                    Neighbours neighbours,
                                                     PrivacyBudget budget) = 0;
+  base::Result<std::string> RegisterDataSet(const std::string& name,
+                                            std::span<const std::string> units, PrivacyUnit unit,
+                                            Neighbours neighbours, PrivacyBudget budget);
 
   // Whether `planned` more would stay in the data set's budget: asked before a record is read.
+  // kResourceExhausted otherwise: the error says how much is left and what would fit, fewer steps
+  // or more noise. Beside other jobs it is no promise: Debit decides.
   virtual base::Status CheckAffordable(const std::string& data_set, const Event& planned) = 0;
 
   // Makes the spend durable. On return of success the release may happen; never before.
@@ -82,6 +95,7 @@ class Ledger {
     double epsilon = 0;
     double epsilon_own_noise = 0;  // the same with own_noise_only where given, never less
     double delta = 0;
+    double budget = 0;  // the data set's ε in all, as it was first registered
   };
   // Used so far, at the budget's delta: the running value of the filter, which is ε of every spend
   // on the data set and on those it shares a unit with, at the Rényi order that was fixed at the

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "base/file.h"
 #include "security/primitives.h"
@@ -20,10 +22,10 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kKeySize = 32;
 constexpr std::int64_t kApplication = 0x434c4c47;  // "CLLG"
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 
 // data_sets   one row a registered set of units, with the budget it was first given
-// units       keyed hash of a unit -> the data sets that hold it
+// unit_blocks a data set's units (dp/ledger/unit_store.h)
 // overlaps    both directions of every pair of data sets that share a unit
 // orders      the Rényi orders that a data set's filter looks at, fixed at its first spend
 // spends      one row a debit
@@ -31,9 +33,9 @@ constexpr char kSchema[] = R"sql(
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE data_sets(id TEXT PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
   neighbours TEXT NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL,
-  registered TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE units(hash BLOB NOT NULL, data_set TEXT NOT NULL REFERENCES data_sets(id),
-  PRIMARY KEY(hash, data_set)) WITHOUT ROWID;
+  units INTEGER NOT NULL, registered TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE unit_blocks(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
+  block INTEGER NOT NULL, hashes BLOB NOT NULL, code BLOB NOT NULL, UNIQUE(data_set, block));
 CREATE TABLE overlaps(data_set TEXT NOT NULL REFERENCES data_sets(id),
   other TEXT NOT NULL REFERENCES data_sets(id), PRIMARY KEY(data_set, other)) WITHOUT ROWID;
 CREATE TABLE orders(data_set TEXT NOT NULL REFERENCES data_sets(id), alpha REAL NOT NULL,
@@ -242,9 +244,14 @@ base::Result<FileLock> FileLock::Take(const fs::path& path) {
                                                     ": its folder must exist and be writable");
   }
   FileLock lock(fd);
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    return base::Fail(base::Code::kUnavailable, "another process has the privacy ledger open, " +
-                                                    path.string() + ": wait for it to end");
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() >= deadline) {
+      return base::Fail(base::Code::kUnavailable,
+                        "another process is opening the privacy ledger, " + path.string() +
+                            ": wait for it to end");
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   }
   return lock;
 }

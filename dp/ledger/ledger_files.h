@@ -4,7 +4,7 @@
 //
 //   LEDGER        SQLite, mode 0600 (with LEDGER-wal and LEDGER-shm while open)
 //   LEDGER.key    32 random bytes, mode 0600: the key of the units' hashes
-//   LEDGER.lock   empty; locked while a process writes
+//   LEDGER.lock   empty; locked while a process opens the ledger for writing
 //   LEDGER.new    only while a ledger is made, or after a crash then: the ledger without a data set
 
 #include <filesystem>
@@ -19,7 +19,7 @@ namespace cloister::dp {
 // An advisory lock (flock) that ends with its owner, also when that is killed.
 class FileLock {
  public:
-  // kUnavailable when another holds it.
+  // Waits for kPatience while another holds it, then kUnavailable.
   static base::Result<FileLock> Take(const std::filesystem::path& path);
   FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   FileLock& operator=(FileLock&&) = delete;

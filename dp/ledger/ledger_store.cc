@@ -36,12 +36,8 @@ base::Result<std::vector<Event>> ReadEvents(const Database& database, Statement&
   for (;;) {
     CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row) return events;
-    CLOISTER_ASSIGN_OR_RETURN(Event event, ParseEvent(database, statement.Text(0)));
-    const std::int64_t count = statement.Integer(1);
-    if (__builtin_mul_overflow(event.steps, count, &event.steps)) {
-      return Damaged(database, "more steps than can be counted");
-    }
-    event.delta_slack *= static_cast<double>(count);
+    CLOISTER_ASSIGN_OR_RETURN(Event event,
+                              JoinedEvent(database, statement.Text(0), statement.Integer(1)));
     events.push_back(event);
   }
 }
@@ -71,38 +67,27 @@ base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
   return std::optional(DataSetRow{id, *unit, *neighbours, budget});
 }
 
-base::Result<std::vector<std::string>> HoldersOf(const Database& database,
-                                                 std::span<const security::Sha256Digest> hashes) {
-  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
-                            database.Prepare("SELECT data_set FROM units WHERE hash = ?"));
-  std::set<std::string> holders;
-  for (const security::Sha256Digest& hash : hashes) {
-    statement.Reset();
-    statement.Bind(hash);
-    for (;;) {
-      CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
-      if (!row) break;
-      holders.insert(statement.Text(0));
-    }
+base::Result<std::vector<std::string>> OverlapsOf(const Database& database, const std::string& id) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT other FROM overlaps WHERE data_set = ? ORDER BY other"));
+  statement.Bind(id);
+  std::vector<std::string> others;
+  for (;;) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return others;
+    others.push_back(statement.Text(0));
   }
-  return std::vector<std::string>(holders.begin(), holders.end());
 }
 
 base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
-                           std::span<const security::Sha256Digest> hashes,
-                           std::span<const std::string> overlapping) {
-  CLOISTER_ASSIGN_OR_RETURN(Statement insert,
-                            database.Prepare("INSERT INTO data_sets VALUES(?, ?, ?, ?, ?, ?, ?)"));
+                           std::int64_t units, std::span<const std::string> overlapping) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement insert, database.Prepare("INSERT INTO data_sets VALUES(?, ?, ?, ?, ?, ?, ?, ?)"));
   insert.Bind(row.id).Bind(name).Bind(std::string(UnitName(row.unit)));
   insert.Bind(std::string(NeighboursName(row.neighbours)));
-  insert.Bind(row.budget.epsilon).Bind(row.budget.delta).Bind(NowUtc());
+  insert.Bind(row.budget.epsilon).Bind(row.budget.delta).Bind(units).Bind(NowUtc());
   CLOISTER_RETURN_IF_ERROR(insert.Run());
-
-  CLOISTER_ASSIGN_OR_RETURN(Statement unit, database.Prepare("INSERT INTO units VALUES(?, ?)"));
-  for (const security::Sha256Digest& hash : hashes) {
-    unit.Reset();
-    CLOISTER_RETURN_IF_ERROR(unit.Bind(hash).Bind(row.id).Run());
-  }
   CLOISTER_ASSIGN_OR_RETURN(Statement pair,
                             database.Prepare("INSERT INTO overlaps VALUES(?1, ?2), (?2, ?1)"));
   for (const std::string& other : overlapping) {
@@ -110,6 +95,28 @@ base::Status InsertDataSet(const Database& database, const DataSetRow& row, cons
     CLOISTER_RETURN_IF_ERROR(pair.Bind(row.id).Bind(other).Run());
   }
   return {};
+}
+
+base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
+                                std::int64_t count) {
+  CLOISTER_ASSIGN_OR_RETURN(Event event, ParseEvent(database, text));
+  if (__builtin_mul_overflow(event.steps, count, &event.steps)) {
+    return Damaged(database, "more steps than can be counted");
+  }
+  event.delta_slack *= static_cast<double>(count);
+  return event;
+}
+
+base::Result<Statement> RowsTouching(const Database& database, const std::string& id,
+                                     std::int64_t after) {
+  // The plus signs keep SQLite from looking through all rows of the set by its index.
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("SELECT id, event FROM spends WHERE id > ?1 AND (+data_set = ?2 OR "
+                       "+data_set IN (SELECT other FROM overlaps WHERE data_set = ?2)) "
+                       "ORDER BY id"));
+  statement.Bind(after).Bind(id);
+  return statement;
 }
 
 base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,

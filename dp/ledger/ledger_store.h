@@ -8,7 +8,6 @@
 
 #include "dp/ledger/ledger.h"
 #include "dp/ledger/sqlite.h"
-#include "security/primitives.h"
 
 namespace cloister::dp {
 
@@ -26,13 +25,18 @@ enum class WhichEvent {
 
 base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
                                                     const std::string& id);
-// Ids of the data sets that hold any of these hashes, without repeats.
-base::Result<std::vector<std::string>> HoldersOf(const Database& database,
-                                                 std::span<const security::Sha256Digest> hashes);
+// Ids of the data sets that share a unit with the data set.
+base::Result<std::vector<std::string>> OverlapsOf(const Database& database, const std::string& id);
+// The row alone: its units are dp/ledger/unit_store.h's.
 base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
-                           std::span<const security::Sha256Digest> hashes,
-                           std::span<const std::string> overlapping);
+                           std::int64_t units, std::span<const std::string> overlapping);
 
+// What `count` equal spends come to, from the text of one.
+base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
+                                std::int64_t count);
+// Rows (id, event's text) of the data set and of those that it shares a unit with, above a row.
+base::Result<Statement> RowsTouching(const Database& database, const std::string& id,
+                                     std::int64_t after);
 // Events of the data set and of those that it shares a unit with; equal events are joined to one.
 base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
                                                 WhichEvent which);

@@ -39,11 +39,12 @@ std::string Rounded(double value) {
 double FilterOrder(const Event& event, const PrivacyBudget& budget) {
   double best_order = RdpOrders().front();
   double best_repeats = -kInfinity;
-  for (const double order : RdpOrders()) {
+  const std::vector<double> rdp = RdpOfStep(event, RdpOrders());
+  for (std::size_t i = 0; i < rdp.size(); ++i) {
+    const double order = RdpOrders()[i];
     const double allowed = OrderBudget(order, budget);
     if (allowed <= 0) continue;
-    const double repeats =
-        allowed / RdpOfSampledGaussian(event.noise_multiplier, event.sampling_rate, order);
+    const double repeats = allowed / rdp[i];
     if (repeats > best_repeats) {
       best_repeats = repeats;
       best_order = order;
@@ -57,18 +58,16 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
   if (events.empty()) return {};
   const std::string limit = "the data set's budget of epsilon " + Rounded(budget.epsilon) +
                             " at delta " + Rounded(budget.delta);
-  const std::string mend = ": take fewer steps or more noise, or other data";
   if ((1 + std::exp(budget.epsilon)) * TotalSlack(events) > kSlackShare * budget.delta) {
     return base::Fail(base::Code::kResourceExhausted,
-                      "the sampler's error bound would pass its share of delta, " + limit + mend);
+                      "the sampler's error bound would pass its share of delta, " + limit);
   }
   const std::vector<double> rdp = ComposedRdp(events, orders);
   for (std::size_t i = 0; i < orders.size(); ++i) {
     if (rdp[i] <= OrderBudget(orders[i], budget)) continue;
     const double epsilon = EpsilonOfRdp(orders[i], rdp[i], budget.delta);
-    return base::Fail(
-        base::Code::kResourceExhausted,
-        "the spends would come to epsilon " + Rounded(epsilon) + ", past " + limit + mend);
+    return base::Fail(base::Code::kResourceExhausted,
+                      "the spends would come to epsilon " + Rounded(epsilon) + ", past " + limit);
   }
   return {};
 }

@@ -21,7 +21,8 @@ namespace cloister::dp {
 // The order under which most repeats of `event` fit the budget.
 double FilterOrder(const Event& event, const PrivacyBudget& budget);
 
-// kResourceExhausted when `events` together pass the budget at one of `orders`. Of δ a millionth is
+// kResourceExhausted when `events` together pass the budget at one of `orders`; the message ends
+// with the budget, and what would mend it is dp/ledger/refusal.h's to say. Of δ a millionth is
 // set aside for the events' delta_slack, so that B(α) does not depend on what is spent.
 base::Status CheckWithinBudget(std::span<const Event> events, std::span<const double> orders,
                                const PrivacyBudget& budget);

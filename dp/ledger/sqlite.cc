@@ -83,6 +83,14 @@ std::string Statement::Text(int column) const {
   return std::string(reinterpret_cast<const char*>(text), static_cast<std::size_t>(size));
 }
 
+std::span<const std::uint8_t> Statement::Bytes(int column) const {
+  const auto* const bytes =
+      static_cast<const std::uint8_t*>(sqlite3_column_blob(statement_.get(), column));
+  const int size = sqlite3_column_bytes(statement_.get(), column);
+  if (bytes == nullptr) return {};
+  return {bytes, static_cast<std::size_t>(size)};
+}
+
 std::int64_t Statement::Integer(int column) const {
   return sqlite3_column_int64(statement_.get(), column);
 }
@@ -106,7 +114,7 @@ base::Result<Database> Database::Open(const std::filesystem::path& path, Access 
     const std::string detail = raw == nullptr ? sqlite3_errstr(code) : sqlite3_errmsg(raw);
     return Failed(code, detail, path.string());
   }
-  sqlite3_busy_timeout(raw, 5000);
+  sqlite3_busy_timeout(raw, std::chrono::milliseconds(kPatience).count());
   // A file from outside may not run anything of its own.
   CLOISTER_CHECK(sqlite3_db_config(raw, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr) == SQLITE_OK);
   CLOISTER_CHECK(sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr) == SQLITE_OK);
@@ -131,6 +139,11 @@ base::Status Database::Execute(const std::string& sql) const {
 
 base::Result<Transaction> Transaction::Begin(const Database& database) {
   CLOISTER_RETURN_IF_ERROR(database.Execute("BEGIN IMMEDIATE"));
+  return Transaction(&database);
+}
+
+base::Result<Transaction> Transaction::BeginReading(const Database& database) {
+  CLOISTER_RETURN_IF_ERROR(database.Execute("BEGIN"));
   return Transaction(&database);
 }
 

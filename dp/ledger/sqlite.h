@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -16,6 +17,9 @@
 #include "base/result.h"
 
 namespace cloister::dp {
+
+// How long one process waits for what another does with a ledger.
+inline constexpr std::chrono::seconds kPatience{30};
 
 // One prepared statement, bound in order and stepped. Text and bytes are copied when bound.
 class Statement {
@@ -34,6 +38,7 @@ class Statement {
 
   // Columns of the current row, from 0. Text and Bytes never fail; an absent value is empty.
   std::string Text(int column) const;
+  std::span<const std::uint8_t> Bytes(int column) const;  // until the next Step or Reset
   std::int64_t Integer(int column) const;
   double Real(int column) const;
   bool IsNull(int column) const;
@@ -70,10 +75,12 @@ class Database {
   std::string where_;  // the file, for error texts
 };
 
-// BEGIN IMMEDIATE … COMMIT; rolled back when destroyed before Commit.
+// One state of the ledger, alone for writing (BEGIN IMMEDIATE … COMMIT) or beside others for
+// reading; rolled back when destroyed before Commit.
 class Transaction {
  public:
   static base::Result<Transaction> Begin(const Database& database);
+  static base::Result<Transaction> BeginReading(const Database& database);
   Transaction(Transaction&& other) noexcept : database_(std::exchange(other.database_, nullptr)) {}
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction();

@@ -99,9 +99,8 @@ base::Result<Placed> ReadTensorInfo(GgufCursor& cursor, std::string& name) {
   if (type) {
     placed.entry.view.type = *type;
   } else {
-    placed.entry.unsupported = "its type " + std::string(GgmlTypeName(number)) + " (" +
-                               std::to_string(number) +
-                               ") is not supported: use a file of f32, f16, bf16, q8_0, q6_k, "
+    placed.entry.unsupported = "its type " + GgmlTypeText(number) +
+                               " is not supported: use a file of f32, f16, bf16, q8_0, q6_k, "
                                "q5_k, q4_k, q5_1, q5_0, q4_1 or q4_0 tensors";
   }
   CLOISTER_RETURN_IF_ERROR(Measure(dimensions, placed));

@@ -73,6 +73,24 @@ class GgufModel final : public SourceModel {
     return stored;
   }
 
+  base::Result<std::vector<TensorDescription>> DescribeStored(
+      const std::string& name) const override {
+    CLOISTER_ASSIGN_OR_RETURN(TensorDescription whole, Describe(name));
+    std::vector<TensorDescription> parts;
+    for (const bool key : {true, false}) {
+      const auto part = StoredUpProjection(name, key);
+      if (part) parts.push_back({part->type, part->shape});
+    }
+    if (parts.empty()) parts.push_back(std::move(whole));
+    return parts;
+  }
+
+  std::optional<TensorView> StoredUpProjection(const std::string& name, bool key) const override {
+    const auto place = PlaceOf(name);
+    if (!place || (*place)->form != GgufTensor::Form::kKeyUp || !Fits(**place)) return std::nullopt;
+    return key ? (*place)->entry->view : (*place)->value_up->view;
+  }
+
   // As it lies in the file, where that is of the new age.
   base::Result<LatentUpProjection> LatentUp(std::int64_t layer) const override {
     const std::string name =

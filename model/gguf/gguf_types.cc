@@ -43,7 +43,7 @@ std::optional<DataType> DataTypeOfGgml(std::uint32_t number) {
   return std::nullopt;
 }
 
-std::string_view GgmlTypeName(std::uint32_t number) {
+std::string GgmlTypeText(std::uint32_t number) {
   static constexpr std::array<std::string_view, 40> kNames = {
       "f32",   "f16",        "q4_0",       "q4_1",       "q4_2",     "q4_3",     "q5_0",
       "q5_1",  "q8_0",       "q8_1",       "q2_k",       "q3_k",     "q4_k",     "q5_k",
@@ -51,7 +51,8 @@ std::string_view GgmlTypeName(std::uint32_t number) {
       "iq3_s", "iq2_s",      "iq4_xs",     "i8",         "i16",      "i32",      "i64",
       "f64",   "iq1_m",      "bf16",       "q4_0_4_4",   "q4_0_4_8", "q4_0_8_8", "tq1_0",
       "tq2_0", "iq4_nl_4_4", "iq4_nl_4_8", "iq4_nl_8_8", "mxfp4"};
-  return number < kNames.size() ? kNames[number] : "type";
+  const std::string text = std::to_string(number);
+  return number < kNames.size() ? std::string(kNames[number]) + " (" + text + ")" : text;
 }
 
 }  // namespace cloister::model

@@ -2,7 +2,7 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "model/tensor.h"
 
@@ -32,7 +32,7 @@ enum class GgufType : std::uint32_t {
 // not.
 std::uint32_t GgmlTypeNumber(DataType type);
 std::optional<DataType> DataTypeOfGgml(std::uint32_t number);
-std::string_view GgmlTypeName(std::uint32_t number);  // "type" when unknown
+std::string GgmlTypeText(std::uint32_t number);  // "q2_k (10)", or the number alone
 
 // tokenizer.ggml.token_type.
 enum class GgufTokenType : std::int32_t {

@@ -54,15 +54,8 @@ base::Result<ModelFolder> ModelFolder::Create(const std::filesystem::path& given
     return base::Fail(Code::kInvalidArgument,
                       "the output has no name: give a new folder's or a .gguf file's");
   }
+  CLOISTER_ASSIGN_OR_RETURN(output, base::ResolvedOutput(output));
   std::error_code error;
-  if (std::filesystem::is_symlink(output, error)) {  // a rename would replace the link itself
-    output = std::filesystem::canonical(output, error);
-    if (error) {
-      return base::Fail(Code::kInvalidArgument, given.string() +
-                                                    " is a link to nothing: remove it or choose "
-                                                    "another output");
-    }
-  }
   const bool exists = std::filesystem::exists(output, error);
   const bool empty = exists && std::filesystem::is_directory(output, error) &&
                      std::filesystem::is_empty(output, error);

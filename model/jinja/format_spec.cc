@@ -82,9 +82,12 @@ class SpecReader {
 };
 
 // Digits up to the point or exponent with a separator every `size` digits.
+std::size_t WholeDigits(const std::string& digits) {
+  return std::min(digits.find_first_not_of("0123456789abcdefABCDEF"), digits.size());
+}
+
 std::string Grouped(const std::string& digits, char separator, std::size_t size) {
-  const std::size_t whole =
-      std::min(digits.find_first_not_of("0123456789abcdefABCDEF"), digits.size());
+  const std::size_t whole = WholeDigits(digits);
   std::string result;
   for (std::size_t i = 0; i < whole; ++i) {
     if (i > 0 && (whole - i) % size == 0) result += separator;
@@ -128,6 +131,8 @@ std::string SignOf(bool negative, char sign) {
 }
 
 base::Result<std::string> FormatReal(Heap& heap, double value, const FormatSpec& spec) {
+  heap.Spend(static_cast<std::uint64_t>(std::clamp<std::int64_t>(spec.precision, 0, kMostDigits)));
+  CLOISTER_RETURN_IF_ERROR(heap.Check());
   std::string digits;
   if (spec.type == 0) {
     if (spec.precision > kMostDigits) return Fault("precision too big");
@@ -224,8 +229,20 @@ base::Result<std::string> PadNumber(Heap& heap, const std::string& sign, std::st
     std::string grouped = Grouped(digits, spec.grouping, size);
     if (inside && spec.fill == "0") {
       if (spec.width > kMostDigits) return Fault("width too big");
-      while (static_cast<std::int64_t>(grouped.size()) + sign_size < spec.width) {
-        digits.insert(0, "0");
+      // Zeros with their separators: one digit may bring two characters, and the width is passed.
+      const auto missing = spec.width - sign_size - static_cast<std::int64_t>(grouped.size());
+      const std::size_t whole = WholeDigits(digits);
+      if (missing > 0 && whole == 0) {  // inf, nan
+        digits.insert(0, static_cast<std::size_t>(missing), '0');
+        grouped = digits;
+      } else if (missing > 0) {
+        heap.Spend(static_cast<std::uint64_t>(missing));
+        CLOISTER_RETURN_IF_ERROR(heap.Check());
+        const auto filled = static_cast<std::size_t>(missing) + (whole + (whole - 1) / size);
+        // `whole` digits take whole + (whole - 1) / size characters.
+        std::size_t wanted = whole;
+        while (wanted + (wanted - 1) / size < filled) ++wanted;
+        digits.insert(0, wanted - whole, '0');
         grouped = Grouped(digits, spec.grouping, size);
       }
     }

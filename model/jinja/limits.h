@@ -21,7 +21,8 @@ struct Limits {
   // bytes copied.
   std::uint64_t steps = 50'000'000;
   // Everything that lives at once while rendering: the input's copy, values, the text so far. What
-  // an operation copies while it runs comes on top, and is at most as much again.
+  // an operation holds besides while it runs (a text decoded to code points, cut to pieces) comes
+  // on top: mostly as much again, for some several times as much, never more than eight times.
   std::size_t memory_bytes = std::size_t{256} << 20;
 };
 

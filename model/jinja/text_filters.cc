@@ -189,6 +189,7 @@ base::Result<Value> Truncate(Runtime& runtime, const Value& value, Arguments& ar
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t size, Length(value));
   if (size <= leeway || size - leeway <= length) return value;
   CLOISTER_ASSIGN_OR_RETURN(const Input input, StringInput("truncate", value));
+  CLOISTER_RETURN_IF_ERROR(runtime.heap().Admit(2 * input.text().size()));
   std::string text =
       input.text().substr(0, OffsetOf(input.text(), static_cast<std::size_t>(length - end_length)));
   if (!Truth(bound[1])) text = text.substr(0, text.rfind(' '));

@@ -63,6 +63,7 @@ base::Result<std::string> TabsExpanded(Heap& heap, std::string_view text, std::i
     const std::size_t start = offset;
     const char32_t c = NextCodePoint(text, offset);
     if (c != '\t') {
+      CLOISTER_RETURN_IF_ERROR(MakeRoom(heap, result, offset - start));
       result += text.substr(start, offset - start);
       column = c == '\n' || c == '\r' ? 0 : column + 1;
     } else if (size > 0) {
@@ -96,8 +97,11 @@ base::Result<std::string> ReplaceWithin(Heap& heap, std::string_view text, std::
 }
 
 std::string Escape(std::string_view text) {
+  std::size_t size = text.size();
+  for (const char c : text)
+    size += c == '&' || c == '\'' || c == '"' ? 4 : c == '<' || c == '>' ? 3 : 0;
   std::string result;
-  result.reserve(text.size());
+  result.reserve(size);
   for (const char c : text) {
     switch (c) {
       case '&':

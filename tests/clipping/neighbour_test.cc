@@ -28,8 +28,10 @@ class NeighbouringDraws : public testing::TestWithParam<std::string> {
   }
 
   Sum SumOf(const std::vector<Example>& examples) const {
-    const auto clipped = model_->ClippedGradient(examples,
-                                                 {.clip_norm = kClipNorm,
+    std::vector<trainer::UnitExamples> units;
+    for (const Example& example : examples) units.push_back({example});
+    const auto clipped = model_->ClippedGradient(units,
+                                                 {.rule = {.clip_norms = {kClipNorm}},
                                                   .unit = PrivacyUnit::kRecord,
                                                   .neighbours = Neighbours::kAddOrRemoveOne},
                                                  {});

@@ -187,12 +187,21 @@ TEST(Event, JsonRoundTripsAndIsChecked) {
   const auto read = EventFromJson(ToJson(event));
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(*read, event);
+  Event discrete = event;
+  discrete.mechanism = Mechanism::kDiscreteGaussian;
+  discrete.sensitivity = 3;
+  EXPECT_EQ(EventFromJson(ToJson(discrete)).value(), discrete);
+  discrete.sensitivity = 1.5;
+  EXPECT_FALSE(EventFromJson(ToJson(discrete)));
+  Event laplace = event;
+  laplace.mechanism = Mechanism::kLaplace;
+  EXPECT_EQ(EventFromJson(ToJson(laplace)).value(), laplace);
   const auto refused = [&](const char* field, const nlohmann::json& value) {
     nlohmann::json json = ToJson(event);
     json[field] = value;
     return !EventFromJson(json).has_value();
   };
-  EXPECT_TRUE(refused("mechanism", "laplace"));
+  EXPECT_TRUE(refused("mechanism", "cauchy"));
   EXPECT_TRUE(refused("noise_multiplier", "0.6"));
   EXPECT_TRUE(refused("noise_multiplier", -1));
   EXPECT_TRUE(refused("steps", 1.5));
@@ -200,6 +209,8 @@ TEST(Event, JsonRoundTripsAndIsChecked) {
   EXPECT_TRUE(refused("neighbours", "any"));
   EXPECT_TRUE(refused("delta_slack", nullptr));
   EXPECT_TRUE(refused("extra", 1));
+  EXPECT_TRUE(refused("sensitivity", 1));                  // a Gaussian has none
+  EXPECT_TRUE(refused("mechanism", "discrete_gaussian"));  // and a discrete one is not without
   EXPECT_FALSE(EventFromJson(nlohmann::json::array()));
   EXPECT_FALSE(EventFromJson(nlohmann::json()));
 }

@@ -84,6 +84,7 @@ TEST_F(LedgerTest, TotalsComposeTheSpends) {
   EXPECT_LE(total->epsilon, kBudget.epsilon);
   EXPECT_GE(total->epsilon_own_noise, EpsilonOf(own, 1e-5));
   EXPECT_EQ(total->delta, 1e-5);
+  EXPECT_EQ(total->budget, kBudget.epsilon);
 }
 
 // With the own noise alone another order would be the best one, which is known only afterwards.
@@ -211,11 +212,6 @@ TEST_F(LedgerTest, RefusesWhatItCannotAccountFor) {
   EXPECT_EQ(code(ledger->Debit("no such set", SpendOf(1))), base::Code::kNotFound);
   EXPECT_EQ(code(ledger->Spent("no such set")), base::Code::kNotFound);
   EXPECT_TRUE(ledger->Rows()->empty());
-}
-
-TEST_F(LedgerTest, OneWriterAtATime) {
-  const auto ledger = Open();
-  EXPECT_EQ(OpenError(), base::Code::kUnavailable);
 }
 
 }  // namespace

@@ -27,8 +27,8 @@ class ClippedSumFactory {
 // Records what it is asked; fails while `failing`.
 class FakeLedger final : public Ledger {
  public:
-  base::Result<std::string> RegisterDataSet(const std::string&, std::span<const std::string>,
-                                            PrivacyUnit, Neighbours, PrivacyBudget) override {
+  base::Result<std::string> RegisterDataSet(const std::string&, const UnitSource&, PrivacyUnit,
+                                            Neighbours, PrivacyBudget) override {
     return std::string("set");
   }
   base::Status CheckAffordable(const std::string&, const Event&) override { return {}; }

@@ -109,10 +109,26 @@ TEST(PrivacyEpsilon, AgreesWithEveryReferenceRow) {
   EXPECT_EQ(rows, 10);
 }
 
-TEST(PrivacyEpsilon, SaysWhatIsNotBuiltAndWhatIsMissing) {
-  const std::string pld = "the PLD accountant is not built yet: add --accountant rdp";
-  ExpectRefused(Epsilon({"--delta", "1e-5"}), 2, pld);
-  ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "pld"}), 2, pld);
+TEST(PrivacyEpsilon, IsTheTightFigureUnlessAskedOtherwise) {
+  const json printed = Print(Epsilon({"--delta", "1e-5"}));
+  EXPECT_EQ(printed.at("accountant"), "pld");
+  EXPECT_NEAR(printed.at("epsilon").get<double>(), 1.5153702482034066, 0.005 * 1.515);
+  EXPECT_GE(printed.at("epsilon").get<double>(), 1.51526);
+  const json replaced =
+      Print({"privacy", "epsilon", "--noise-multiplier", "1", "--sampling-rate", "0.01", "--steps",
+             "1000", "--delta", "1e-5", "--neighbours", "replace-one"});
+  EXPECT_EQ(replaced.at("neighbours"), "replace-one");
+  EXPECT_NEAR(replaced.at("epsilon").get<double>(), 2.843446, 0.005 * 2.843);
+  const json back = Print(Epsilon({"--at-epsilon", printed.at("epsilon").dump()}));
+  EXPECT_EQ(back.at("accountant"), "pld");
+  EXPECT_NEAR(back.at("delta").get<double>(), 1e-5, 5e-7);
+  // Less noise than PLD covers: RDP answers, and says so.
+  const json faint = Print({"privacy", "epsilon", "--noise-multiplier", "0.01", "--sampling-rate",
+                            "0.5", "--steps", "1", "--delta", "1e-5"});
+  EXPECT_EQ(faint.at("accountant"), "rdp");
+}
+
+TEST(PrivacyEpsilon, SaysWhatIsWrongAndWhatIsMissing) {
   ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "clt"}), 2, "clt");
   ExpectRefused(Epsilon({"--delta", "1e-5", "--accountant", "rdp", "--neighbours", "replace-one"}),
                 2, "replace-one");
@@ -153,6 +169,30 @@ TEST_F(PrivacyFiles, EventsAreComposed) {
   EXPECT_TRUE(found);
 }
 
+TEST_F(PrivacyFiles, EveryMechanismOfTheContractIsRead) {
+  std::ifstream file(std::string(CLOISTER_TEST_DATA) + "/accounting/accounting-more.json");
+  const json figures = json::parse(file);
+  int rows = 0;
+  for (const auto& row : figures.at("profiles")) {
+    if (!row.contains("steps")) continue;
+    json event;
+    for (const char* const key : {"mechanism", "noise_multiplier", "scale", "sigma", "sensitivity",
+                                  "sampling_rate", "steps"}) {
+      if (row.contains(key)) event[key] = row.at(key);
+    }
+    const std::string path = Write(json::array({event}).dump());
+    const json epsilon = Print({"privacy", "epsilon", "--events", path, "--delta", "1e-5"});
+    const double reference = row.at("epsilon_at_delta_1e-05");
+    EXPECT_LE(epsilon.at("epsilon").get<double>(), 1.005 * reference) << row;
+    EXPECT_GE(epsilon.at("epsilon").get<double>(), reference - 1e-4) << row;
+    const json delta = Print({"privacy", "epsilon", "--events", path, "--at-epsilon", "1"});
+    const double wanted = row.at("delta_at_epsilon_1");
+    EXPECT_NEAR(delta.at("delta").get<double>(), wanted, 0.01 * wanted) << row;
+    ++rows;
+  }
+  EXPECT_EQ(rows, 9);
+}
+
 TEST_F(PrivacyFiles, ASigmaIsDividedByItsSensitivityAndAMultiplierIsNot) {
   const auto epsilon = [&](const std::string& noise) {
     const std::string path =
@@ -189,8 +229,13 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused("[1", 1, "list");
   refused(std::string(300'000, '['), 1, "list");
   refused("[1]", 1, "event 1");
-  refused(row(R"("mechanism":"laplace","scale":1,"steps":1)"), 2, "laplace");
-  refused(row(R"("mechanism":"discrete_gaussian","sigma":1,"steps":1)"), 2, "discrete_gaussian");
+  refused(row(R"("mechanism":"laplace","scale":1,"steps":1)"), 1, "sampling_rate");
+  refused(row(R"("mechanism":"laplace","sigma":1,"sampling_rate":1,"steps":1)"), 1, "sigma");
+  refused(row(R"("mechanism":"discrete_gaussian","sigma":1,"sensitivity":1.5,)"
+              R"("sampling_rate":1,"steps":1)"),
+          1, "sensitivity");
+  refused(row(R"("mechanism":"discrete_gaussian","sigma":1,"sampling_rate":0.5,"steps":1)"), 2,
+          "sampled discrete Gaussian");
   refused(row(R"("mechanism":"cauchy")"), 1, "cauchy");
   const std::string good = R"("mechanism":"gaussian","noise_multiplier":1,"sampling_rate":0.1)";
   refused(row(good), 1, "event 2");
@@ -219,21 +264,55 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
 }
 
 TEST(PrivacyNoise, IsUndoneByEpsilonAndSteps) {
-  const json noise = Print({"privacy", "noise", "--epsilon", "3", "--delta", "1e-5",
-                            "--sampling-rate", "0.02", "--steps", "200"});
-  ASSERT_EQ(noise.size(), 1u);
-  const std::string multiplier = noise.at("noise_multiplier").dump();
-  const json epsilon =
-      Print({"privacy", "epsilon", "--noise-multiplier", multiplier, "--sampling-rate", "0.02",
-             "--steps", "200", "--delta", "1e-5", "--accountant", "rdp"});
-  EXPECT_LE(epsilon.at("epsilon").get<double>(), 3);
-  EXPECT_GT(epsilon.at("epsilon").get<double>(), 2.99);
-  const json steps = Print({"privacy", "steps", "--epsilon", "3", "--delta", "1e-5",
-                            "--noise-multiplier", multiplier, "--sampling-rate", "0.02"});
-  ASSERT_EQ(steps.size(), 1u);
-  EXPECT_EQ(steps.at("steps"), 200);
+  for (const std::string accountant : {"pld", "rdp"}) {
+    const json noise =
+        Print({"privacy", "noise", "--epsilon", "3", "--delta", "1e-5", "--sampling-rate", "0.02",
+               "--steps", "200", "--accountant", accountant});
+    ASSERT_EQ(noise.size(), 1u);
+    const std::string multiplier = noise.at("noise_multiplier").dump();
+    const json epsilon =
+        Print({"privacy", "epsilon", "--noise-multiplier", multiplier, "--sampling-rate", "0.02",
+               "--steps", "200", "--delta", "1e-5", "--accountant", accountant});
+    EXPECT_LE(epsilon.at("epsilon").get<double>(), 3);
+    EXPECT_GT(epsilon.at("epsilon").get<double>(), 2.99);
+    const json steps =
+        Print({"privacy", "steps", "--epsilon", "3", "--delta", "1e-5", "--noise-multiplier",
+               multiplier, "--sampling-rate", "0.02", "--accountant", accountant});
+    ASSERT_EQ(steps.size(), 1u);
+    EXPECT_GE(steps.at("steps"), 200);
+    EXPECT_LE(steps.at("steps"), 201);
+  }
+}
+
+TEST(PrivacyNoise, HostileGoalsAreOneClearError) {
+  const auto noise = [](const std::string& epsilon, const std::string& delta,
+                        const std::string& rate, const std::string& steps) {
+    return std::vector<std::string>{"privacy",
+                                    "noise",
+                                    "--epsilon=" + epsilon,
+                                    "--delta=" + delta,
+                                    "--sampling-rate=" + rate,
+                                    "--steps=" + steps};
+  };
+  for (const char* const bad : {"-1", "nan", "inf"}) {
+    ExpectRefused(noise(bad, "1e-5", "0.1", "10"), 2, "epsilon");
+    ExpectRefused(noise("1", bad, "0.1", "10"), 2, "delta");
+    ExpectRefused(noise("1", "1e-5", bad, "10"), 2, "sampling_rate");
+  }
+  ExpectRefused(noise("1", "1e-5", "0.1", "0"), 2, "steps");
+  ExpectRefused(noise("1", "1e-5", "0.1", "1.5"), 2, "steps");
+  ExpectRefused(noise("0", "1e-30", "1", "10"), 2, "raise epsilon");
   ExpectRefused({"privacy", "noise", "--epsilon", "3"}, 2, "required");
   ExpectRefused({"privacy", "steps", "--epsilon", "x"}, 2, "epsilon");
+  ExpectRefused({"privacy", "steps", "--epsilon", "1", "--delta", "1e-5", "--sampling-rate", "0.1",
+                 "--noise-multiplier=-2"},
+                2, "noise_multiplier");
+  ExpectRefused({"privacy", "steps", "--epsilon", "1", "--delta", "1e-5", "--sampling-rate", "0.1",
+                 "--noise-multiplier", "1", "--accountant", "clt"},
+                2, "clt");
+  ExpectRefused({"privacy", "steps", "--epsilon", "1", "--delta", "1e-5", "--sampling-rate", "0.1",
+                 "--noise-multiplier", "1", "--neighbours", "some"},
+                2, "some");
 }
 
 TEST_F(PrivacyFiles, LedgerPrintsARowASpend) {

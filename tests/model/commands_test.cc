@@ -131,6 +131,17 @@ TEST(InspectCommand, SummarizesFoldersFilesAndBareVocabularies) {
   EXPECT_EQ(Cli({"model", "inspect", folder / "absent"}).status, 1);
 }
 
+// What the file holds, not what the network makes of it.
+TEST(InspectCommand, CountsTheBytesOfAQuantizedLatentProjection) {
+  TemporaryFolder folder;
+  const std::string path = folder / "q.gguf";
+  const auto model = std::filesystem::path(CLOISTER_TEST_DATA) / "models/deepseek-v2";
+  ASSERT_EQ(Cli({"quantize", "--model", model, "--output", path, "--type", "q8_0"}).status, 0);
+  const json summary = CliJson({"model", "inspect", path});
+  EXPECT_LT(summary["tensor_bytes"].get<std::uint64_t>(), std::filesystem::file_size(path));
+  EXPECT_GT(summary["types"]["f16"], 0);
+}
+
 // The llama fixture as GGUF with the type of `tensor`, which has `dimensions`, made q6_k.
 std::string WithUnsupportedType(const std::filesystem::path& fixture, const std::string& tensor,
                                 std::size_t dimensions, const TemporaryFolder& folder) {

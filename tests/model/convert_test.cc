@@ -4,11 +4,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cctype>
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "base/file.h"
 #include "model/chat_template.h"
@@ -210,6 +212,49 @@ TEST(Convert, RefusesOutputsThatNameNoModel) {
     EXPECT_NE(written.error().message.find(name), std::string::npos) << written.error().message;
   }
   EXPECT_EQ(folder.entries(), 1);
+}
+
+TEST(Convert, WritesTheFileThatALinkNames) {
+  TemporaryFolder folder;
+  testing::WriteBytes(folder / "there.gguf", "old");
+  std::filesystem::create_symlink("there.gguf", folder / "link.gguf");
+  ASSERT_TRUE(Convert(testing::LlamaFolder(), folder / "link.gguf", std::nullopt));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder / "link.gguf"));
+  ExpectSameTensors(testing::LlamaFolder(), folder / "there.gguf");
+  std::filesystem::create_symlink("nowhere.gguf", folder / "loose.gguf");
+  EXPECT_EQ(Convert(testing::LlamaFolder(), folder / "loose.gguf", std::nullopt).error().code,
+            Code::kInvalidArgument);
+}
+
+TEST(Convert, WritesIntoTheEmptyFolderThatOneStandsIn) {
+  TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "here");
+  ASSERT_TRUE(Convert(testing::LlamaFolder(), folder / "here" / ".", std::nullopt));
+  ExpectSameTensors(testing::LlamaFolder(), folder / "here");
+  EXPECT_EQ(folder.entries(), 1);
+}
+
+// Both parts of latent attention's up-projection, whose rows have other lengths, keep their types.
+TEST(Convert, KeepsTheTypesAndBitsOfAQuantizedLatentProjection) {
+  TemporaryFolder folder;
+  const auto source = std::filesystem::path(CLOISTER_TEST_DATA) / "models/deepseek-v2";
+  ASSERT_TRUE(QuantizeModel(source, folder / "q.gguf", DataType::kQ8_0));
+  ASSERT_TRUE(Convert(folder / "q.gguf", folder / "again.gguf", std::nullopt));
+  const auto first = *GgufFile::Open(folder / "q.gguf");
+  const auto second = *GgufFile::Open(folder / "again.gguf");
+  ASSERT_EQ(first.entries().size(), second.entries().size());
+  std::set<DataType> types;
+  for (std::size_t i = 0; i < first.entries().size(); ++i) {
+    const auto &a = first.entries()[i], &b = second.entries()[i];
+    EXPECT_EQ(a.name, b.name);
+    EXPECT_EQ(a.view.type, b.view.type) << a.name;
+    EXPECT_TRUE(std::ranges::equal(a.view.data, b.view.data)) << a.name;
+    if (a.name.find("attn_k_b") != std::string::npos ||
+        a.name.find("attn_v_b") != std::string::npos) {
+      types.insert(a.view.type);
+    }
+  }
+  EXPECT_GT(types.size(), 1U) << "the two parts differ in type here";
 }
 
 TEST(Convert, WritesIntoTheFolderThatALinkNames) {

@@ -322,7 +322,7 @@ TEST(TrainerAudit, CanaryIsClippedAsARecordIs) {
   const std::vector<dp::audit::Canary> canaries = {
       {0, 100 * kClipNorm}, {17, -100 * kClipNorm}, {last, 100 * kClipNorm}};
   const auto clipped = (*network)->ClippedGradient({},
-                                                   {.clip_norm = kClipNorm,
+                                                   {.rule = {.clip_norms = {kClipNorm}},
                                                     .unit = dp::PrivacyUnit::kRecord,
                                                     .neighbours = dp::Neighbours::kAddOrRemoveOne,
                                                     .canaries = canaries},

@@ -11,9 +11,11 @@
 #include "base/file.h"
 #include "model/model_files.h"
 #include "trainer/data/chat_data.h"
+#include "trainer/data/data_units.h"
 #include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
 #include "trainer/optimisation/adamw.h"
+#include "trainer/run/adaptive_norm.h"
 
 namespace cloister::trainer {
 namespace {
@@ -80,8 +82,8 @@ TEST(ChatFile, UnitHashIsOfTheConversationAlone) {
       R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bcd"}]})";
   const auto file = ChatFile::Open(Write(kGood + "\n" + renamed + "\n" + moved));
   ASSERT_TRUE(file);
-  EXPECT_EQ(file->unit_hashes()[0], file->unit_hashes()[1]);
-  EXPECT_NE(file->unit_hashes()[0], file->unit_hashes()[2]);
+  EXPECT_EQ(file->record_hashes()[0], file->record_hashes()[1]);
+  EXPECT_NE(file->record_hashes()[0], file->record_hashes()[2]);
 }
 
 // Every byte is a token; '<' starts a turn, '>' ends one.
@@ -236,12 +238,64 @@ TEST(HeldOut, RecordsThatAreTrainedOnAreNamed) {
   const auto train = ChatFile::Open(Write(kGood));
   ASSERT_TRUE(train);
   const auto good = ChatFile::Open(Write(other));
-  EXPECT_TRUE(CheckDisjoint(*train, *good));
+  EXPECT_TRUE(CheckDisjoint(*train, *good, dp::PrivacyUnit::kRecord));
   const auto bad = ChatFile::Open(Write(other + "\n" + kGood));
-  const auto status = CheckDisjoint(*train, *bad);
+  const auto status = CheckDisjoint(*train, *bad, dp::PrivacyUnit::kRecord);
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, base::Code::kDataLoss);
   EXPECT_THAT(status.error().message, HasSubstr("data_test.jsonl:2: "));
+}
+
+std::string RecordOf(const std::string& unit, const std::string& content) {
+  return R"({"unit": )" + unit + R"(, "messages": [{"role": "user", "content": ")" + content +
+         "\"}]}\n";
+}
+
+TEST(HeldOut, UsersThatAreTrainedOnAreNamed) {
+  const auto train = ChatFile::Open(Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b")));
+  const auto held_out = ChatFile::Open(Write(RecordOf("\"eve\"", "c") + RecordOf("\"bob\"", "d")));
+  EXPECT_TRUE(CheckDisjoint(*train, *held_out, dp::PrivacyUnit::kRecord));
+  const auto status = CheckDisjoint(*train, *held_out, dp::PrivacyUnit::kUser);
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("data_test.jsonl:2: its 'unit'"));
+}
+
+TEST(DataUnits, RecordsOfOneUserStandTogether) {
+  const auto file = ChatFile::Open(
+      Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b") + RecordOf("\"ann\"", "c")));
+  const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
+  ASSERT_TRUE(users) << users.error().message;
+  ASSERT_EQ(users->size(), 2);
+  EXPECT_THAT(users->records(0), testing::ElementsAre(0, 2));
+  EXPECT_THAT(users->records(1), testing::ElementsAre(1));
+  EXPECT_EQ(users->ledger_keys().size(), 5U);  // three records, two names
+  const auto records = DataUnits::Of(*file, dp::PrivacyUnit::kRecord);
+  EXPECT_EQ(records->size(), 3);
+  EXPECT_EQ(records->ledger_keys(), file->record_hashes());
+}
+
+TEST(DataUnits, ALineWithoutItsUserIsNamed) {
+  for (const std::string& unit : {std::string("\"\""), std::string("3"), std::string("null"),
+                                  "\"" + std::string(DataUnits::kMaxName + 1, 'x') + "\""}) {
+    const auto file = ChatFile::Open(Write(RecordOf("\"ann\"", "a") + RecordOf(unit, "b")));
+    const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
+    ASSERT_FALSE(users) << unit;
+    EXPECT_EQ(users.error().code, base::Code::kDataLoss);
+    EXPECT_THAT(users.error().message, HasSubstr("data_test.jsonl:2: field 'unit'"));
+    EXPECT_TRUE(DataUnits::Of(*file, dp::PrivacyUnit::kRecord));
+  }
+}
+
+TEST(AdaptiveClipNorm, GoesToTheQuantileOfTheNorms) {
+  AdaptiveClipNorm adaptive({.quantile = 0.5, .rate = 0.2, .count_noise_multiplier = 1}, 10, 100);
+  for (int step = 0; step < 200; ++step) {
+    int within = 0;
+    for (int unit = 1; unit <= 100; ++unit) within += unit * 0.01 <= adaptive.norm() ? 1 : 0;
+    adaptive.Update(within - 50.0);
+  }
+  EXPECT_NEAR(adaptive.norm(), 0.5, 0.02);
+  adaptive.Update(1e300);  // a share is one at most
+  EXPECT_GT(adaptive.norm(), 0.4);
 }
 
 TEST(HeldOut, MustHaveAnAnswerSomewhere) {

@@ -113,10 +113,45 @@ TEST(Recipe, AnEmptyPrivacySectionIsNotARunWithoutPrivacy) {
 }
 
 TEST(Recipe, SaysWhatIsNotBuilt) {
-  ExpectFault(Load("dp-lora.yaml", {"privacy.unit=user"}), HasSubstr("privacy.unit"),
-              base::Code::kUnimplemented);
   ExpectFault(Load("dp-lora.yaml", {"privacy.neighbours=zero-out"}),
               HasSubstr("privacy.neighbours"), base::Code::kUnimplemented);
+}
+
+TEST(Recipe, ClippingStylesTakeTheirOwnKeysAlone) {
+  const auto styled = [](std::vector<std::string> more) {
+    more.emplace_back("privacy.target_epsilon=null");
+    return Load("dp-lora.yaml", more);
+  };
+  EXPECT_EQ(styled({})->privacy->clipping, Recipe::Clipping::kFlat);
+  EXPECT_EQ(styled({"privacy.clipping=per-layer"})->privacy->clipping, Recipe::Clipping::kPerLayer);
+  const auto automatic = styled({"privacy.clipping=automatic", "privacy.stability=0.01"});
+  ASSERT_TRUE(automatic) << automatic.error().message;
+  EXPECT_EQ(LoadText(ToYaml(*automatic))->privacy->stability, 0.01);
+  ExpectFault(styled({"privacy.clipping=soft"}), HasSubstr("flat, automatic or per-layer"));
+  ExpectFault(styled({"privacy.clipping=automatic"}), HasSubstr("'privacy.stability' is missing"));
+  ExpectFault(styled({"privacy.stability=1"}), HasSubstr("automatic alone"));
+
+  const std::string adaptive =
+      "privacy.adaptive={quantile: 0.5, rate: 0.2, count_noise_multiplier: 5}";
+  const auto moving = styled({adaptive});
+  ASSERT_TRUE(moving) << moving.error().message;
+  EXPECT_EQ(LoadText(ToYaml(*moving))->privacy->adaptive->count_noise_multiplier, 5);
+  ExpectFault(styled({"privacy.adaptive.quantile=0.5"}), HasSubstr("wants all of"));
+  ExpectFault(styled({adaptive, "privacy.clipping=per-layer"}), HasSubstr("flat alone"));
+  ExpectFault(Load("dp-lora.yaml", {adaptive, "privacy.noise_multiplier=null"}),
+              HasSubstr("wants 'privacy.noise_multiplier'"));
+}
+
+TEST(Recipe, DeltaOfOneOverTheUnitsIsRefusedUnlessForced) {
+  ExpectFault(Load("dp-lora.yaml", {"privacy.delta=0.002"}),  // of 600 units
+              AllOf(HasSubstr("'privacy.delta'"), HasSubstr("below 0.001667")));
+  ExpectFault(Load("dp-lora.yaml", {"privacy.delta=0.01", "privacy.nominal_units=100"}),
+              HasSubstr("privacy.allow_large_delta"));
+  EXPECT_TRUE(Load("dp-lora.yaml", {"privacy.delta=0.0016"}));
+  const auto forced =
+      Load("dp-lora.yaml", {"privacy.delta=0.01", "privacy.allow_large_delta=true"});
+  ASSERT_TRUE(forced) << forced.error().message;
+  EXPECT_THAT(ToYaml(*forced), HasSubstr("allow_large_delta: true"));
 }
 
 TEST(Recipe, OverridesLieOverTheFile) {

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -189,6 +190,51 @@ TEST_F(TrainCommand, PrivateRunSpendsWhatItSaysAndShowsNoTrainingLoss) {
   EXPECT_EQ(refused.status, 3) << refused.error;
   EXPECT_EQ(ledger->Rows().value().size(), 2U);
   EXPECT_FALSE(fs::exists(folder_ / "out2"));
+}
+
+// A user's lines are one unit: drawn, clipped and charged together.
+TEST_F(TrainCommand, UsersAndEveryClippingStyleTrainAndSpendWhatTheyClaim) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  std::ofstream file(folder_ / "users.jsonl");
+  for (int i = 0; i < 12; ++i) {
+    file << R"({"unit": "user)" << i / 3 << R"(", "messages": [{"role": "user", "content": "Say )"
+         << i << R"("}, {"role": "assistant", "content": "It is )" << i << "\"}]}\n";
+  }
+  file.close();
+  const std::vector<std::string> common = {"data.train=" + (folder_ / "users.jsonl").string(),
+                                           "privacy.unit=user",
+                                           "privacy.nominal_units=4",
+                                           "privacy.sampling_rate=0.5",
+                                           "privacy.budget_epsilon=100",
+                                           "training.steps=1",
+                                           "training.eval_every=0",
+                                           "privacy.target_epsilon=null"};
+  const auto epsilon = [&](const std::string& name, std::vector<std::string> more) {
+    more.insert(more.end(), common.begin(), common.end());
+    more.push_back("output=" + (folder_ / name).string());
+    more.push_back("privacy.ledger=" + (folder_ / (name + ".sqlite")).string());
+    const Outcome outcome = Run("dp-lora.yaml", more);
+    EXPECT_EQ(outcome.status, 0) << outcome.error;
+    return outcome.events.empty() ? 0 : outcome.events.back()["epsilon"].get<double>();
+  };
+  const auto claimed = [](double noise_multiplier) {
+    const std::vector<dp::Event> events = {{.noise_multiplier = noise_multiplier,
+                                            .sampling_rate = 0.5,
+                                            .steps = 1,
+                                            .neighbours = dp::Neighbours::kAddOrRemoveOne}};
+    return dp::RdpEpsilon(events, 1e-5).value();
+  };
+  const double one = claimed(0.9);
+  EXPECT_NEAR(epsilon("out-flat", {}), one, 0.02 * one);
+  EXPECT_NEAR(epsilon("out-layers", {"privacy.clipping=per-layer"}), one, 0.02 * one);
+  EXPECT_NEAR(epsilon("out-auto", {"privacy.clipping=automatic", "privacy.stability=0.01"}), one,
+              0.02 * one);
+  // The count's noise is accounted for together with the sum's, as one event.
+  const double joint = claimed(1 / std::hypot(1 / 0.9, 1 / 1.2));
+  EXPECT_GT(joint, 1.1 * one);
+  EXPECT_NEAR(epsilon("out-adaptive", {"privacy.adaptive={quantile: 0.5, rate: 0.2, "
+                                       "count_noise_multiplier: 1.2}"}),
+              joint, 0.02 * joint);
 }
 
 TEST_F(TrainCommand, StepCountGivesWayToTheTargetEpsilon) {

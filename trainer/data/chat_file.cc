@@ -44,6 +44,11 @@ std::string Fault(const ordered_json& record) {
 
 ordered_json ParseLine(const std::string& line) { return base::ParseJson<ordered_json>(line); }
 
+std::string UnitName(const ordered_json& record) {
+  const auto unit = record.find("unit");
+  return unit == record.end() || !unit->is_string() ? std::string() : unit->get<std::string>();
+}
+
 // Roles and contents alone, each with its length before it, so that no two conversations meet.
 std::string HashMessages(const ordered_json& messages) {
   security::Sha256 hash;
@@ -102,6 +107,7 @@ base::Result<ChatFile> ChatFile::Open(const std::filesystem::path& path) {
     if (const std::string fault = Fault(record); !fault.empty()) return fail(fault);
     file.lines_.push_back({start, static_cast<std::uint32_t>(line.size()), number});
     file.hashes_.push_back(HashMessages(record["messages"]));
+    file.unit_names_.push_back(UnitName(record));
   }
   if (file.lines_.empty()) {
     return base::Fail(base::Code::kDataLoss,
@@ -122,7 +128,8 @@ base::Result<ordered_json> ChatFile::Messages(std::int64_t index) const {
   stream.read(line.data(), static_cast<std::streamsize>(line.size()));
   ordered_json record = stream ? ParseLine(line) : ordered_json();
   // The hash was charged for; another record under it was not.
-  if (!Fault(record).empty() || HashMessages(record["messages"]) != hashes_[index]) {
+  if (!Fault(record).empty() || HashMessages(record["messages"]) != hashes_[index] ||
+      UnitName(record) != unit_name(index)) {
     return base::Fail(base::Code::kDataLoss,
                       Where(index) +
                           ": changed since the run began: leave the file alone and start "

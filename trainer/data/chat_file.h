@@ -11,10 +11,10 @@
 namespace cloister::trainer {
 
 // A JSONL file of conversations, `{"messages": [{"role", "content"}, …]}` a line; other keys are
-// carried and ignored. Open reads the whole file once, checks every line and keeps where each one
-// starts; records are read again, one at a time, when they are asked for.
-// Errors, all "file:line: what": kDataLoss for a line that is no such record or longer than
-// kMaxLine bytes, kNotFound for a file that is absent. Not thread-safe.
+// carried and ignored, but for `unit`. Open reads the whole file once, checks every line and keeps
+// where each one starts; records are read again, one at a time, when they are asked for. Errors,
+// all "file:line: what": kDataLoss for a line that is no such record or longer than kMaxLine bytes,
+// kNotFound for a file that is absent. Not thread-safe.
 class ChatFile {
  public:
   static constexpr std::size_t kMaxLine = std::size_t{1} << 20;
@@ -27,7 +27,11 @@ class ChatFile {
   base::Result<nlohmann::ordered_json> Messages(std::int64_t index) const;
   // SHA-256 (hex) of each record's conversation, whatever other keys, key order or spacing its line
   // has: what a privacy ledger knows a record by.
-  const std::vector<std::string>& unit_hashes() const { return hashes_; }
+  const std::vector<std::string>& record_hashes() const { return hashes_; }
+  // The record's field `unit`: whose it is. Empty where it is absent or no text.
+  const std::string& unit_name(std::int64_t index) const {
+    return unit_names_[static_cast<std::size_t>(index)];
+  }
   // "file:line" of a record.
   std::string Where(std::int64_t index) const;
 
@@ -40,6 +44,7 @@ class ChatFile {
   std::filesystem::path path_;
   std::vector<Line> lines_;
   std::vector<std::string> hashes_;
+  std::vector<std::string> unit_names_;
 };
 
 }  // namespace cloister::trainer

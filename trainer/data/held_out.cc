@@ -6,10 +6,20 @@
 
 namespace cloister::trainer {
 
-base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out) {
-  const std::set<std::string> known(train.unit_hashes().begin(), train.unit_hashes().end());
+base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out, dp::PrivacyUnit unit) {
+  const std::set<std::string> known(train.record_hashes().begin(), train.record_hashes().end());
+  std::set<std::string> users;
+  if (unit == dp::PrivacyUnit::kUser) {
+    for (std::int64_t i = 0; i < train.size(); ++i) users.insert(train.unit_name(i));
+  }
   for (std::int64_t i = 0; i < held_out.size(); ++i) {
-    if (known.contains(held_out.unit_hashes()[static_cast<std::size_t>(i)])) {
+    if (users.contains(held_out.unit_name(i))) {
+      return base::Fail(base::Code::kDataLoss,
+                        held_out.Where(i) +
+                            ": its 'unit' also stands in the training file: held-out users are "
+                            "not covered by ε, take it out of one of them");
+    }
+    if (known.contains(held_out.record_hashes()[static_cast<std::size_t>(i)])) {
       return base::Fail(base::Code::kDataLoss,
                         held_out.Where(i) +
                             ": this record also stands in the training file: held-out "

@@ -4,6 +4,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "dp/mechanism/privacy_types.h"
 #include "trainer/data/chat_file.h"
 #include "trainer/data/example.h"
 
@@ -12,8 +13,9 @@ namespace cloister::trainer {
 // What must be true of held-out records before anything is spent on the training records.
 
 // Held-out records that also stand among the training records would be trained on and then shown
-// through their loss, which ε does not cover. kDataLoss naming file and line of the first one.
-base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out);
+// through their loss, which ε does not cover; with unit "user" so would other records of a user who
+// is trained on. kDataLoss naming file and line of the first one.
+base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out, dp::PrivacyUnit unit);
 
 // Whether at least one record has an answer token within the cut: else there is no loss to show.
 // kFailedPrecondition naming `path`, and `max_tokens` by its dotted or message name.

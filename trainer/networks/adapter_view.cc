@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <map>
+
 #include "base/check.h"
 
 namespace cloister::trainer {
@@ -12,13 +14,18 @@ AdapterView MakeAdapterView(const model::LoraConfig& config,
   view.network.layers.resize(static_cast<std::size_t>(architecture.num_layers));
   view.network.first_layer = config.first_layer;
   view.network.scale = config.scale();
+  std::map<std::int64_t, std::int64_t> groups;  // of a layer
   for (const model::AdapterTensor& tensor : layout) {
     view.leaves.push_back(parameters.narrow(0, tensor.offset, tensor.rows * tensor.columns)
                               .view({tensor.rows, tensor.columns})
                               .detach()
                               .requires_grad_());
     view.shapes.push_back(
-        {.rows = tensor.rows, .columns = tensor.columns, .offset = tensor.offset});
+        {.rows = tensor.rows,
+         .columns = tensor.columns,
+         .offset = tensor.offset,
+         .group =
+             groups.emplace(tensor.layer, static_cast<std::int64_t>(groups.size())).first->second});
   }
   for (std::size_t path = 0; 2 * path < layout.size(); ++path) {
     const model::AdapterTensor &a = layout[2 * path], &b = layout[2 * path + 1];

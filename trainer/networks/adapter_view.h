@@ -15,7 +15,7 @@ namespace cloister::trainer {
 struct AdapterView {
   NetworkAdapter network;
   std::vector<at::Tensor> leaves;                    // in layout order, requiring gradients
-  std::vector<dp::clipping::ParameterShape> shapes;  // in layout order
+  std::vector<dp::clipping::ParameterShape> shapes;  // in layout order, a group a layer
 };
 
 // `parameters` fp32 [AdapterSize(layout)]; the view's matrices share its memory.

@@ -47,7 +47,13 @@ constexpr auto kFields = std::to_array<Field>({
     {"privacy.noise_multiplier", kReal, 0, 1e4, kAbove},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
+    {"privacy.allow_large_delta", kSwitch},
     {"privacy.clip_norm", kReal, 0, 1e9, kAbove},
+    {"privacy.clipping", kText},
+    {"privacy.stability", kReal, 0, 1e9, kAbove},
+    {"privacy.adaptive.quantile", kReal, 0, 1, kAbove},
+    {"privacy.adaptive.rate", kReal, 0, 10, kAbove},
+    {"privacy.adaptive.count_noise_multiplier", kReal, 0, 1e6, kAbove},
     {"privacy.sampling_rate", kReal, 0, 1, kAbove},
     {"privacy.unit", kText},
     {"privacy.neighbours", kText},
@@ -65,6 +71,11 @@ constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
     {"privacy.delta", "privacy.clip_norm", "privacy.sampling_rate", "privacy.unit",
      "privacy.neighbours", "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon",
      "privacy.budget_delta"});
+
+constexpr auto kAdaptive =
+    std::to_array<std::string_view>({"privacy.adaptive.quantile", "privacy.adaptive.rate",
+                                     "privacy.adaptive.count_noise_multiplier"});
+constexpr std::string_view kClippingNames[] = {"flat", "automatic", "per-layer"};  // as the enum
 
 bool HasPrivacy(const FlatRecipe& flat) {
   const auto from = flat.lower_bound("privacy");
@@ -143,6 +154,53 @@ Recipe ReadValues(const FlatRecipe& flat) {
   return recipe;
 }
 
+base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
+  const auto wrong = [](const std::string& what) {
+    return base::Fail(base::Code::kInvalidArgument, what);
+  };
+  const auto name = Get<std::string>(flat, "privacy.clipping", std::string(kClippingNames[0]));
+  const auto* const found = std::find(std::begin(kClippingNames), std::end(kClippingNames), name);
+  if (found == std::end(kClippingNames)) {
+    return wrong("'privacy.clipping' is '" + name + "': write flat, automatic or per-layer");
+  }
+  privacy.clipping = static_cast<Recipe::Clipping>(found - std::begin(kClippingNames));
+  const bool automatic = privacy.clipping == Recipe::Clipping::kAutomatic;
+  if (automatic != flat.contains("privacy.stability")) {
+    return wrong(automatic ? "'privacy.stability' is missing for automatic clipping: 0.01 is usual"
+                           : "'privacy.stability' goes with 'privacy.clipping' automatic alone");
+  }
+  privacy.stability = Get<double>(flat, "privacy.stability");
+  const auto given = std::count_if(kAdaptive.begin(), kAdaptive.end(), [&](std::string_view key) {
+    return flat.contains(std::string(key));
+  });
+  if (given == 0) return {};
+  if (given != static_cast<std::ptrdiff_t>(kAdaptive.size())) {
+    return wrong("'privacy.adaptive' wants all of quantile, rate and count_noise_multiplier");
+  }
+  if (privacy.clipping != Recipe::Clipping::kFlat) {
+    return wrong("'privacy.adaptive' goes with 'privacy.clipping' flat alone");
+  }
+  privacy.adaptive = {Get<double>(flat, "privacy.adaptive.quantile"),
+                      Get<double>(flat, "privacy.adaptive.rate"),
+                      Get<double>(flat, "privacy.adaptive.count_noise_multiplier")};
+  if (!privacy.noise_multiplier) {
+    return wrong(
+        "'privacy.adaptive' wants 'privacy.noise_multiplier': the noise of the sum is not found "
+        "for a target while the count has its own");
+  }
+  return {};
+}
+
+// δ of one over the number of units allows to publish a unit's record outright.
+base::Status CheckDelta(const Recipe::Privacy& privacy) {
+  const double units = static_cast<double>(privacy.nominal_units);
+  if (privacy.delta * units < 1 || privacy.allow_large_delta) return {};
+  return base::Fail(base::Code::kInvalidArgument,
+                    "'privacy.delta' is one over 'privacy.nominal_units' or more, with which a "
+                    "mechanism may publish somebody's record: lower it below " +
+                        std::to_string(1 / units) + ", or write privacy.allow_large_delta: true");
+}
+
 base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   Recipe::Privacy privacy;
   if (flat.contains("privacy.noise_multiplier")) {
@@ -157,17 +215,16 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   CLOISTER_ASSIGN_OR_RETURN(privacy.unit, dp::ParseUnit(Get<std::string>(flat, "privacy.unit")));
   CLOISTER_ASSIGN_OR_RETURN(privacy.neighbours,
                             dp::ParseNeighbours(Get<std::string>(flat, "privacy.neighbours")));
-  if (privacy.unit != dp::PrivacyUnit::kRecord) {
-    return base::Fail(base::Code::kUnimplemented,
-                      "'privacy.unit' user is not built yet: write record");
-  }
   if (privacy.neighbours != dp::Neighbours::kAddOrRemoveOne) {
     return base::Fail(base::Code::kUnimplemented,
                       "'privacy.neighbours' other than "
                       "add-or-remove-one is not built yet for training: "
                       "write add-or-remove-one");
   }
+  CLOISTER_RETURN_IF_ERROR(ReadClipping(flat, privacy));
   privacy.nominal_units = Get<std::int64_t>(flat, "privacy.nominal_units");
+  privacy.allow_large_delta = Get<bool>(flat, "privacy.allow_large_delta");
+  CLOISTER_RETURN_IF_ERROR(CheckDelta(privacy));
   privacy.nominal_tokens =
       Get<std::int64_t>(flat, "privacy.nominal_tokens", recipe.data.max_tokens);
   privacy.ledger = Get<std::string>(flat, "privacy.ledger");
@@ -246,7 +303,16 @@ std::string ToYaml(const Recipe& recipe) {
     if (from.noise_multiplier) privacy["noise_multiplier"] = *from.noise_multiplier;
     if (from.target_epsilon) privacy["target_epsilon"] = *from.target_epsilon;
     privacy["delta"] = from.delta;
+    if (from.allow_large_delta) privacy["allow_large_delta"] = true;
     privacy["clip_norm"] = from.clip_norm;
+    privacy["clipping"] = std::string(kClippingNames[static_cast<std::size_t>(from.clipping)]);
+    if (from.clipping == Recipe::Clipping::kAutomatic) privacy["stability"] = from.stability;
+    if (from.adaptive) {
+      YAML::Node adaptive = privacy["adaptive"];
+      adaptive["quantile"] = from.adaptive->quantile;
+      adaptive["rate"] = from.adaptive->rate;
+      adaptive["count_noise_multiplier"] = from.adaptive->count_noise_multiplier;
+    }
     privacy["sampling_rate"] = from.sampling_rate;
     privacy["unit"] = std::string(dp::UnitName(from.unit));
     privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));

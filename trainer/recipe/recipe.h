@@ -39,12 +39,27 @@ struct Recipe {
     std::int64_t eval_every = 0;          // steps; 0: before and after only
   } training;
 
+  // How a unit's gradient is cut: as a whole, by AUTO-S, or each adapted layer alone to clip_norm
+  // over the root of their number (dp/clipping/clip_rule.h).
+  enum class Clipping { kFlat, kAutomatic, kPerLayer };
+  // The clip norm follows a quantile of the units' norms, which is released with noise of its own
+  // (Andrew et al. 2021). kFlat alone.
+  struct AdaptiveNorm {
+    double quantile = 0;                // of the units to be within the norm
+    double rate = 0;                    // of the geometric steps
+    double count_noise_multiplier = 0;  // over the count's sensitivity
+  };
+
   // Differential privacy. Nothing here that ε depends on has a default.
   struct Privacy {
     std::optional<double> noise_multiplier;
     std::optional<double> target_epsilon;
     double delta = 0;
-    double clip_norm = 0;
+    bool allow_large_delta = false;  // one over nominal_units and more
+    double clip_norm = 0;            // with `adaptive` the first one
+    Clipping clipping{};
+    double stability = 0;  // kAutomatic
+    std::optional<AdaptiveNorm> adaptive;
     double sampling_rate = 0;
     dp::PrivacyUnit unit{};
     dp::Neighbours neighbours{};

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "dp/accounting/rdp_accountant.h"
 #include "security/random.h"
@@ -14,6 +15,32 @@ namespace {
 
 // On one machine the lattice costs nothing, so it is as fine as the clipped sum's own error.
 constexpr double kSpacingShare = 0x1p-24;
+
+dp::clipping::ClipRule RuleOf(const Recipe::Privacy& privacy, std::int64_t layers) {
+  using Style = dp::clipping::ClipRule::Style;
+  switch (privacy.clipping) {
+    case Recipe::Clipping::kAutomatic:
+      return {Style::kAutomatic, {privacy.clip_norm}, privacy.stability};
+    case Recipe::Clipping::kPerLayer:
+      return {Style::kPerGroup,
+              std::vector<double>(static_cast<std::size_t>(layers),
+                                  privacy.clip_norm / std::sqrt(static_cast<double>(layers))),
+              0};
+    case Recipe::Clipping::kFlat:
+      break;
+  }
+  return {Style::kFlat, {privacy.clip_norm}, 0};
+}
+
+// The sum in units of the clip norm, which changes, with the count behind it.
+void AddCount(const Recipe::AdaptiveNorm& adaptive, PrivacyPlan& plan) {
+  const double noise = plan.mechanism.noise_multiplier;
+  plan.count_weight = dp::clipping::CountWeight(1.0, noise, adaptive.count_noise_multiplier);
+  plan.mechanism.noise_multiplier =
+      dp::clipping::JointNoiseMultiplier(noise, adaptive.count_noise_multiplier);
+  plan.mechanism.clip_norm = std::hypot(1.0, plan.count_weight / 2);
+  ++plan.mechanism.dimension;
+}
 
 base::Result<dp::Event> EventOf(const dp::GaussianMechanism::Parameters& parameters) {
   CLOISTER_ASSIGN_OR_RETURN(
@@ -68,19 +95,23 @@ dp::Event PrivacyPlan::Spend(std::int64_t count) const {
 }
 
 base::Result<PrivacyPlan> MakePrivacyPlan(const Recipe::Privacy& privacy, std::int64_t steps,
-                                          std::int64_t parameters) {
+                                          std::int64_t parameters, std::int64_t layers) {
   PrivacyPlan plan;
   plan.steps = steps;
+  plan.rule = RuleOf(privacy, layers);
   plan.mechanism = {.noise_multiplier = privacy.noise_multiplier.value_or(0),
-                    .clip_norm = privacy.clip_norm,
+                    .clip_norm = plan.rule.Sensitivity(),
                     .sampling_rate = privacy.sampling_rate,
                     .dimension = parameters,
-                    .spacing = privacy.clip_norm * kSpacingShare,
                     .neighbours = privacy.neighbours};
+  if (privacy.adaptive) AddCount(*privacy.adaptive, plan);
+  plan.mechanism.spacing = plan.mechanism.clip_norm * kSpacingShare;
   if (!privacy.noise_multiplier) {
     CLOISTER_RETURN_IF_ERROR(Calibrate(plan, *privacy.target_epsilon, privacy.delta));
+    plan.noise_multiplier = plan.mechanism.noise_multiplier;
     return plan;
   }
+  plan.noise_multiplier = *privacy.noise_multiplier;
   CLOISTER_ASSIGN_OR_RETURN(plan.step, EventOf(plan.mechanism));
   if (privacy.target_epsilon) {
     CLOISTER_RETURN_IF_ERROR(FitSteps(plan, *privacy.target_epsilon, privacy.delta));

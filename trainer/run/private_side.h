@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,7 +13,10 @@
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "security/random.h"
 #include "trainer/data/chat_file.h"
+#include "trainer/data/data_units.h"
+#include "trainer/lora_model.h"
 #include "trainer/recipe/recipe.h"
+#include "trainer/run/adaptive_norm.h"
 #include "trainer/run/privacy_plan.h"
 
 namespace cloister::trainer {
@@ -23,11 +28,14 @@ class PrivateSide {
   static base::Result<PrivateSide> Open(const Recipe& recipe, const PrivacyPlan& plan,
                                         const ChatFile& train);
 
-  // The records of one step; may be none, and the step goes its way all the same.
-  std::vector<std::int64_t> Draw() { return DrawOf(units_); }
+  // The records of each unit of one step; may be none, and the step goes its way all the same.
+  std::vector<std::span<const std::int64_t>> Draw();
   // Of so many units beside the records, by the same sampling.
   std::vector<std::int64_t> DrawOf(std::int64_t units);
-  // Spends one step in the ledger, then returns the noised sum over the nominal batch size.
+  // How the step's units are clipped.
+  LoraModel::ClipOptions clipping() const;
+  // Spends one step in the ledger, then returns the noised sum over the nominal batch size, and
+  // moves an adaptive clip norm.
   base::Result<std::vector<double>> Release(dp::ClippedSum sum, std::int64_t step);
 
   // Of this run at the recipe's delta, as the ledger has it.
@@ -36,10 +44,10 @@ class PrivateSide {
   double NominalTokens() const;
 
   const PrivacyPlan& plan() const { return plan_; }
-  const Recipe::Privacy& privacy() const { return privacy_; }
+  double clip_norm() const { return adaptive_ ? adaptive_->norm() : privacy_.clip_norm; }
 
  private:
-  PrivateSide(const Recipe::Privacy& privacy, const PrivacyPlan& plan, std::int64_t units,
+  PrivateSide(const Recipe::Privacy& privacy, const PrivacyPlan& plan, DataUnits units,
               std::unique_ptr<dp::Ledger> ledger, std::string data_set,
               dp::GaussianMechanism mechanism);
 
@@ -47,12 +55,13 @@ class PrivateSide {
 
   Recipe::Privacy privacy_;
   PrivacyPlan plan_;
-  std::int64_t units_;
+  DataUnits units_;
   std::unique_ptr<dp::Ledger> ledger_;
   std::string data_set_;
   std::string run_;
   dp::GaussianMechanism mechanism_;
   security::AesCtrStream sampling_;
+  std::optional<AdaptiveClipNorm> adaptive_;
 };
 
 }  // namespace cloister::trainer

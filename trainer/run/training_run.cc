@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -38,6 +39,13 @@ std::int64_t Tokens(std::span<const Example> examples) {
   std::int64_t tokens = 0;
   for (const Example& example : examples) tokens += example.tokens();
   return tokens;
+}
+
+// Layers that the adapter sits on.
+std::int64_t Layers(const std::vector<model::AdapterTensor>& layout) {
+  std::set<std::int64_t> layers;
+  for (const model::AdapterTensor& tensor : layout) layers.insert(tensor.layer);
+  return static_cast<std::int64_t>(layers.size());
 }
 
 std::string Fixed(double value, int digits) {
@@ -82,9 +90,9 @@ class TrainingRun {
     parameters_ = model::InitialAdapter(layout, recipe_.lora_seed);
     std::optional<PrivacyPlan> plan;
     if (recipe_.privacy) {
-      CLOISTER_ASSIGN_OR_RETURN(plan,
-                                MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps,
-                                                static_cast<std::int64_t>(parameters_.size())));
+      CLOISTER_ASSIGN_OR_RETURN(
+          plan, MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps,
+                                static_cast<std::int64_t>(parameters_.size()), Layers(layout)));
     }
     CLOISTER_RETURN_IF_ERROR(OpenData(*files));
     if (plan) {
@@ -116,7 +124,9 @@ class TrainingRun {
     std::optional<ChatFile> eval;
     if (recipe_.data.eval) {
       CLOISTER_ASSIGN_OR_RETURN(eval, ChatFile::Open(*recipe_.data.eval));
-      if (recipe_.privacy) CLOISTER_RETURN_IF_ERROR(CheckDisjoint(train, *eval));
+      if (recipe_.privacy) {
+        CLOISTER_RETURN_IF_ERROR(CheckDisjoint(train, *eval, recipe_.privacy->unit));
+      }
     }
     CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, files.LoadTokenizer());
     CLOISTER_ASSIGN_OR_RETURN(const auto chat_template, files.LoadChatTemplate());
@@ -156,6 +166,7 @@ class TrainingRun {
         CLOISTER_ASSIGN_OR_RETURN(const double private_loss, PrivateStep(step));
         CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
         event["epsilon"] = epsilon;
+        if (recipe_.privacy->adaptive) event["clip_norm"] = private_->clip_norm();
         rate["tokens_per_second"] = nominal_tokens / SecondsSince(start);
         detail = "ε " + Fixed(epsilon, 2);
         if (::isatty(STDERR_FILENO) == 1) {
@@ -196,16 +207,15 @@ class TrainingRun {
 
   // Returns the training loss, which is not covered by ε.
   base::Result<double> PrivateStep(std::int64_t step) {
-    const Recipe::Privacy& privacy = private_->privacy();
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(private_->Draw()));
+    std::vector<UnitExamples> units;
+    for (const std::span<const std::int64_t> records : private_->Draw()) {
+      CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), train_->Load(records));
+    }
     const std::vector<dp::audit::Canary> canaries = DrawCanaries();
+    LoraModel::ClipOptions clipping = private_->clipping();
+    clipping.canaries = canaries;
     CLOISTER_ASSIGN_OR_RETURN(LoraModel::Clipped clipped,
-                              model_->ClippedGradient(examples,
-                                                      {.clip_norm = privacy.clip_norm,
-                                                       .unit = privacy.unit,
-                                                       .neighbours = privacy.neighbours,
-                                                       .canaries = canaries},
-                                                      keep_going_));
+                              model_->ClippedGradient(units, clipping, keep_going_));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> gradient,
                               private_->Release(std::move(clipped.sum), step));
     if (probe_ != nullptr) probe_->Released(gradient);
@@ -252,7 +262,8 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
       done["epsilon"] = epsilon;
       done["delta"] = recipe_.privacy->delta;
-      resolved.privacy->noise_multiplier = private_->plan().mechanism.noise_multiplier;
+      if (recipe_.privacy->allow_large_delta) done["large_delta_allowed"] = true;
+      resolved.privacy->noise_multiplier = private_->plan().noise_multiplier;
       resolved.training.steps = steps_;
     }
     done["steps"] = steps_;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <malloc.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -52,6 +53,32 @@ Outcome Render(const std::string& source, const Limits& limits) {
   const auto parsed = Template::Parse(source, limits);
   const auto text = parsed->Render(nlohmann::ordered_json::object());
   return {text.has_value(), g_peak - before};
+}
+
+// The largest peak over the limit, for texts of many sizes of one piece.
+double LargestPeak(const std::string& use, const std::string& piece, const Limits& limits) {
+  double largest = 0;
+  for (std::size_t bytes = 500'000; bytes < 16'000'000; bytes += bytes / 2) {
+    const std::string count = std::to_string(bytes / piece.size());
+    const Outcome outcome =
+        Render("{% set s = \"" + piece + "\" * " + count + " %}{% set q = " + use + " %}", limits);
+    largest = std::max(largest, static_cast<double>(outcome.peak));
+  }
+  return largest / static_cast<double>(limits.memory_bytes);
+}
+
+TEST(TemplateMemory, OperationsThatDecodeAndCutStayWithinEightTimesTheLimit) {
+  Limits limits;
+  limits.memory_bytes = std::size_t{16} << 20;
+  for (const char* use :
+       {"s|trim(s)", "s|wordwrap(s|length)", "s|wordwrap(10)", "s|attr(s)", "s[s]", "s|int",
+        "s|float", "s|filesizeformat", "s|truncate(3000000, true)", "s.expandtabs(3)",
+        "strftime_now(s)", "s|map(attribute=s)|list", "('x'|safe).join([s, s])",
+        "('<%r>'|safe) % s", "s|escape"}) {
+    for (const char* piece : {"a ", "a-", "\u00e9 ", "\U0001F600", "'"}) {
+      EXPECT_LE(LargestPeak(use, piece, limits), 8) << use << " of " << piece;
+    }
+  }
 }
 
 TEST(TemplateMemory, StaysWithinTwiceTheLimit) {

@@ -227,6 +227,17 @@ TEST(StepsOfATemplate, StopWhatLooksThroughLongLists) {
   }
 }
 
+TEST(StepsOfATemplate, StopWhatFillsNumbersWithZeros) {
+  for (const char* call :
+       {"'{:04000,}'.format(1)", "'{:.4000}'.format(1e-300)", "('%.4000e' % 1.5)"}) {
+    const std::string source =
+        std::string("{% for i in range(100000) %}{% set q = ") + call + "|length %}{% endfor %}";
+    const auto text = Template::Parse(source, Limits())->Render(nlohmann::ordered_json::object());
+    ASSERT_FALSE(text) << call;
+    EXPECT_EQ(text.error().code, base::Code::kOutOfRange) << text.error().message;
+  }
+}
+
 TEST(StepsOfATemplate, LeaveRoomForLongConversations) {
   // A million bytes in a thousand turns, each looked at as templates do.
   nlohmann::ordered_json messages = nlohmann::ordered_json::array();

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Measures private fine-tuning against Opacus with PEFT and prints the rows of docs/benchmarks.md.
+
+    python3 -m venv runs/bench/private
+    runs/bench/private/bin/pip install -r bench/requirements-private-training.txt
+    runs/bench/private/bin/python bench/private_training.py
+
+SmolLM2-135M in fp32, LoRA of rank 8 on q_proj and v_proj, eight conversations of 128 tokens a step, labels
+on the answers alone. Both sides read the same weights, tokens and labels. Each figure is the median of the
+steps of several processes, the variants in turn; the first step of each process is not counted. The rate of
+LibTorch's own matrix product at the shapes of the same step is measured beside them.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+import machine
+
+BATCH, TOKENS, RANK = 8, 128, 8
+TARGETS = ["q_proj", "v_proj"]
+FOLDER = pathlib.Path("runs/bench/private-training")
+
+
+def conversations():
+    """Answers of more than 128 tokens, each about a part of Python's reference manual."""
+    import pydoc_data.topics
+    topics = [text for text in pydoc_data.topics.topics.values() if len(text) > 4000]
+    for number, text in enumerate(topics[:BATCH]):
+        yield [{"role": "user", "content": f"Tell me about topic {number} of the manual, please."},
+               {"role": "assistant", "content": " ".join(text.split())[:3000]}]
+
+
+def prepare(cloister, model):
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    weights = FOLDER / "model"
+    if not weights.exists():
+        subprocess.run([cloister, "model", "convert", "--input", model, "--output", weights,
+                        "--type", "f32"], check=True, stdout=subprocess.DEVNULL)
+    with open(FOLDER / "train.jsonl", "w", encoding="utf-8") as file:
+        for messages in conversations():
+            file.write(json.dumps({"messages": messages}) + "\n")
+    recipe = {
+        "model": str(weights), "output": str(FOLDER / "out"),
+        "data": {"train": str(FOLDER / "train.jsonl"), "max_tokens": TOKENS},
+        "lora": {"rank": RANK, "alpha": 16, "targets": TARGETS},
+        "optimizer": {"learning_rate": 1e-4},
+        "training": {"steps": 0, "micro_batch_tokens": BATCH * TOKENS},
+    }
+    (FOLDER / "recipe.json").write_text(json.dumps(recipe))
+    return weights
+
+
+def peak_mib(usage):
+    return usage.ru_maxrss / 1024
+
+
+def run(words):
+    """Events of a process, and its peak memory."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    events = [json.loads(line) for line in process.stdout]
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{' '.join(map(str, words))} failed")
+    return events, peak_mib(usage)
+
+
+def ours(cloister, steps, private):
+    subprocess.run(["rm", "-rf", FOLDER / "out", FOLDER / "ledger.sqlite",
+                    FOLDER / "ledger.sqlite.key", FOLDER / "ledger.sqlite.lock"], check=True)
+    overrides = [f"training.steps={steps}"]
+    if private:
+        overrides += ["privacy={noise_multiplier: 1.0, delta: 1.0e-5, clip_norm: 0.1, "
+                      "sampling_rate: 1, unit: record, neighbours: add-or-remove-one, "
+                      f"nominal_units: {BATCH}, nominal_tokens: {TOKENS}, "
+                      f"ledger: {FOLDER / 'ledger.sqlite'}, budget_epsilon: 100, "
+                      "budget_delta: 1.0e-4}"]
+    else:
+        overrides += [f"training.batch_size={BATCH}"]
+    words = [cloister, "train", "--json", "--config", FOLDER / "recipe.json"]
+    for override in overrides:
+        words += ["--set", override]
+    events, peak = run(words)
+    rates = [event["tokens_per_second"] for event in events if event["event"] == "step"]
+    return [BATCH * TOKENS / rate for rate in rates[1:]], peak
+
+
+def peer(steps, private):
+    """In a process of its own: Opacus's hooks on a PEFT model."""
+    events, peak = run([sys.executable, __file__, "--peer", "private" if private else "plain",
+                        "--steps", steps])
+    return events[0]["seconds"][1:], peak
+
+
+def peer_steps(private, steps):
+    import torch
+    import warnings
+    warnings.filterwarnings("ignore")
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(FOLDER / "model", dtype=torch.float32)
+    model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=16, target_modules=TARGETS))
+    tokenizer = AutoTokenizer.from_pretrained(FOLDER / "model")
+    ids, labels = [], []
+    for messages in conversations():
+        prompt = tokenizer.apply_chat_template(messages[:1], add_generation_prompt=True,
+                                               return_dict=False)
+        whole = tokenizer.apply_chat_template(messages, return_dict=False)[:TOKENS]
+        assert whole[:len(prompt)] == prompt and len(whole) == TOKENS
+        ids.append(whole)
+        labels.append([-100] * len(prompt) + whole[len(prompt):])
+    ids, labels = torch.tensor(ids), torch.tensor(labels)
+    model.train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    if private:
+        from opacus import PrivacyEngine
+        data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(ids, labels),
+                                           batch_size=BATCH)
+        model, optimizer, _ = PrivacyEngine().make_private(
+            module=model, optimizer=optimizer, data_loader=data, noise_multiplier=1.0,
+            max_grad_norm=0.1, poisson_sampling=False)
+    position = torch.arange(TOKENS).expand(BATCH, -1)
+    seconds = []
+    for _ in range(steps):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        logits = model(input_ids=ids, position_ids=position).logits[:, :-1]
+        losses = torch.nn.functional.cross_entropy(
+            logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100, reduction="none")
+        counts = (labels[:, 1:] != -100).sum(1)
+        (losses.view(BATCH, -1).sum(1) / counts).mean().backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    print(json.dumps({"seconds": seconds}))
+
+
+def product_rate(rows):
+    """GFLOP/s of x W^T and g W over the layers of the model, for inputs of so many rows."""
+    import torch
+    shapes = [(576, 960), (576, 576), (576, 3072), (1536, 576)]
+    pairs = [(torch.randn(rows, n), torch.randn(m, n)) for n, m in shapes]
+    operations = sum(4 * rows * n * m for n, m in shapes)
+    back = [torch.randn(rows, m) for _, m in shapes]
+    rates = []
+    for _ in range(30):
+        start = time.perf_counter()
+        for (x, w), g in zip(pairs, back):
+            torch.nn.functional.linear(x, w)
+            torch.mm(g, w)
+        rates.append(operations / (time.perf_counter() - start) / 1e9)
+    return statistics.median(rates)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
+    parser.add_argument("--bin", default="build/release/bin")
+    parser.add_argument("--model", default="models/SmolLM2-135M-Instruct.Q4_1.gguf")
+    parser.add_argument("--runs", type=int, default=3, help="processes a variant (3)")
+    parser.add_argument("--steps", type=int, default=5, help="steps a process (5)")
+    parser.add_argument("--peer", choices=["plain", "private"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        peer_steps(arguments.peer == "private", arguments.steps)
+        return
+    cloister = pathlib.Path(arguments.bin, "cloister")
+    prepare(cloister, arguments.model)
+    variants = {
+        "Cloister, private": lambda: ours(cloister, arguments.steps, True),
+        "Cloister, not private": lambda: ours(cloister, arguments.steps, False),
+        "Opacus 1.6 and PEFT, private": lambda: peer(str(arguments.steps), True),
+        "PEFT, not private": lambda: peer(str(arguments.steps), False),
+    }
+    seconds, peaks = {name: [] for name in variants}, {name: [] for name in variants}
+    rates = {TOKENS: [], BATCH * TOKENS: []}
+    for _ in range(arguments.runs):
+        for name, variant in variants.items():
+            times, peak = variant()
+            seconds[name] += times
+            peaks[name].append(peak)
+        for rows, measured in rates.items():
+            measured.append(product_rate(rows))
+
+    print(f"{machine.processor()}, {os.cpu_count()} threads, medians\n")
+    print("| | seconds a step | tokens/s | peak memory, MiB |")
+    print("|---|---:|---:|---:|")
+    for name in variants:
+        step = statistics.median(seconds[name])
+        print(f"| {name} | {step:.2f} | {BATCH * TOKENS / step:.0f} "
+              f"| {statistics.median(peaks[name]):.0f} |")
+    for rows, measured in rates.items():
+        print(f"\nLibTorch's matrix product at the layers' shapes, {rows} rows: "
+              f"{statistics.median(measured):.0f} GFLOP/s")
+
+
+if __name__ == "__main__":
+    main()

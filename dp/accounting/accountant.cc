@@ -1,0 +1,68 @@
+#include "dp/accounting/accountant.h"
+
+#include <cmath>
+#include <string>
+
+#include "dp/accounting/pld_accountant.h"
+#include "dp/accounting/rdp_accountant.h"
+
+namespace cloister::dp {
+namespace {
+
+struct Bound {
+  double value = 0;
+  Accountant accountant{};
+};
+
+// The better of two bounds, `pld` being taken alone where nothing says that it could be bettered.
+template <typename Rdp>
+base::Result<Bound> Better(std::span<const Event> events, const base::Result<double>& pld,
+                           double nothing, const Rdp& rdp) {
+  if (!pld && pld.error().code != base::Code::kUnimplemented) return tl::unexpected(pld.error());
+  if (pld && *pld < nothing && !PldIsLoose(events)) return Bound{*pld, Accountant::kPld};
+  const base::Result<double> other = rdp();
+  if (!pld) {
+    if (!other) return tl::unexpected(pld.error());
+    return Bound{*other, Accountant::kRdp};
+  }
+  if (other && *other < *pld) return Bound{*other, Accountant::kRdp};
+  return Bound{*pld, Accountant::kPld};
+}
+
+}  // namespace
+
+std::string_view AccountantName(Accountant accountant) {
+  return accountant == Accountant::kPld ? "pld" : "rdp";
+}
+
+base::Result<Accountant> ParseAccountant(std::string_view name) {
+  for (const Accountant accountant : {Accountant::kPld, Accountant::kRdp}) {
+    if (name == AccountantName(accountant)) return accountant;
+  }
+  return base::Fail(base::Code::kInvalidArgument,
+                    "'" + std::string(name.substr(0, 80)) + "' is no accountant: use pld or rdp");
+}
+
+base::Result<PrivacyCost> CostAtDelta(std::span<const Event> events, double delta,
+                                      Accountant accountant) {
+  if (accountant == Accountant::kRdp) {
+    CLOISTER_ASSIGN_OR_RETURN(const double epsilon, RdpEpsilon(events, delta));
+    return PrivacyCost{epsilon, delta, accountant};
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const Bound bound, Better(events, PldEpsilon(events, delta), INFINITY,
+                                                      [&] { return RdpEpsilon(events, delta); }));
+  return PrivacyCost{bound.value, delta, bound.accountant};
+}
+
+base::Result<PrivacyCost> CostAtEpsilon(std::span<const Event> events, double epsilon,
+                                        Accountant accountant) {
+  if (accountant == Accountant::kRdp) {
+    CLOISTER_ASSIGN_OR_RETURN(const double delta, RdpDelta(events, epsilon));
+    return PrivacyCost{epsilon, delta, accountant};
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const Bound bound, Better(events, PldDelta(events, epsilon), 1,
+                                                      [&] { return RdpDelta(events, epsilon); }));
+  return PrivacyCost{epsilon, bound.value, bound.accountant};
+}
+
+}  // namespace cloister::dp

@@ -1,0 +1,215 @@
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "dp/accounting/compose_losses.h"
+#include "dp/accounting/composed_loss.h"
+#include "dp/accounting/rdp_conversion.h"
+#include "dp/accounting/saddle_point.h"
+
+// How fine every step of the computation is. The rounding of losses raises log δ by an amount
+// ("rise") that is shared out between the nodes of connect-the-dots and the lattices; at the tilt
+// where the composition stands, ε rises by that over the tilt.
+namespace cloister::dp {
+namespace {
+
+constexpr double kEpsilonRise = 9e-4;  // of ε, when ε is asked for
+constexpr double kDeltaRise = 2e-3;    // of δ, when δ is
+constexpr double kLargestRise = 0.5;   // of log δ
+constexpr double kNodeShare = 0.1;     // of the rise, for nodes; the rest for lattices
+constexpr double kFinestCell = 2e-3;
+constexpr double kOutsideShare = 1e-5;   // of δ, for what transforms cut off
+constexpr double kLeastOutside = 1e-16;  // of the tilted mass; rounding errors are larger
+constexpr double kMostOutside = 1e-7;
+constexpr double kLargestErrorShare = 3e-3;  // of δ: with more, a larger tilt is tried
+constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
+constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
+constexpr int kMostAttempts = 4;
+constexpr std::int64_t kFewSteps = 64;  // composed at once
+constexpr double kQuadratureError = 2e-13;
+constexpr double kRounding = 4e-16;
+
+// About the tilted mass that rounding errors of transforms may come to.
+double ErrorOf(double steps) { return 1e-12 + 1e-14 * steps; }
+
+// How losses are rounded to lattices and composed there.
+struct LatticeRule {
+  double tilt = 0;
+  double rise = 0;    // of log δ, at one level of composition
+  double widest = 0;  // spacing: where one loss decides, the rise of all mass says too little
+  double outside = 0;
+
+  double Spacing(std::span<const Part> parts) const {
+    return std::min(widest, SpacingFor(parts, tilt, rise));
+  }
+};
+
+// A kind's steps as blocks of about √steps and a few steps left over, so that either composition
+// needs a lattice only as fine as its own deviation.
+struct Blocks {
+  TiltedLoss block;
+  std::int64_t blocks = 0;
+  TiltedLoss step;
+  std::int64_t rest = 0;
+};
+
+// The length near √steps that leaves least over.
+std::int64_t BlockLength(std::int64_t steps) {
+  const auto root = static_cast<std::int64_t>(std::sqrt(static_cast<double>(steps)));
+  std::int64_t best = root;
+  for (std::int64_t length = root - root / 8; length <= root + root / 8; ++length) {
+    if (steps % length < steps % best) best = length;
+    if (steps % best == 0) break;
+  }
+  return best;
+}
+
+Blocks BlocksOf(TiltedLoss step, double steps, const LatticeRule& rule) {
+  const auto count = static_cast<std::int64_t>(steps);
+  if (count < kFewSteps) return {std::move(step), count, {}, 0};
+  const std::int64_t length = BlockLength(count);
+  const Part all = {&step, count};
+  const Part block = {&step, length};
+  Blocks made;
+  made.blocks = count / length;
+  made.block = Compose({&block, 1}, rule.tilt, rule.Spacing({&all, 1}),
+                       rule.outside / static_cast<double>(made.blocks));
+  made.rest = count % length;
+  if (made.rest > 0) made.step = std::move(step);
+  return made;
+}
+
+// Rounding a loss raises the mass at a tilt in proportion to tilt (tilt + 1).
+double TiltShare(const Saddle& saddle) {
+  return saddle.tilt * (saddle.tilt + 1) / (saddle.slope * (saddle.slope + 1));
+}
+
+// How much log δ may rise by all rounding of losses.
+double RiseFor(const Target& target, const Saddle& saddle) {
+  if (!target.at_delta) {
+    // Where ε is so large that nobody would ask, δ need not be as exact.
+    const double far = std::max(1.0, saddle.deviation / 10);
+    return std::min(kDeltaRise * far * far, std::max(kLargestRise, far / 50));
+  }
+  const double epsilon = std::max(saddle.epsilon, 0.1 / saddle.slope);
+  return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope);
+}
+
+ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const Saddle& saddle,
+                       double rise) {
+  const double tilt = saddle.tilt;
+  const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
+  // At the tilt, the mass rises by this part of what δ does.
+  const double tilt_share = TiltShare(saddle);
+  const CoarseLosses coarse(kinds, direction, tail);
+  const double node_share = kNodeShare * rise;
+  const double cell = std::clamp(
+      CoarseLosses::kCell *
+          std::sqrt(std::min(node_share * tilt_share / coarse.NodeRise(tilt),
+                             node_share / coarse.LocalRise(saddle.epsilon, saddle.slope))),
+      kFinestCell, CoarseLosses::kCell);
+  const double lattice_rise = (1 - kNodeShare) * rise;
+  const bool two_levels = std::any_of(kinds.begin(), kinds.end(),
+                                      [](const Kind& kind) { return kind.steps >= kFewSteps; });
+  const double level_rise = two_levels ? lattice_rise / 2 : lattice_rise;
+
+  ComposedLoss::Scale scale;
+  scale.tilt = tilt;
+  scale.log_scale = 1e-9 + kQuadratureError * StepsOf(kinds);
+  std::vector<TiltedLoss> tilted;
+  for (const Kind& kind : kinds) {
+    const PrivacyLoss step = StepLoss(kind.event, direction, {cell, tail});
+    const Cumulant cumulant = CumulantOf(step, tilt);
+    tilted.push_back(Tilt(step, tilt, cumulant.value));
+    double size = 0;
+    for (std::size_t i = 0; i < tilted.back().loss.size(); ++i) {
+      size += tilted.back().mass[i] * std::abs(tilted.back().loss[i]);
+    }
+    scale.log_scale += kind.steps * (cumulant.value + kRounding * (4 + tilt * size));
+    scale.loss_margin += kind.steps * kRounding * size;
+    scale.infinity_mass += kind.steps * step.infinity_mass;
+  }
+  // What is cut off may add so much to δ at the ε in question.
+  const double share = std::exp(saddle.log_delta + tilt * saddle.epsilon - scale.log_scale);
+  const double outside =
+      std::clamp(kOutsideShare * share / WorstPlace(tilt), kLeastOutside, kMostOutside);
+  const double local = std::sqrt(12 * level_rise / (saddle.slope * (saddle.slope + 1)));
+  LatticeRule rule{tilt, level_rise * tilt_share / static_cast<double>(kinds.size()),
+                   std::min(local, std::max(saddle.epsilon, 2 / saddle.slope) / kCellsToEpsilon),
+                   outside};
+  std::vector<Blocks> blocks;
+  blocks.reserve(kinds.size());
+  for (std::size_t k = 0; k < kinds.size(); ++k) {
+    blocks.push_back(BlocksOf(std::move(tilted[k]), kinds[k].steps, rule));
+  }
+  std::vector<Part> parts;
+  for (const Blocks& kind : blocks) {
+    parts.push_back({&kind.block, kind.blocks});
+    if (kind.rest > 0) parts.push_back({&kind.step, kind.rest});
+  }
+  rule.rise = level_rise * tilt_share;
+  return ComposedLoss(Compose(parts, tilt, rule.Spacing(parts), outside), scale);
+}
+
+}  // namespace
+
+ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
+                           const Target& target) {
+  const std::vector<Kind> kinds = KindsOf(events);
+  const double steps = StepsOf(kinds);
+  const double first_guess = target.at_delta ? std::log(target.value) : -100;
+  const auto find = [&](const Target& at, double log_delta, double error) {
+    return FindSaddle(CoarseLosses(kinds, direction, TailFor(log_delta, steps)), at, error,
+                      kLargestErrorShare);
+  };
+  double error = ErrorOf(steps);
+  Saddle saddle = find(target, first_guess, error);
+  if (saddle.log_delta < first_guess) saddle = find(target, -700, error);
+  ComposedLoss composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+  // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
+  // of the share of mass that decides: then again, at what was found.
+  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+    const Saddle last = saddle;
+    if (target.at_delta) {
+      saddle.epsilon = composed.Epsilon(saddle.log_delta);
+    } else {
+      saddle.log_delta = composed.LogDelta(saddle.epsilon);
+    }
+    if (saddle.epsilon == 0 && target.at_delta) break;
+    if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
+    const double slope = composed.Slope(saddle.epsilon);
+    const double share = composed.ErrorShare(saddle.epsilon);
+    const bool near =
+        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
+        slope < kSlopeTolerance * last.slope;
+    if (near && share < kLargestErrorShare) break;
+    // Errors are larger than thought: as many times, and more where they hide what they are added
+    // to.
+    if (share > kLargestErrorShare) error *= share / kLargestErrorShare / (1.001 - share);
+    const double log_delta = saddle.log_delta;
+    saddle = find({false, saddle.epsilon}, std::min(first_guess, log_delta), error);
+    const bool same = saddle.tilt < 1.05 * last.tilt && log_delta > last.log_delta - 1;
+    if (near && same) break;
+    saddle.log_delta = log_delta;
+    saddle.slope = std::max(saddle.tilt, slope);
+    composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+  }
+  return composed;
+}
+
+double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon) {
+  constexpr double kLogTail = -300;
+  const std::vector<Kind> kinds = KindsOf(events);
+  for (const Kind& kind : kinds) {
+    if (CoarseEvent(kind.event).mechanism != kind.event.mechanism) return 0;
+  }
+  const double steps = StepsOf(kinds);
+  const CoarseLosses coarse(kinds, direction, TailFor(kLogTail, steps));
+  const double tilt =
+      FindSaddle(coarse, {false, epsilon}, ErrorOf(steps), kLargestErrorShare).slope;
+  const double rounding = 1e-9 + (kQuadratureError + kRounding) * steps;
+  const double divergence = (coarse.At(tilt).value + rounding) / tilt;
+  return std::log(DeltaOfRdp(tilt + 1, divergence, epsilon) + steps * TailFor(kLogTail, steps));
+}
+
+}  // namespace cloister::dp

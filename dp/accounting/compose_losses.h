@@ -1,0 +1,26 @@
+#pragma once
+
+#include <span>
+
+#include "dp/accounting/tilted_loss.h"
+
+namespace cloister::dp {
+
+// A loss that is composed `count` times.
+struct Part {
+  const TiltedLoss* loss;
+  std::int64_t count;
+};
+
+// The widest spacing on which rounding all parts to a lattice raises log δ by about `rise`: the
+// logarithm of the tilted mass's growth over the whole composition.
+double SpacingFor(std::span<const Part> parts, double tilt, double rise);
+
+// The composition of all parts on lattices of the same spacing, by products and powers of Fourier
+// transforms. The transform is as long as is needed to leave at most `outside` of the mass (bounded
+// by Chernoff's inequality at several orders) beyond its ends. What lies beyond wraps into it,
+// which can only raise masses, and is counted again as stray mass, so that the result dominates; a
+// bound on all rounding errors of the transforms, in the sum of masses, is stray mass too.
+TiltedLoss Compose(std::span<const Part> parts, double tilt, double spacing, double outside);
+
+}  // namespace cloister::dp

@@ -1,0 +1,64 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "dp/accounting/tilted_loss.h"
+
+namespace cloister::dp {
+
+// What one wants to know of a composition, so that it is computed most exactly there.
+struct Target {
+  bool at_delta = true;  // ε at `value`; else δ at it
+  double value = 0;
+};
+
+// The most that a unit of tilted mass, wherever its loss, can add to δ(ε) exp(tilt ε):
+// max over d >= 0 of e^{-tilt d} (1 - e^{-d}).
+double WorstPlace(double tilt);
+
+// The privacy loss distribution of a whole composition, near a target.
+class ComposedLoss {
+ public:
+  // What the tilt took out: δ(ε) is exp(log_scale) times the sum over losses of
+  // mass · exp(-tilt · loss) · (1 - exp(ε - loss))₊, plus infinity mass.
+  struct Scale {
+    double tilt = 0;
+    double log_scale = 0;
+    double infinity_mass = 0;
+    double loss_margin = 0;  // losses may be too low by so much
+  };
+  ComposedLoss(const TiltedLoss& loss, const Scale& scale);
+
+  // log δ at ε, an upper bound. Exact near the target; elsewhere still a bound, but a loose one.
+  double LogDelta(double epsilon) const;
+  // The least ε at which δ is within exp(log_delta), never too small; not below the lowest loss
+  // that is kept. Infinity where infinity mass alone is more.
+  double Epsilon(double log_delta) const;
+  // By how much log δ falls with ε, there.
+  double Slope(double epsilon) const;
+  // The share of δ at ε that is a bound on errors and on what was cut off.
+  double ErrorShare(double epsilon) const;
+
+ private:
+  double LogFinite(double epsilon) const;
+
+  Scale scale_;
+  double spacing_ = 1;
+  double stray_ = 0;
+  std::vector<double> loss_;
+  // From each loss on, with tilts as seen from it: Σ mass e^{-(tilt+1) d} and
+  // Σ mass e^{-tilt d} (1 - e^{-d}), d being the distance.
+  std::vector<double> lower_;
+  std::vector<double> excess_;
+};
+
+// Events of one relation, each valid and with a step loss, composed in one direction.
+ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
+                           const Target& target);
+
+// An upper bound of log δ at ε, a loose one, from the Rényi divergence of one order of the same
+// losses: quick, and often enough to see that a direction is not the larger one.
+double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon);
+
+}  // namespace cloister::dp

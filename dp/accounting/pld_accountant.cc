@@ -1,0 +1,182 @@
+#include "dp/accounting/pld_accountant.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "dp/accounting/accounting_input.h"
+#include "dp/accounting/composed_loss.h"
+#include "dp/accounting/gaussian_profile.h"
+#include "dp/accounting/saddle_point.h"
+
+namespace cloister::dp {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kManySteps = 1e10;
+// What is computed of a composition is raised by this part of itself: over all rounding that is not
+// bounded where it happens.
+constexpr double kMargin = 1e-4;
+
+bool AllGaussian(std::span<const Event> events) {
+  return std::all_of(events.begin(), events.end(),
+                     [](const Event& event) { return event.mechanism == Mechanism::kGaussian; });
+}
+
+bool AllUnsampled(std::span<const Event> events) {
+  return std::all_of(events.begin(), events.end(),
+                     [](const Event& event) { return event.sampling_rate == 1; });
+}
+
+// Of Gaussian events without sampling, which never costs privacy: the sampled pair of laws is the
+// unsampled one's after a coin that replaces the outcome. Two units differ by twice as much as one.
+double GaussianRatio(std::span<const Event> events) {
+  double squares = 0;
+  for (const Event& event : events) {
+    squares += static_cast<double>(event.steps) / event.noise_multiplier / event.noise_multiplier;
+  }
+  const bool replaced = events.front().neighbours == Neighbours::kReplaceOne;
+  return std::sqrt(squares) * (replaced ? 2 : 1) * (1 + 1e-15 * static_cast<double>(events.size()));
+}
+
+// What bounds every loss of a composition in one direction.
+double LargestTotal(std::span<const Event> events, Direction direction) {
+  double sum = 0;
+  for (const Event& event : events) {
+    sum += static_cast<double>(event.steps) * LargestLoss(event, direction);
+  }
+  return sum;
+}
+
+// log of the probability that the unit is in some sample: no δ is above it, since without the unit
+// both laws are the same. Rounded up.
+double LogHitProbability(std::span<const Event> events) {
+  double log_missed = 0;
+  for (const Event& event : events) {
+    log_missed += static_cast<double>(event.steps) * std::log1p(-event.sampling_rate);
+  }
+  return std::min(0.0, std::log(-std::expm1(log_missed)) + 1e-12);
+}
+
+base::Status CheckCovered(std::span<const Event> events) {
+  constexpr std::size_t kMostKinds = 200;
+  if (KindsOf(events).size() > kMostKinds) {
+    return base::Fail(base::Code::kUnimplemented,
+                      "more than 200 kinds of events, PLD accountant: use --accountant rdp");
+  }
+  for (const Event& event : events) {
+    if (HasStepLoss(event)) continue;
+    return base::Fail(base::Code::kUnimplemented,
+                      std::string(MechanismName(event.mechanism)) + " noise of multiplier " +
+                          std::to_string(event.noise_multiplier) +
+                          ", PLD accountant: it covers multipliers from 0.02 and discrete "
+                          "Gaussian sigmas to 10000; use --accountant rdp");
+  }
+  return {};
+}
+
+// ε at exp(log_delta) in one direction, of a composition made for about that.
+double EpsilonOf(std::span<const Event> events, Direction direction, const ComposedLoss* composed,
+                 double log_delta) {
+  double epsilon = composed == nullptr ? kInfinity : composed->Epsilon(log_delta);
+  epsilon = std::min(epsilon, LargestTotal(events, direction)) * (1 + kMargin);
+  if (AllGaussian(events)) {
+    epsilon = std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
+  }
+  return epsilon;
+}
+
+// As in accounting_input.h: the smallest fixed point of ε -> bound(delta - (1 + e^ε) slack), which
+// rises with ε, so that iterating from below reaches it, or finds that there is none.
+template <typename Bound>
+double WithSlack(double delta, double slack, const Bound& bound) {
+  double epsilon = bound(std::log(delta));
+  if (slack == 0) return epsilon;
+  for (int i = 0; i < 200 && std::isfinite(epsilon); ++i) {
+    const double aimed = epsilon * (1 + 1e-12);
+    const double left = delta - (1 + std::exp(aimed)) * slack;
+    if (!(left > 0)) return kInfinity;
+    epsilon = bound(std::log(left));
+    if (epsilon <= aimed) return aimed;
+  }
+  return kInfinity;
+}
+
+double LogDeltaOf(std::span<const Event> events, double epsilon) {
+  const bool exact = AllGaussian(events) && AllUnsampled(events);
+  double log_delta = -kInfinity;
+  for (const Direction direction : DirectionsOf(events.front().neighbours)) {
+    if (epsilon >= LargestTotal(events, direction)) continue;
+    if (!exact && std::isfinite(log_delta) &&
+        RoughLogDelta(events, direction, epsilon) <= log_delta) {
+      continue;
+    }
+    double one = 0;
+    if (!exact) one = ComposeEvents(events, direction, {false, epsilon}).LogDelta(epsilon);
+    log_delta = std::max(log_delta, one);
+  }
+  if (AllGaussian(events) && std::isfinite(log_delta)) {
+    log_delta = std::min(log_delta, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
+  }
+  return log_delta;
+}
+
+}  // namespace
+
+base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
+  CLOISTER_RETURN_IF_ERROR(ValidateDelta(delta));
+  CLOISTER_RETURN_IF_ERROR(ValidateEvents(events));
+  if (events.empty()) return 0.0;
+  const bool exact = AllGaussian(events) && AllUnsampled(events);
+  if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
+  if (TotalSlack(events) == 0 && LogHitProbability(events) <= std::log(delta)) return 0.0;
+  double epsilon = 0;
+  for (const Direction direction : DirectionsOf(events.front().neighbours)) {
+    if (!exact && epsilon > 0 && TotalSlack(events) == 0 &&
+        RoughLogDelta(events, direction, epsilon) <= std::log(delta)) {
+      continue;  // of no larger ε
+    }
+    std::optional<ComposedLoss> composed;
+    if (!exact) composed.emplace(ComposeEvents(events, direction, {true, delta}));
+    const double one = WithSlack(delta, TotalSlack(events), [&](double log_delta) {
+      return EpsilonOf(events, direction, composed ? &*composed : nullptr, log_delta);
+    });
+    epsilon = std::max(epsilon, one);
+  }
+  return epsilon;
+}
+
+base::Result<double> PldDelta(std::span<const Event> events, double epsilon) {
+  CLOISTER_RETURN_IF_ERROR(ValidateEpsilon(epsilon));
+  CLOISTER_RETURN_IF_ERROR(ValidateEvents(events));
+  if (events.empty()) return 0.0;
+  if (!(AllGaussian(events) && AllUnsampled(events))) {
+    CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
+  }
+  const double log_delta = std::min(LogDeltaOf(events, epsilon), LogHitProbability(events));
+  const double slack = TotalSlack(events);
+  double delta = std::exp(log_delta);
+  // Too small for a double, but not nothing.
+  if (std::isfinite(log_delta)) delta = std::max(delta, std::numeric_limits<double>::denorm_min());
+  return std::min(1.0, slack == 0 ? delta : delta + (1 + std::exp(epsilon)) * slack);
+}
+
+base::Result<std::vector<double>> PldProfile(std::span<const Event> events,
+                                             std::span<const double> epsilons) {
+  std::vector<double> deltas;
+  deltas.reserve(epsilons.size());
+  for (const double epsilon : epsilons) {
+    CLOISTER_ASSIGN_OR_RETURN(const double delta, PldDelta(events, epsilon));
+    deltas.push_back(delta);
+  }
+  return deltas;
+}
+
+bool PldIsLoose(std::span<const Event> events) {
+  double steps = 0;
+  for (const Event& event : events) steps += static_cast<double>(event.steps);
+  return steps > kManySteps;
+}
+
+}  // namespace cloister::dp

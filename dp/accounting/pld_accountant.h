@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "dp/mechanism/event.h"
+
+namespace cloister::dp {
+
+// Privacy loss distributions: ε of a composition at `delta`, and δ at `epsilon`, tight and never
+// below the true value (docs/design/0008-accounting.md). Each event's delta_slack s is charged as
+// (1 + e^ε) s. All events must have the same neighbour relation; the larger of its directions
+// counts. Infinity, or a δ of 1, where nothing better can be shown. kInvalidArgument for what is no
+// event, delta in (0, 1) or finite epsilon >= 0; kUnimplemented for an event without a step loss
+// (privacy_loss.h) or more than 200 kinds of them, unless all are unsampled Gaussians, whose exact
+// profile is known. Without state: any thread. A few milliseconds and megabytes, up to 10^12 steps.
+base::Result<double> PldEpsilon(std::span<const Event> events, double delta);
+base::Result<double> PldDelta(std::span<const Event> events, double epsilon);
+
+// The whole profile: δ at each of `epsilons`.
+base::Result<std::vector<double>> PldProfile(std::span<const Event> events,
+                                             std::span<const double> epsilons);
+
+// Whether rounding leaves the bounds above loose: beyond about 10^10 steps, where another
+// accountant may know better.
+bool PldIsLoose(std::span<const Event> events);
+
+}  // namespace cloister::dp

@@ -1,0 +1,106 @@
+#include "dp/accounting/tilted_loss.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace cloister::dp {
+namespace {
+
+// Rounding of a loss or of its place on the lattice, in units of the larger of them.
+constexpr double kRounding = 4 * std::numeric_limits<double>::epsilon();
+
+void Add(LatticeLoss& lattice, std::int64_t index, double mass) {
+  // Neighbours of ascending losses: the index is the last, the one before it or a new one.
+  const std::size_t size = lattice.index.size();
+  for (std::size_t back = 1; back <= std::min<std::size_t>(2, size); ++back) {
+    if (lattice.index[size - back] != index) continue;
+    lattice.mass[size - back] += mass;
+    return;
+  }
+  lattice.index.push_back(index);
+  lattice.mass.push_back(mass);
+}
+
+}  // namespace
+
+double Sum(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum;
+}
+
+Cumulant CumulantOf(const PrivacyLoss& loss, double tilt) {
+  double largest = -std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < loss.loss.size(); ++i) {
+    if (loss.mass[i] > 0) largest = std::max(largest, tilt * loss.loss[i]);
+  }
+  // Where exponents are small, Σ m (e^x - 1) keeps the digits that log Σ m e^x would lose.
+  const bool small = largest < 1 && largest > -1;
+  const double base = small ? 0 : largest;
+  double sum = 0;
+  double first = 0;
+  double second = 0;
+  double excess = 0;
+  double total = 0;
+  for (std::size_t i = 0; i < loss.loss.size(); ++i) {
+    const double weight = loss.mass[i] * std::exp(tilt * loss.loss[i] - base);
+    sum += weight;
+    first += weight * loss.loss[i];
+    total += loss.mass[i];
+    if (small) excess += loss.mass[i] * std::expm1(tilt * loss.loss[i]);
+  }
+  Cumulant made;
+  made.mean = first / sum;
+  for (std::size_t i = 0; i < loss.loss.size(); ++i) {
+    const double away = loss.loss[i] - made.mean;
+    second += loss.mass[i] * std::exp(tilt * loss.loss[i] - base) * away * away;
+  }
+  made.variance = second / sum;
+  made.value = small ? std::log1p(excess + (total - 1)) : base + std::log(sum);
+  return made;
+}
+
+TiltedLoss Tilt(const PrivacyLoss& loss, double tilt, double cumulant) {
+  TiltedLoss made;
+  made.loss.reserve(loss.loss.size());
+  made.mass.reserve(loss.loss.size());
+  for (std::size_t i = 0; i < loss.loss.size(); ++i) {
+    const double mass = loss.mass[i] * std::exp(tilt * loss.loss[i] - cumulant);
+    if (!(mass > 0)) continue;
+    made.loss.push_back(loss.loss[i]);
+    made.mass.push_back(mass);
+  }
+  return made;
+}
+
+LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
+  LatticeLoss made;
+  made.origin = loss.loss.front();
+  made.spacing = spacing;
+  const double scale = std::expm1(-spacing);
+  const double lift = tilt * spacing;
+  for (std::size_t i = 0; i < loss.loss.size(); ++i) {
+    const double away = loss.loss[i] - made.origin;
+    auto index = static_cast<std::int64_t>(away / spacing);
+    double above = away - static_cast<double>(index) * spacing;
+    const double rounding = kRounding * std::max(std::abs(loss.loss[i]), std::abs(made.origin));
+    if (above >= spacing - rounding) {
+      ++index;
+      above = 0;
+    }
+    if (above <= rounding) {
+      // On the lattice but for rounding; the loss may now stand lower by that.
+      made.shift = std::max(made.shift, std::max(above, rounding));
+      Add(made, index, loss.mass[i]);
+      continue;
+    }
+    // The upper neighbour takes (1 - e^-above) / (1 - e^-spacing), and each mass is tilted anew.
+    const double upper = std::expm1(-above) / scale;
+    Add(made, index, loss.mass[i] * (1 - upper) * std::exp(-tilt * above));
+    Add(made, index + 1, loss.mass[i] * upper * std::exp(lift - tilt * above));
+  }
+  return made;
+}
+
+}  // namespace cloister::dp

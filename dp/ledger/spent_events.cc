@@ -1,0 +1,25 @@
+#include "dp/ledger/spent_events.h"
+
+#include "dp/ledger/ledger_store.h"
+
+namespace cloister::dp {
+
+base::Result<std::vector<Event>> SpentEvents::Read(const Database& database,
+                                                   const std::string& data_set) {
+  Seen& seen = seen_[data_set];
+  CLOISTER_ASSIGN_OR_RETURN(Statement rows, RowsTouching(database, data_set, seen.last_row));
+  for (;;) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool row, rows.Step());
+    if (!row) break;
+    seen.last_row = rows.Integer(0);
+    ++seen.counts[rows.Text(1)];
+  }
+  std::vector<Event> events;
+  for (const auto& [text, count] : seen.counts) {
+    CLOISTER_ASSIGN_OR_RETURN(Event event, JoinedEvent(database, text, count));
+    events.push_back(event);
+  }
+  return events;
+}
+
+}  // namespace cloister::dp

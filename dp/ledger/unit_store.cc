@@ -1,0 +1,102 @@
+#include "dp/ledger/unit_store.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace cloister::dp {
+namespace {
+
+constexpr std::size_t kBlock = 4096;  // hashes, 64 KiB
+
+std::span<const std::uint8_t> Bytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+security::Sha256Digest CodeOf(security::HmacSha256Key& key, const std::string& data_set,
+                              std::int64_t block, std::span<const std::uint8_t> hashes) {
+  const std::string place = data_set + "/" + std::to_string(block) + "/";
+  const std::span<const std::uint8_t> parts[] = {Bytes(place), hashes};
+  return key.Hash(parts);
+}
+
+tl::unexpected<base::Error> Damaged(const Database& database, const std::string& data_set) {
+  return base::Fail(base::Code::kDataLoss, "privacy ledger has lost units of data set " +
+                                               data_set.substr(0, 12) + ", " + database.where() +
+                                               ": restore the file from a backup");
+}
+
+struct StoredSet {
+  std::string id;
+  std::int64_t units = 0;
+};
+
+base::Result<std::vector<StoredSet>> StoredSets(const Database& database) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT id, units FROM data_sets ORDER BY id"));
+  std::vector<StoredSet> sets;
+  for (;;) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) return sets;
+    sets.push_back({statement.Text(0), statement.Integer(1)});
+  }
+}
+
+base::Result<bool> Shares(const Database& database, security::HmacSha256Key& key,
+                          const StoredSet& set, std::span<const UnitHash> asked) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare(
+          "SELECT block, hashes, code FROM unit_blocks WHERE data_set = ? ORDER BY block"));
+  statement.Bind(set.id);
+  std::int64_t found = 0;
+  for (std::int64_t block = 0;; ++block) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+    if (!row) break;
+    const std::span<const std::uint8_t> bytes = statement.Bytes(1);
+    const security::Sha256Digest code = CodeOf(key, set.id, block, bytes);
+    const bool sound = statement.Integer(0) == block &&
+                       std::ranges::equal(statement.Bytes(2), std::span(code)) && !bytes.empty();
+    if (!sound) return Damaged(database, set.id);
+    const std::vector<UnitHash> stored = UnpackHashes(bytes);
+    found += static_cast<std::int64_t>(stored.size());
+    // What is asked ascends too: what lies below this block is never looked at again.
+    asked = asked.subspan(static_cast<std::size_t>(
+        std::lower_bound(asked.begin(), asked.end(), stored.front()) - asked.begin()));
+    if (ShareMember(asked, stored)) return true;
+  }
+  if (found != set.units) return Damaged(database, set.id);
+  return false;
+}
+
+}  // namespace
+
+base::Result<std::vector<std::string>> SetsSharing(const Database& database,
+                                                   security::HmacSha256Key& key,
+                                                   const UnitSet& units) {
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<StoredSet> sets, StoredSets(database));
+  std::vector<std::string> sharing;
+  for (const StoredSet& set : sets) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool shares, Shares(database, key, set, units.hashes()));
+    if (shares) sharing.push_back(set.id);
+  }
+  return sharing;
+}
+
+base::Status InsertUnits(const Database& database, security::HmacSha256Key& key,
+                         const std::string& data_set, const UnitSet& units) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement insert,
+                            database.Prepare("INSERT INTO unit_blocks(data_set, block, hashes, "
+                                             "code) VALUES(?, ?, ?, ?)"));
+  std::span<const UnitHash> rest = units.hashes();
+  for (std::int64_t block = 0; !rest.empty(); ++block) {
+    const std::size_t count = std::min(rest.size(), kBlock);
+    const std::vector<std::uint8_t> bytes = PackHashes(rest.first(count));
+    insert.Reset();
+    insert.Bind(data_set).Bind(block).Bind(bytes).Bind(CodeOf(key, data_set, block, bytes));
+    CLOISTER_RETURN_IF_ERROR(insert.Run());
+    rest = rest.subspan(count);
+  }
+  return {};
+}
+
+}  // namespace cloister::dp

@@ -1,0 +1,24 @@
+#pragma once
+
+// Inside dp/ledger/ only: where the ledger keeps the units of its data sets. A set's hashes lie in
+// ascending blocks of a few thousand, each with a keyed code that binds it to its place: a block
+// that was changed, moved or lost on the disk is kDataLoss where it is read, never a unit that is
+// not found again. `key` is the codes', another than the units'.
+
+#include <string>
+#include <vector>
+
+#include "dp/ledger/sqlite.h"
+#include "dp/ledger/unit_set.h"
+
+namespace cloister::dp {
+
+// Ids of the data sets that share a unit with `units`. Reads each set's blocks until one meets,
+// a block in memory at a time.
+base::Result<std::vector<std::string>> SetsSharing(const Database& database,
+                                                   security::HmacSha256Key& key,
+                                                   const UnitSet& units);
+base::Status InsertUnits(const Database& database, security::HmacSha256Key& key,
+                         const std::string& data_set, const UnitSet& units);
+
+}  // namespace cloister::dp

@@ -1,0 +1,52 @@
+#include "dp/accounting/gaussian_profile.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numbers>
+
+namespace cloister::dp {
+namespace {
+
+// The textbook formula in 80 bits, which is right where its two terms are not close.
+long double Textbook(long double mu, long double epsilon) {
+  const auto upper = [](long double x) {
+    return std::erfc(x / std::numbers::sqrt2_v<long double>) / 2;
+  };
+  return upper(epsilon / mu - mu / 2) - std::exp(epsilon) * upper(epsilon / mu + mu / 2);
+}
+
+TEST(GaussianProfile, IsTheTextbookFormulaRoundedUp) {
+  for (const double mu : {0.01, 0.1, 0.5, 1.0, 3.0, 10.0, 50.0}) {
+    for (const double part : {0.0, 0.1, 0.5, 1.0, 2.0, 4.0, 6.0}) {
+      const double epsilon = part * mu + mu * mu / 2 * (part > 0);
+      const auto expected = static_cast<double>(std::log(Textbook(mu, epsilon)));
+      const double made = LogDeltaOfGaussian(mu, epsilon);
+      EXPECT_GE(made, expected - 1e-13 * std::abs(expected)) << mu << " " << epsilon;
+      EXPECT_LE(made, expected + 1e-9) << mu << " " << epsilon;
+    }
+  }
+}
+
+TEST(GaussianProfile, EpsilonIsTheInverse) {
+  for (const double mu : {1e-4, 0.03, 1.0, 30.0, 1e4}) {
+    for (const double log_delta : {-0.5, -5.0, -14.0, -70.0, -600.0, -5000.0}) {
+      const double epsilon = EpsilonOfGaussian(mu, log_delta);
+      EXPECT_LE(LogDeltaOfGaussian(mu, epsilon), log_delta) << mu;
+      if (epsilon > 0) {
+        EXPECT_GT(LogDeltaOfGaussian(mu, epsilon * (1 - 1e-9)), log_delta) << mu;
+      }
+    }
+  }
+  EXPECT_NEAR(EpsilonOfGaussian(1, std::log(1e-5)), 4.377178096, 1e-9);
+}
+
+TEST(GaussianProfile, TailsAndQuantilesAgree) {
+  for (const double tail : {0.4, 1e-3, 1e-16, 1e-100, 1e-300}) {
+    EXPECT_NEAR(LogNormalUpperTail(NormalUpperQuantile(tail)), std::log(tail), 1e-9);
+  }
+  EXPECT_NEAR(LogNormalUpperTail(50), -1254.8313611, 1e-6);
+}
+
+}  // namespace
+}  // namespace cloister::dp
