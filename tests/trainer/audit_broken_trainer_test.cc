@@ -75,7 +75,7 @@ struct Outcome {
 // them.
 class UnkeptLedger final : public dp::Ledger {
  public:
-  base::Result<std::string> RegisterDataSet(const std::string& name, std::span<const std::string>,
+  base::Result<std::string> RegisterDataSet(const std::string& name, const dp::UnitSource&,
                                             dp::PrivacyUnit, dp::Neighbours,
                                             dp::PrivacyBudget) override {
     return name;
