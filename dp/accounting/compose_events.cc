@@ -64,16 +64,18 @@ std::int64_t BlockLength(std::int64_t steps) {
   return best;
 }
 
-Blocks BlocksOf(TiltedLoss step, double steps, const LatticeRule& rule) {
+std::optional<Blocks> BlocksOf(TiltedLoss step, double steps, const LatticeRule& rule) {
   const auto count = static_cast<std::int64_t>(steps);
-  if (count < kFewSteps) return {std::move(step), count, {}, 0};
+  if (count < kFewSteps) return Blocks{std::move(step), count, {}, 0};
   const std::int64_t length = BlockLength(count);
   const Part all = {&step, count};
   const Part block = {&step, length};
   Blocks made;
   made.blocks = count / length;
-  made.block = Compose({&block, 1}, rule.tilt, rule.Spacing({&all, 1}),
-                       rule.outside / static_cast<double>(made.blocks));
+  std::optional<TiltedLoss> composed = Compose({&block, 1}, rule.tilt, rule.Spacing({&all, 1}),
+                                               rule.outside / static_cast<double>(made.blocks));
+  if (!composed) return std::nullopt;
+  made.block = *std::move(composed);
   made.rest = count % length;
   if (made.rest > 0) made.step = std::move(step);
   return made;
@@ -95,8 +97,8 @@ double RiseFor(const Target& target, const Saddle& saddle) {
   return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope);
 }
 
-ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const Saddle& saddle,
-                       double rise) {
+std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction direction,
+                                      const Saddle& saddle, double rise) {
   const double tilt = saddle.tilt;
   const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
   // At the tilt, the mass rises by this part of what δ does.
@@ -140,7 +142,9 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
   std::vector<Blocks> blocks;
   blocks.reserve(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
-    blocks.push_back(BlocksOf(std::move(tilted[k]), kinds[k].steps, rule));
+    std::optional<Blocks> made = BlocksOf(std::move(tilted[k]), kinds[k].steps, rule);
+    if (!made) return std::nullopt;
+    blocks.push_back(*std::move(made));
   }
   std::vector<Part> parts;
   for (const Blocks& kind : blocks) {
@@ -148,13 +152,15 @@ ComposedLoss ComposeAt(std::span<const Kind> kinds, Direction direction, const S
     if (kind.rest > 0) parts.push_back({&kind.step, kind.rest});
   }
   rule.rise = level_rise * tilt_share;
-  return ComposedLoss(Compose(parts, tilt, rule.Spacing(parts), outside), scale);
+  const std::optional<TiltedLoss> composed = Compose(parts, tilt, rule.Spacing(parts), outside);
+  if (!composed) return std::nullopt;
+  return ComposedLoss(*composed, scale);
 }
 
 }  // namespace
 
-ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
-                           const Target& target) {
+std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Direction direction,
+                                          const Target& target) {
   const std::vector<Kind> kinds = KindsOf(events);
   const double steps = StepsOf(kinds);
   const double first_guess = target.at_delta ? std::log(target.value) : -100;
@@ -165,20 +171,21 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
   double error = ErrorOf(steps);
   Saddle saddle = find(target, first_guess, error);
   if (saddle.log_delta < first_guess) saddle = find(target, -700, error);
-  ComposedLoss composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+  std::optional<ComposedLoss> composed =
+      ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
   // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
   // of the share of mass that decides: then again, at what was found.
-  for (int attempt = 0; attempt < kMostAttempts; ++attempt) {
+  for (int attempt = 0; composed && attempt < kMostAttempts; ++attempt) {
     const Saddle last = saddle;
     if (target.at_delta) {
-      saddle.epsilon = composed.Epsilon(saddle.log_delta);
+      saddle.epsilon = composed->Epsilon(saddle.log_delta);
     } else {
-      saddle.log_delta = composed.LogDelta(saddle.epsilon);
+      saddle.log_delta = composed->LogDelta(saddle.epsilon);
     }
     if (saddle.epsilon == 0 && target.at_delta) break;
     if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
-    const double slope = composed.Slope(saddle.epsilon);
-    const double share = composed.ErrorShare(saddle.epsilon);
+    const double slope = composed->Slope(saddle.epsilon);
+    const double share = composed->ErrorShare(saddle.epsilon);
     const bool near =
         std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
         slope < kSlopeTolerance * last.slope;
@@ -192,7 +199,10 @@ ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
     if (near && same) break;
     saddle.log_delta = log_delta;
     saddle.slope = std::max(saddle.tilt, slope);
-    composed = ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+    std::optional<ComposedLoss> better =
+        ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+    if (!better) break;
+    composed = std::move(better);
   }
   return composed;
 }

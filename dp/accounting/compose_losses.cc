@@ -15,6 +15,7 @@ using Complex = std::complex<double>;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnit = std::numeric_limits<double>::epsilon();
+constexpr int kMostWidenings = 8;
 constexpr std::size_t kLongest = std::size_t{1} << 16;
 // Terms below exp(-80) of the whole are set to zero: 1e-35, far below a rounding error.
 constexpr double kLeastLogTerm = -80;
@@ -105,6 +106,11 @@ Window WindowOf(std::span<const LatticeLoss> lattices, std::span<const Part> par
   };
   last = std::min(last, mean + LeastBound(2.2 * order, bound));
   first = std::max(first, mean - LeastBound(-2.2 * order, bound));
+  // Where the bounds fail, a window that no transform covers but that can be counted: Compose widens
+  // the spacing then.
+  constexpr double kFar = 1e15;
+  first = std::max(first, mean - kFar);
+  last = std::min(last, mean + kFar);
   return {static_cast<std::int64_t>(std::floor(first)) - 1,
           static_cast<std::int64_t>(std::ceil(last)) + 1};
 }
@@ -229,11 +235,13 @@ double SpacingFor(std::span<const Part> parts, double tilt, double rise) {
   return span / std::ceil(span / spacing * (1 - 1e-9));
 }
 
-TiltedLoss Compose(std::span<const Part> parts, double tilt, double spacing, double outside) {
+std::optional<TiltedLoss> Compose(std::span<const Part> parts, double tilt, double spacing,
+                                  double outside) {
   std::vector<LatticeLoss> lattices;
   Window window;
   std::size_t size = 0;
-  while (true) {
+  for (int attempt = 0;; ++attempt) {
+    if (attempt == kMostWidenings) return std::nullopt;
     lattices.clear();
     for (const Part& part : parts) lattices.push_back(OnLattice(*part.loss, tilt, spacing));
     window = WindowOf(lattices, parts, outside);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 
 #include "dp/accounting/tilted_loss.h"
@@ -21,6 +22,10 @@ double SpacingFor(std::span<const Part> parts, double tilt, double rise);
 // by Chernoff's inequality at several orders) beyond its ends. What lies beyond wraps into it,
 // which can only raise masses, and is counted again as stray mass, so that the result dominates; a
 // bound on all rounding errors of the transforms, in the sum of masses, is stray mass too.
-TiltedLoss Compose(std::span<const Part> parts, double tilt, double spacing, double outside);
+//
+// A lattice that would need more than 65536 terms is made coarser, which only raises losses.
+// Nothing where that does not end: many steps of which rare large losses need a fine lattice.
+std::optional<TiltedLoss> Compose(std::span<const Part> parts, double tilt, double spacing,
+                                  double outside);
 
 }  // namespace cloister::dp

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -53,9 +54,10 @@ class ComposedLoss {
   std::vector<double> excess_;
 };
 
-// Events of one relation, each valid and with a step loss, composed in one direction.
-ComposedLoss ComposeEvents(std::span<const Event> events, Direction direction,
-                           const Target& target);
+// Events of one relation, each valid and with a step loss, composed in one direction. Nothing where
+// that would take lattices that are too long (compose_losses.h).
+std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Direction direction,
+                                          const Target& target);
 
 // An upper bound of log δ at ε, a loose one, from the Rényi divergence of one order of the same
 // losses: quick, and often enough to see that a direction is not the larger one.

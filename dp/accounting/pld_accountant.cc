@@ -14,7 +14,7 @@ namespace cloister::dp {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kManySteps = 1e10;
+constexpr double kManySteps = 1e7;
 // What is computed of a composition is raised by this part of itself: over all rounding that is not
 // bounded where it happens.
 constexpr double kMargin = 1e-4;
@@ -113,7 +113,10 @@ double LogDeltaOf(std::span<const Event> events, double epsilon) {
       continue;
     }
     double one = 0;
-    if (!exact) one = ComposeEvents(events, direction, {false, epsilon}).LogDelta(epsilon);
+    if (!exact) {
+      const auto composed = ComposeEvents(events, direction, {false, epsilon});
+      if (composed) one = composed->LogDelta(epsilon);
+    }
     log_delta = std::max(log_delta, one);
   }
   if (AllGaussian(events) && std::isfinite(log_delta)) {
@@ -138,7 +141,7 @@ base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
       continue;  // of no larger ε
     }
     std::optional<ComposedLoss> composed;
-    if (!exact) composed.emplace(ComposeEvents(events, direction, {true, delta}));
+    if (!exact) composed = ComposeEvents(events, direction, {true, delta});
     const double one = WithSlack(delta, TotalSlack(events), [&](double log_delta) {
       return EpsilonOf(events, direction, composed ? &*composed : nullptr, log_delta);
     });

@@ -23,8 +23,8 @@ base::Result<double> PldDelta(std::span<const Event> events, double epsilon);
 base::Result<std::vector<double>> PldProfile(std::span<const Event> events,
                                              std::span<const double> epsilons);
 
-// Whether rounding leaves the bounds above loose: beyond about 10^10 steps, where another
-// accountant may know better.
+// Whether rounding or the length of lattices may leave the bounds above loose: beyond 10^7 steps,
+// where another accountant may know better.
 bool PldIsLoose(std::span<const Event> events);
 
 }  // namespace cloister::dp

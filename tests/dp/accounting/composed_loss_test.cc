@@ -30,7 +30,7 @@ TEST(Compose, IsTheDirectConvolutionAndBoundsItsOwnErrors) {
       exact = std::move(next);
     }
     const Part part = {&tilted, count};
-    const TiltedLoss made = Compose({&part, 1}, tilt, spacing, 1e-9);
+    const TiltedLoss made = Compose({&part, 1}, tilt, spacing, 1e-9).value();
     long double missing = 0;  // mass that the result has too little of
     std::map<std::int64_t, double> found;
     for (std::size_t i = 0; i < made.loss.size(); ++i) {
@@ -58,11 +58,13 @@ TEST(ComposeEvents, IsNeverBelowTheExactGaussianAndClose) {
       for (const double delta : {0.1, 1e-3, 1e-6, 1e-12, 1e-30}) {
         const double exact = EpsilonOfGaussian(mu, std::log(delta));
         const Event event{sigma, 1, steps, Neighbours::kRemove};
-        const ComposedLoss composed = ComposeEvents({&event, 1}, Direction::kRemove, {true, delta});
+        const ComposedLoss composed =
+            ComposeEvents({&event, 1}, Direction::kRemove, {true, delta}).value();
         const double epsilon = composed.Epsilon(std::log(delta));
         EXPECT_GE(epsilon, exact * (1 - 1e-9)) << sigma << " " << steps << " " << delta;
         EXPECT_LE(epsilon, 1.003 * exact + 1e-3 * mu) << sigma << " " << steps << " " << delta;
-        const ComposedLoss at = ComposeEvents({&event, 1}, Direction::kRemove, {false, exact});
+        const ComposedLoss at =
+            ComposeEvents({&event, 1}, Direction::kRemove, {false, exact}).value();
         if (exact == 0 || mu > 30) continue;
         EXPECT_GE(at.LogDelta(exact), std::log(delta) - 1e-9) << sigma << " " << steps;
         EXPECT_LE(at.LogDelta(exact), std::log(delta) + 0.02) << sigma << " " << steps << delta;
@@ -123,8 +125,10 @@ TEST(ComposeEvents, LaplaceStandsBetweenBrackets) {
           const Event event{scale, rate, steps, Neighbours::kRemove, 0, Mechanism::kLaplace};
           const Bracket bracket = LaplaceBracket(scale, rate, steps, epsilon);
           if (bracket.low < 1e-9) continue;
-          const double delta = std::exp(
-              ComposeEvents({&event, 1}, Direction::kRemove, {false, epsilon}).LogDelta(epsilon));
+          const double delta =
+              std::exp(ComposeEvents({&event, 1}, Direction::kRemove, {false, epsilon})
+                           .value()
+                           .LogDelta(epsilon));
           EXPECT_GE(delta, bracket.low) << scale << " " << rate << " " << steps;
           EXPECT_LE(delta, bracket.high * 1.005) << scale << " " << rate << " " << steps;
         }
@@ -149,8 +153,9 @@ TEST(ComposeEvents, DiscreteGaussiansAreTheDirectSum) {
         }
       }
       const Event event{sigma, rate, 2, Neighbours::kRemove, 0, Mechanism::kDiscreteGaussian};
-      const double delta = std::exp(
-          ComposeEvents({&event, 1}, Direction::kRemove, {false, epsilon}).LogDelta(epsilon));
+      const double delta = std::exp(ComposeEvents({&event, 1}, Direction::kRemove, {false, epsilon})
+                                        .value()
+                                        .LogDelta(epsilon));
       EXPECT_GE(delta, exact * (1 - 1e-12)) << rate << " " << epsilon;
       EXPECT_LE(delta, exact * 1.01) << rate << " " << epsilon;
     }

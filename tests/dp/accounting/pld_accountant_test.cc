@@ -168,6 +168,10 @@ TEST(PldAccountant, HostileEventsCostNoTime) {
   std::vector<Event> many;
   for (int i = 0; i < 300; ++i) many.push_back(Gaussian(1 + i * 0.01, 0.5, 1));
   EXPECT_EQ(PldEpsilon(many, 1e-5).error().code, base::Code::kUnimplemented);
+  // More steps of rarer losses than any lattice holds.
+  const Event rare = Gaussian(0.02, 1e-7, 1'000'000'000'000);
+  EXPECT_LE(CostAtDelta({&rare, 1}, 0.1, Accountant::kPld).value().epsilon,
+            RdpEpsilon({&rare, 1}, 0.1).value());
   for (const double scale : {1e-9, 1e-3, 1e9}) {
     Event laplace = Gaussian(scale, 0.3, 1'000'000);
     laplace.mechanism = Mechanism::kLaplace;
