@@ -106,8 +106,8 @@ Window WindowOf(std::span<const LatticeLoss> lattices, std::span<const Part> par
   };
   last = std::min(last, mean + LeastBound(2.2 * order, bound));
   first = std::max(first, mean - LeastBound(-2.2 * order, bound));
-  // Where the bounds fail, a window that no transform covers but that can be counted: Compose widens
-  // the spacing then.
+  // Where the bounds fail, a window that no transform covers but that can be counted: Compose
+  // widens the spacing then.
   constexpr double kFar = 1e15;
   first = std::max(first, mean - kFar);
   last = std::min(last, mean + kFar);
