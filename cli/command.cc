@@ -70,14 +70,14 @@ int ExitStatus(base::Code code) {
   }
 }
 
-namespace {
-
 std::vector<std::string> SplitWords(const std::string& text) {
   std::istringstream stream(text);
   std::vector<std::string> words;
   for (std::string word; stream >> word;) words.push_back(word);
   return words;
 }
+
+namespace {
 
 void PrintCommands(std::span<const Command> commands, const std::string& program) {
   std::size_t width = 0;

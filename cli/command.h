@@ -34,6 +34,9 @@ struct Flags {
 base::Result<std::optional<boost::program_options::variables_map>> Parse(
     Flags& flags, std::span<const std::string> arguments);
 
+// The words of a command's name.
+std::vector<std::string> SplitWords(const std::string& text);
+
 // 0 done, 1 failed, 2 wrong usage, 3 refused (base/error.h has the mapping).
 int ExitStatus(base::Code code);
 

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <iterator>
-#include <sstream>
 
 #include "cli/command.h"
 #include "cli/federation/commands.h"
@@ -16,15 +15,13 @@
 namespace cloister::cli {
 namespace {
 
-// Replaces this process by `cloister-train NAME arguments…`, which stands beside it. `name`: words
-// with a space between them.
+// Replaces this process by `cloister-train NAME arguments…`, which stands beside it.
 base::Status ExecTrain(const std::string& name, std::span<const std::string> arguments) {
   std::error_code ignored;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ignored);
   const std::string program = (self.parent_path() / "cloister-train").string();
-  std::vector<std::string> words = {program};
-  std::istringstream names(name);
-  for (std::string word; names >> word;) words.push_back(word);
+  std::vector<std::string> words = SplitWords(name);
+  words.insert(words.begin(), program);
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());

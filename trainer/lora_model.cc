@@ -160,16 +160,11 @@ class TorchLoraModel : public LoraModel {
 
  private:
   base::Result<dp::clipping::BookKeeping> MakeEngine(const ClipOptions& options) const {
-    std::vector<dp::clipping::ParameterShape> shapes = view_.shapes;
-    if (options.rule.style != dp::clipping::ClipRule::Style::kPerGroup) {
-      for (dp::clipping::ParameterShape& shape : shapes) shape.group = 0;
-    }
-    return dp::clipping::BookKeeping::Create(std::move(shapes),
-                                             {.rule = options.rule,
-                                              .unit = options.unit,
-                                              .neighbours = options.neighbours,
-                                              .count_weight = options.count_weight,
-                                              .normalized = options.normalized});
+    return dp::clipping::BookKeeping::Create(view_.shapes, {.rule = options.rule,
+                                                            .unit = options.unit,
+                                                            .neighbours = options.neighbours,
+                                                            .count_weight = options.count_weight,
+                                                            .normalized = options.normalized});
   }
 
   Network network_;

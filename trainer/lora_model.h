@@ -37,7 +37,7 @@ class LoraModel {
   using Progress = std::function<bool(std::int64_t examples)>;
 
   struct ClipOptions {
-    dp::clipping::ClipRule rule;  // with kPerGroup a norm for each of groups()
+    dp::clipping::ClipRule rule;  // with kPerGroup a norm a layer that the adapter sits on
     dp::PrivacyUnit unit{};
     dp::Neighbours neighbours{};
     // See BookKeeping::Options.

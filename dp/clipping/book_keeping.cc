@@ -32,8 +32,9 @@ std::int64_t CountParameters(std::vector<ParameterShape> shapes) {
 base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes,
                                               const Options& options) {
   std::int64_t groups = 1;
-  for (const ParameterShape& shape : shapes) {
+  for (ParameterShape& shape : shapes) {
     CLOISTER_CHECK(shape.group >= 0);
+    if (options.rule.style != ClipRule::Style::kPerGroup) shape.group = 0;
     groups = std::max(groups, shape.group + 1);
   }
   CLOISTER_RETURN_IF_ERROR(options.rule.Validate(groups));
@@ -87,10 +88,7 @@ std::vector<NormBound> BookKeeping::BufferNorms() const {
   for (const ParameterShape& shape : *shapes_) {
     const double norm =
         at::linalg_vector_norm(buffer_.narrow(0, shape.offset, shape.elements())).item<double>();
-    NormBound bound;
-    bound.squared = norm * norm;
-    bound.slack = 4 * Gamma64(static_cast<double>(shape.elements()) + 4) * bound.squared;
-    norms[static_cast<std::size_t>(shape.group)] += bound;
+    norms[static_cast<std::size_t>(shape.group)] += NormBound::Of(norm, shape.elements());
   }
   return norms;
 }
@@ -106,17 +104,12 @@ base::Result<BookKeeping::Norm> BookKeeping::EndUnit() {
   const std::vector<NormBound> norms = buffered_ ? BufferNorms() : unit_.Norms(groups_);
   NormBound whole;
   std::vector<double> bounds;
-  double squared_bound = 0;
   for (const NormBound& norm : norms) {
     whole += norm;
     bounds.push_back(norm.upper());
-    squared_bound += bounds.back() * bounds.back();
   }
-  // One group's bound for several would be looser by the root of their number.
-  const double bound = std::min(whole.upper(), std::sqrt(squared_bound));
-  const bool flat = options_.rule.style != ClipRule::Style::kPerGroup;
-  std::vector<double> factors = options_.rule.Factors(flat ? std::vector<double>{bound} : bounds);
-  if (flat) factors.assign(static_cast<std::size_t>(groups_), factors[0]);
+  const double bound = whole.upper();
+  std::vector<double> factors = options_.rule.Factors(bounds);
   if (options_.normalized) {
     for (double& factor : factors) factor /= options_.rule.clip_norms[0];
   }

@@ -14,9 +14,7 @@ LookupGradient::LookupGradient(const at::Tensor& ids, const at::Tensor& values) 
   std::tie(ids_, row_of) = at::_unique(ids, /*sorted=*/true, /*return_inverse=*/true);
   built_ = at::zeros({ids_.size(0), values.size(1)}, at::TensorOptions(at::kDouble))
                .index_add_(0, row_of, values.detach().to(at::kDouble));
-  const double norm = at::linalg_vector_norm(built_).item<double>();
-  norm_.squared = norm * norm;
-  norm_.slack = 4 * Gamma64(static_cast<double>(built_.numel()) + 4) * norm_.squared;
+  norm_ = NormBound::Of(at::linalg_vector_norm(built_).item<double>(), built_.numel());
 }
 
 NormBound LookupGradient::Cross(const MatrixGradient& other) const {

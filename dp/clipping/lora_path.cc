@@ -3,16 +3,15 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "dp/clipping/observer_handle.h"
+
 namespace cloister::dp::clipping {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor Flat(const at::Tensor& tensor) { return tensor.reshape({-1, tensor.size(-1)}); }
-
 struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
-  // The observer travels as an integer: autograd's context stores no plain pointers.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, double scale, std::int64_t observer,
                             std::int64_t a_parameter, std::int64_t b_parameter) {
@@ -34,12 +33,12 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
     if (context->needs_input_grad(0)) gradient_x = at::matmul(u, a);
     const std::int64_t observer = context->saved_data["observer"].toInt();
     if (observer != 0) {
-      auto* const told = reinterpret_cast<GradientObserver*>(observer);
-      told->ObserveMatrix(context->saved_data["a"].toInt(), Flat(u), Flat(x));
-      told->ObserveMatrix(context->saved_data["b"].toInt(), Flat(g), Flat(h));
+      auto* const told = ObserverOf(observer);
+      told->ObserveMatrix(context->saved_data["a"].toInt(), TokenRows(u), TokenRows(x));
+      told->ObserveMatrix(context->saved_data["b"].toInt(), TokenRows(g), TokenRows(h));
     } else {
-      gradient_a = at::matmul(Flat(u).t(), Flat(x));
-      gradient_b = at::matmul(Flat(g).t(), Flat(h));
+      gradient_a = at::matmul(TokenRows(u).t(), TokenRows(x));
+      gradient_b = at::matmul(TokenRows(g).t(), TokenRows(h));
     }
     const at::Tensor none;
     return {gradient_x, gradient_a, gradient_b, none, none, none, none};
@@ -50,9 +49,8 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
 
 at::Tensor LoraPath(const at::Tensor& x, const at::Tensor& a, const at::Tensor& b, double scale,
                     const PathObservation& observation) {
-  return LoraPathFunction::apply(x, a, b, scale,
-                                 reinterpret_cast<std::int64_t>(observation.observer),
-                                 observation.a, observation.b);
+  return LoraPathFunction::apply(x, a, b, scale, HandleOf(observation.observer), observation.a,
+                                 observation.b);
 }
 
 }  // namespace cloister::dp::clipping

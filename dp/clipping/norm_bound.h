@@ -7,6 +7,17 @@
 
 namespace cloister::dp::clipping {
 
+// n u / (1 - n u), the relative error of n roundings in a row (Higham 2002, section 3.1), for the
+// unit roundoffs of fp64 and fp32.
+inline double Gamma64(double n) {
+  constexpr double kRoundoff = std::numeric_limits<double>::epsilon() / 2;
+  return n * kRoundoff / (1 - n * kRoundoff);
+}
+inline double Gamma32(double n) {
+  constexpr double kRoundoff = std::numeric_limits<float>::epsilon() / 2;
+  return n * kRoundoff / (1 - n * kRoundoff);
+}
+
 // What is known of the norm of a gradient Ĝ that is added to a sum as floating point computes it
 // (docs/design/0005-clipping.md): there is an X with
 //   | squared - ‖X‖² | <= slack   and   ‖Ĝ - X‖ <= sqrt(squared_error).
@@ -22,6 +33,13 @@ struct NormBound {
     squared_error += other.squared_error;
     return *this;
   }
+  // Of a vector of so many numbers that is added itself, whose norm was computed in fp64.
+  static NormBound Of(double norm, std::int64_t numbers) {
+    NormBound bound;
+    bound.squared = norm * norm;
+    bound.slack = 4 * Gamma64(static_cast<double>(numbers) + 4) * bound.squared;
+    return bound;
+  }
   // At least ‖Ĝ‖ (but for a few roundings in fp64); not finite where a value of Ĝ is not.
   double upper() const {
     const double kept = squared < 0 ? 0 : squared;  // a NaN stays
@@ -29,16 +47,5 @@ struct NormBound {
   }
   double computed() const { return std::sqrt(std::max(squared, 0.0)); }
 };
-
-// n u / (1 - n u), the relative error of n roundings in a row (Higham 2002, section 3.1), for the
-// unit roundoffs of fp64 and fp32.
-inline double Gamma64(double n) {
-  constexpr double kRoundoff = std::numeric_limits<double>::epsilon() / 2;
-  return n * kRoundoff / (1 - n * kRoundoff);
-}
-inline double Gamma32(double n) {
-  constexpr double kRoundoff = std::numeric_limits<float>::epsilon() / 2;
-  return n * kRoundoff / (1 - n * kRoundoff);
-}
 
 }  // namespace cloister::dp::clipping

@@ -10,7 +10,7 @@ struct ParameterShape {
   std::int64_t rows = 0;
   std::int64_t columns = 1;
   std::int64_t offset = 0;
-  std::int64_t group = 0;  // for clipping by groups (clip_rule.h)
+  std::int64_t group = 0;  // for ClipRule::Style::kPerGroup alone
 
   std::int64_t elements() const { return rows * columns; }
 };

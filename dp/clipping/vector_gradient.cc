@@ -8,10 +8,7 @@ namespace cloister::dp::clipping {
 VectorGradient::VectorGradient(const at::Tensor& values) {
   const at::NoGradGuard no_grad;
   built_ = values.detach().to(at::kDouble).sum(0);
-  const double norm = at::linalg_vector_norm(built_).item<double>();
-  norm_.squared = norm * norm;
-  // The norm of what is added itself.
-  norm_.slack = 4 * Gamma64(static_cast<double>(built_.numel()) + 4) * norm_.squared;
+  norm_ = NormBound::Of(at::linalg_vector_norm(built_).item<double>(), built_.numel());
 }
 
 void VectorGradient::AddTo(const at::Tensor& sum, double factor) const {

@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "dp/accounting/accounting_input.h"
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/accounting/rdp_conversion.h"
 
@@ -14,12 +15,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kSlackShare = 1e-6;  // of δ
-
-double TotalSlack(std::span<const Event> events) {
-  double slack = 0;
-  for (const Event& event : events) slack += event.delta_slack;
-  return slack;
-}
 
 // B(α): the largest divergence whose ε at δ is within the budget; negative where even 0 is not.
 double OrderBudget(double order, const PrivacyBudget& budget) {

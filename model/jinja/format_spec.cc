@@ -130,17 +130,22 @@ std::string SignOf(bool negative, char sign) {
   return sign == '+' || sign == ' ' ? std::string(1, sign) : "";
 }
 
+// The work of so many digits behind the point.
+base::Status PayForDigits(Heap& heap, std::int64_t precision) {
+  if (precision > kMostDigits) return Fault("precision too big");
+  heap.Spend(static_cast<std::uint64_t>(std::max<std::int64_t>(precision, 0)));
+  return heap.Check();
+}
+
 base::Result<std::string> FormatReal(Heap& heap, double value, const FormatSpec& spec) {
-  heap.Spend(static_cast<std::uint64_t>(std::clamp<std::int64_t>(spec.precision, 0, kMostDigits)));
-  CLOISTER_RETURN_IF_ERROR(heap.Check());
   std::string digits;
   if (spec.type == 0) {
-    if (spec.precision > kMostDigits) return Fault("precision too big");
+    CLOISTER_RETURN_IF_ERROR(PayForDigits(heap, spec.precision));
     const double size = std::fabs(value);
     digits = spec.precision < 0 || !std::isfinite(value) ? FloatText(size)
                                                          : GeneralWithPoint(size, spec.precision);
   } else {
-    CLOISTER_ASSIGN_OR_RETURN(digits, RealDigits(value, spec.type == 'n' ? 'g' : spec.type,
+    CLOISTER_ASSIGN_OR_RETURN(digits, RealDigits(heap, value, spec.type == 'n' ? 'g' : spec.type,
                                                  spec.precision, spec.alternate));
   }
   return PadNumber(heap, SignOf(std::signbit(value) && !std::isnan(value), spec.sign), digits,
@@ -200,9 +205,9 @@ std::string IntegerDigits(std::int64_t value, char type) {
   return type == 'X' ? Upper(digits) : digits;
 }
 
-base::Result<std::string> RealDigits(double value, char type, std::int64_t precision,
+base::Result<std::string> RealDigits(Heap& heap, double value, char type, std::int64_t precision,
                                      bool alternate) {
-  if (precision > kMostDigits) return Fault("precision too big");
+  CLOISTER_RETURN_IF_ERROR(PayForDigits(heap, precision));
   value = std::fabs(value);
   if (type == '%') value *= 100;
   const bool upper = type == 'E' || type == 'F' || type == 'G';

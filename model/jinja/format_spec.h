@@ -28,7 +28,7 @@ base::Result<std::string> FormatValue(Runtime& runtime, const Value& value, std:
 // A number without its sign, by one of the types b c d o x X of integers, or e f g (and E F G) and
 // % of floats. `precision` < 0 is the type's own.
 std::string IntegerDigits(std::int64_t value, char type);
-base::Result<std::string> RealDigits(double value, char type, std::int64_t precision,
+base::Result<std::string> RealDigits(Heap& heap, double value, char type, std::int64_t precision,
                                      bool alternate);
 
 // Sign, prefix and digits filled up to spec.width.

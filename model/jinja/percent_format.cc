@@ -232,11 +232,9 @@ class PercentFormatter {
       return Fault("must be real number, not " + std::string(TypeName(value)));
     }
     const double number = value.number();
-    const std::int64_t precision = std::clamp<std::int64_t>(spec.precision, 0, 1 << 12);
-    runtime_.heap().Spend(static_cast<std::uint64_t>(precision));
-    CLOISTER_RETURN_IF_ERROR(runtime_.heap().Check());
-    CLOISTER_ASSIGN_OR_RETURN(const std::string digits,
-                              RealDigits(number, spec.type, spec.precision, spec.alternate));
+    CLOISTER_ASSIGN_OR_RETURN(
+        const std::string digits,
+        RealDigits(runtime_.heap(), number, spec.type, spec.precision, spec.alternate));
     const bool negative = std::signbit(number) && !std::isnan(number);
     return PadSigned(spec,
                      negative           ? "-"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "dp/clipping/observer_handle.h"
 #include "trainer/networks/frozen_linear.h"
 
 namespace cloister::trainer {
@@ -52,7 +53,7 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
     const std::int64_t observer = context->saved_data["observer"].toInt();
     if (observer != 0) {
       at::Tensor of_scores = saved[3];
-      reinterpret_cast<dp::clipping::GradientObserver*>(observer)->ObserveMatrix(
+      dp::clipping::ObserverOf(observer)->ObserveMatrix(
           context->saved_data["number"].toInt(), of_scores.mul_(of_row * saved[2].unsqueeze(1)),
           saved[4]);
     }
@@ -67,7 +68,7 @@ at::Tensor AnswerLoss(const at::Tensor& rows, const at::Tensor& head,
                       const Predictions& predictions, const WeightWatch& watch) {
   return AnswerLossFunction::apply(rows, head, predictions.targets, predictions.example,
                                    predictions.weight, predictions.examples,
-                                   watch ? reinterpret_cast<std::int64_t>(&watch.observer()) : 0,
+                                   dp::clipping::HandleOf(watch ? &watch.observer() : nullptr),
                                    watch ? watch.NumberOf(head) : 0);
 }
 

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/check.h"
+#include "dp/clipping/observer_handle.h"
 #include "trainer/networks/frozen_linear.h"
 #include "trainer/networks/operators.h"
 
@@ -11,17 +12,13 @@ namespace cloister::trainer {
 namespace {
 
 using dp::clipping::GradientObserver;
+using dp::clipping::HandleOf;
+using dp::clipping::TokenRows;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-at::Tensor Flat(const at::Tensor& tensor) { return tensor.reshape({-1, tensor.size(-1)}); }
-
-// The observer travels as an integer: autograd's context stores no plain pointers.
-std::int64_t AsInteger(GradientObserver& observer) {
-  return reinterpret_cast<std::int64_t>(&observer);
-}
 GradientObserver& Observer(const AutogradContext& context) {
-  return *reinterpret_cast<GradientObserver*>(context.saved_data.at("observer").toInt());
+  return *dp::clipping::ObserverOf(context.saved_data.at("observer").toInt());
 }
 
 struct WatchedLinearFunction : torch::autograd::Function<WatchedLinearFunction> {
@@ -39,9 +36,10 @@ struct WatchedLinearFunction : torch::autograd::Function<WatchedLinearFunction> 
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1];
     GradientObserver& observer = Observer(*context);
-    observer.ObserveMatrix(context->saved_data["number"].toInt(), Flat(gradients[0]), Flat(x));
+    observer.ObserveMatrix(context->saved_data["number"].toInt(), TokenRows(gradients[0]),
+                           TokenRows(x));
     const std::int64_t bias = context->saved_data["bias"].toInt();
-    if (bias >= 0) observer.ObserveVector(bias, Flat(gradients[0]));
+    if (bias >= 0) observer.ObserveVector(bias, TokenRows(gradients[0]));
     const at::Tensor none;
     const at::Tensor gradient_x =
         context->needs_input_grad(0) ? Product(gradients[0], weight.t()) : none;
@@ -63,7 +61,7 @@ struct WatchedRmsNormFunction : torch::autograd::Function<WatchedRmsNormFunction
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
     Observer(*context).ObserveVector(context->saved_data["number"].toInt(),
-                                     Flat((gradients[0] * x).mul_(inverse)));
+                                     TokenRows((gradients[0] * x).mul_(inverse)));
     const at::Tensor none;
     return {RmsNormInputGradient(gradients[0], x, weight, inverse), none, none, none, none};
   }
@@ -81,7 +79,7 @@ struct WatchedLookupFunction : torch::autograd::Function<WatchedLookupFunction> 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor ids = context->get_saved_variables()[0];
     Observer(*context).ObserveLookup(context->saved_data["number"].toInt(), ids.reshape(-1),
-                                     Flat(gradients[0]));
+                                     TokenRows(gradients[0]));
     const at::Tensor none;
     return {none, none, none, none};
   }
@@ -115,18 +113,18 @@ at::Tensor WeightWatch::Linear(const at::Tensor& x, const LinearWeights& linear)
   const bool has_bias = linear.bias.defined();
   return WatchedLinearFunction::apply(
       x, linear.weight, has_bias ? std::optional<at::Tensor>(linear.bias) : std::nullopt,
-      AsInteger(*observer_), NumberOf(linear.weight), has_bias ? NumberOf(linear.bias) : -1);
+      HandleOf(observer_), NumberOf(linear.weight), has_bias ? NumberOf(linear.bias) : -1);
 }
 
 at::Tensor WeightWatch::RmsNorm(const at::Tensor& x, const at::Tensor& weight,
                                 double epsilon) const {
   if (observer_ == nullptr) return trainer::RmsNorm(x, weight, epsilon);
-  return WatchedRmsNormFunction::apply(x, weight, epsilon, AsInteger(*observer_), NumberOf(weight));
+  return WatchedRmsNormFunction::apply(x, weight, epsilon, HandleOf(observer_), NumberOf(weight));
 }
 
 at::Tensor WeightWatch::Embed(const at::Tensor& ids, const at::Tensor& embedding) const {
   if (observer_ == nullptr) return at::embedding(embedding, ids);
-  return WatchedLookupFunction::apply(embedding, ids, AsInteger(*observer_), NumberOf(embedding));
+  return WatchedLookupFunction::apply(embedding, ids, HandleOf(observer_), NumberOf(embedding));
 }
 
 }  // namespace cloister::trainer
