@@ -13,12 +13,16 @@
 #include <utility>
 
 #include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/networks/adapter_view.h"
 #include "trainer/networks/batch.h"
+#include "trainer/unit_workers.h"
 
 namespace cloister::trainer {
 namespace {
+
+using dp::clipping::GradientObserver;
 
 // Runs `body` and turns LibTorch's exceptions, which are std::exceptions, into an Error that says
 // what was being done.
@@ -100,27 +104,19 @@ class TorchLoraModel : public LoraModel {
                                         const Progress& progress) override {
     return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
       CLOISTER_ASSIGN_OR_RETURN(dp::clipping::BookKeeping engine, MakeEngine(options));
-      NetworkAdapter adapter = view_.network;
-      adapter.observer = &engine;
-      MeanLoss loss;
-      for (const UnitExamples& unit : units) {
-        bool observed = false;
-        for (const Example& example : unit) {
-          if (example.answer_tokens() == 0) continue;
-          if (std::exchange(observed, true)) engine.EndPart();
-          const at::Tensor losses =
-              BatchLoss(network_, &adapter, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
-          torch::autograd::backward({losses.sum()}, {});
-          loss.Add(losses.detach());
-          if (progress && !progress(loss.count)) return Stopped();
-        }
-        if (observed) CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
-      }
+      const ObservedLoss loss = [&](const Example& example, GradientObserver& observer) {
+        NetworkAdapter adapter = view_.network;
+        adapter.observer = &observer;
+        return BatchLoss(network_, &adapter, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
+      };
+      CLOISTER_ASSIGN_OR_RETURN(const double mean,
+                                AddUnits(units, at::get_num_threads(), loss, progress, engine));
+      dp::clipping::UnitClipper clipper(engine);
       for (const dp::audit::Canary& canary : options.canaries) {
-        ObserveCanary(canary, view_.shapes, engine);
-        CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
+        ObserveCanary(canary, view_.shapes, clipper);
+        CLOISTER_RETURN_IF_ERROR(clipper.EndUnit());
       }
-      return Clipped{std::move(engine).Finish(), loss.value()};
+      return Clipped{std::move(engine).Finish(), mean};
     });
   }
 
@@ -164,7 +160,8 @@ class TorchLoraModel : public LoraModel {
                                                             .unit = options.unit,
                                                             .neighbours = options.neighbours,
                                                             .count_weight = options.count_weight,
-                                                            .normalized = options.normalized});
+                                                            .normalized = options.normalized,
+                                                            .spacing = options.spacing});
   }
 
   Network network_;

@@ -43,6 +43,7 @@ class LoraModel {
     // See BookKeeping::Options.
     double count_weight = 0;
     bool normalized = false;
+    double spacing = 0;
     // Units beside the examples, each with a gradient that is given.
     std::span<const dp::audit::Canary> canaries;
   };
@@ -53,9 +54,9 @@ class LoraModel {
     double private_loss = 0;
   };
   // Sum over units of each one's clipped gradient, which is the sum over its examples of the mean
-  // answer-token loss's. Every example is a micro-batch of its own, so that what its unit
-  // contributes is, bit for bit, a function of the unit and the parameters, whoever else was drawn
-  // (docs/design/0005-clipping.md).
+  // answer-token loss's. Every example has a pass of its own, on one thread, as many at a time as
+  // SetThreads said: what its unit contributes is, bit for bit, a function of the unit and the
+  // parameters, whoever else was drawn (docs/design/0005-clipping.md).
   virtual base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                                 const ClipOptions& options,
                                                 const Progress& progress) = 0;

@@ -14,7 +14,7 @@ tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string&
 }
 
 LatticeRounding RoundingOf(const MatrixMechanism::Parameters& p) {
-  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, p.margin, Neighbours::kZeroOut};
+  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, Neighbours::kZeroOut};
 }
 
 // Of z, in units of 2^-16 spacings. Written so that a NaN fails.
@@ -65,7 +65,7 @@ base::Result<MatrixMechanism> MatrixMechanism::Restore(
 
 Event MatrixMechanism::event() const {
   Event event;
-  event.noise_multiplier = parameters_.noise_multiplier / (1 + parameters_.margin);
+  event.noise_multiplier = EffectiveMultiplier(parameters_.noise_multiplier, RoundingOf(parameters_));
   event.sampling_rate = 1;
   event.steps = 1;
   event.neighbours = Neighbours::kZeroOut;
@@ -84,9 +84,9 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   }
   CLOISTER_RETURN_IF_ERROR(noise_.Advance());
   CLOISTER_RETURN_IF_ERROR(persist(noise_));
-  std::vector<std::int64_t> lattice(noise_.row().begin(), noise_.row().end());
-  AddLatticePoints(sum, parameters_.spacing, lattice);
-  return NoisedSum(std::move(lattice), parameters_.spacing);
+  LatticeSum points = std::move(sum).TakePoints();
+  points.Add(0, noise_.row());
+  return NoisedSum(std::move(points), parameters_.spacing);
 }
 
 }  // namespace cloister::dp

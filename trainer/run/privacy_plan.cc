@@ -13,8 +13,14 @@
 namespace cloister::trainer {
 namespace {
 
-// On one machine the lattice costs nothing, so it is as fine as the clipped sum's own error.
-constexpr double kSpacingShare = 0x1p-24;
+// On one machine the lattice costs nothing but memory: as fine as can be while noised sums stay
+// below 2^30 spacings, and so within four bytes, and while its share of the sensitivity stays
+// small.
+double SpacingOf(const dp::GaussianMechanism::Parameters& mechanism, double noise_multiplier) {
+  const double fine = 0x1p-24 * std::max(1.0, noise_multiplier / 8);
+  const double share = 0.002 / std::sqrt(static_cast<double>(mechanism.dimension));
+  return mechanism.clip_norm * std::max(0x1p-24, std::min(fine, share));
+}
 
 dp::clipping::ClipRule RuleOf(const Recipe::Privacy& privacy, std::int64_t layers) {
   using Style = dp::clipping::ClipRule::Style;
@@ -105,7 +111,8 @@ base::Result<PrivacyPlan> MakePrivacyPlan(const Recipe::Privacy& privacy, std::i
                     .dimension = parameters,
                     .neighbours = privacy.neighbours};
   if (privacy.adaptive) AddCount(*privacy.adaptive, plan);
-  plan.mechanism.spacing = plan.mechanism.clip_norm * kSpacingShare;
+
+  plan.mechanism.spacing = SpacingOf(plan.mechanism, privacy.noise_multiplier.value_or(1));
   if (!privacy.noise_multiplier) {
     CLOISTER_RETURN_IF_ERROR(Calibrate(plan, *privacy.target_epsilon, privacy.delta));
     plan.noise_multiplier = plan.mechanism.noise_multiplier;

@@ -71,7 +71,8 @@ LoraModel::ClipOptions PrivateSide::clipping() const {
                                     .unit = privacy_.unit,
                                     .neighbours = privacy_.neighbours,
                                     .count_weight = plan_.count_weight,
-                                    .normalized = adaptive_.has_value()};
+                                    .normalized = adaptive_.has_value(),
+                                    .spacing = plan_.mechanism.spacing};
   if (adaptive_) options.rule.clip_norms = {adaptive_->norm()};
   return options;
 }
@@ -80,15 +81,16 @@ base::Result<std::vector<double>> PrivateSide::Release(dp::ClippedSum sum, std::
   CLOISTER_ASSIGN_OR_RETURN(const dp::NoisedSum noised,
                             mechanism_.Release(std::move(sum), *ledger_, data_set_,
                                                {.job = run_, .round = step, .attempt = 1}));
+  const std::vector<std::int64_t> lattice = noised.lattice();
   std::vector<double> gradient;
-  gradient.reserve(noised.lattice().size());
+  gradient.reserve(lattice.size());
   const double scale = adaptive_ ? adaptive_->norm() : 1;
-  for (const std::int64_t value : noised.lattice()) {
+  for (const std::int64_t value : lattice) {
     gradient.push_back(static_cast<double>(value) * noised.spacing() * scale / NominalBatch());
   }
   if (adaptive_) {
     gradient.pop_back();
-    adaptive_->Update(static_cast<double>(noised.lattice().back()) * noised.spacing() /
+    adaptive_->Update(static_cast<double>(lattice.back()) * noised.spacing() /
                       plan_.count_weight);
   }
   return gradient;
