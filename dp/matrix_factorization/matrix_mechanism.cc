@@ -84,6 +84,8 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   }
   CLOISTER_RETURN_IF_ERROR(noise_.Advance());
   CLOISTER_RETURN_IF_ERROR(persist(noise_));
+  // After the state, so that a crash between both leaves one that can go on.
+  CLOISTER_RETURN_IF_ERROR(ledger.RecordStep(data_set, key.job, noise_.step()));
   std::vector<std::int64_t> lattice(noise_.row().begin(), noise_.row().end());
   AddLatticePoints(sum, parameters_.spacing, lattice);
   return NoisedSum(std::move(lattice), parameters_.spacing);
