@@ -30,6 +30,17 @@ base::Result<double> SigmaOf(const MatrixMechanism::Parameters& p, const BandedM
   return p.noise_multiplier * sensitivity * (p.clip_norm / p.spacing) * BandedMatrix::kOne;
 }
 
+Event MakeEvent(const MatrixMechanism::Parameters& p, double sigma, std::int64_t steps) {
+  Event event;
+  event.noise_multiplier = p.noise_multiplier / (1 + p.margin);
+  event.sampling_rate = 1;
+  event.steps = 1;
+  event.neighbours = Neighbours::kZeroOut;
+  event.delta_slack = static_cast<double>(steps) * static_cast<double>(p.dimension) *
+                      LatticeSampler::TotalVariationBound(sigma);
+  return event;
+}
+
 }  // namespace
 
 MatrixMechanism::MatrixMechanism(const Parameters& parameters, CorrelatedNoise noise, double sigma,
@@ -63,15 +74,12 @@ base::Result<MatrixMechanism> MatrixMechanism::Restore(
   return MatrixMechanism(parameters, std::move(noise), sigma, matrix.steps());
 }
 
-Event MatrixMechanism::event() const {
-  Event event;
-  event.noise_multiplier = parameters_.noise_multiplier / (1 + parameters_.margin);
-  event.sampling_rate = 1;
-  event.steps = 1;
-  event.neighbours = Neighbours::kZeroOut;
-  event.delta_slack = static_cast<double>(steps_) * static_cast<double>(parameters_.dimension) *
-                      LatticeSampler::TotalVariationBound(sigma_);
-  return event;
+Event MatrixMechanism::event() const { return MakeEvent(parameters_, sigma_, steps_); }
+
+base::Result<Event> MatrixMechanism::EventOf(const Parameters& parameters,
+                                             const BandedMatrix& matrix) {
+  CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
+  return MakeEvent(parameters, sigma, matrix.steps());
 }
 
 base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,

@@ -46,6 +46,9 @@ class MatrixMechanism {
 
   // The event that all steps cost together: sampling rate 1, one step, zero-out.
   Event event() const;
+  // The same of a mechanism that is not made, its rows not taken from memory. Errors as Create,
+  // but for the noise's range.
+  static base::Result<Event> EventOf(const Parameters& parameters, const BandedMatrix& matrix);
   std::int64_t step() const { return noise_.step(); }  // steps that are done or given up
 
   // Makes what it takes from the noise (Serialize, or SerializeLastRow) durable, sealed.
