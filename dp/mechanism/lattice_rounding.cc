@@ -7,7 +7,6 @@ namespace cloister::dp {
 namespace {
 
 constexpr std::int64_t kLargestDimension = std::int64_t{1} << 40;
-constexpr double kLargestExcess = 0.01;  // over clip_norm
 
 tl::unexpected<base::Error> Bad(const LatticeRounding& r, const std::string& parameter,
                                 const std::string& rule) {
@@ -37,7 +36,7 @@ base::Status CheckRounding(const LatticeRounding& r) {
     return Bad(r, "dimension", "give the number of parameters, from 1 to 2^40");
   }
   if (!(r.spacing > 0 &&
-        LatticeExcess(r.clip_norm, r.spacing, r.dimension) <= kLargestExcess * r.clip_norm)) {
+        LatticeExcess(r.clip_norm, r.spacing, r.dimension) <= kLargestLatticeExcess * r.clip_norm)) {
     return Bad(r, "spacing",
                "give a lattice with spacing * sqrt(dimension) at most 1 % of clip_norm");
   }

@@ -1,7 +1,7 @@
 #pragma once
 
-// Inside dp/mechanism/ and dp/matrix_factorization/ only: what every Gaussian mechanism asks of a
-// clipped sum on a lattice (docs/design, lattice noise, section 1).
+// What every Gaussian mechanism asks of a clipped sum on a lattice (docs/design, lattice noise,
+// section 1).
 
 #include <cstdint>
 #include <string_view>
@@ -20,14 +20,16 @@ struct LatticeRounding {
   Neighbours neighbours{};
 };
 
+// Over the clip norm; a lattice on which rounding adds more is refused.
+inline constexpr double kLargestLatticeExcess = 0.01;
+
 // How far a clipped and rounded vector of so many coordinates may pass its clip norm, in L2 norm.
 double LatticeExcess(double clip_norm, double spacing, std::int64_t dimension);
 
 // What noise of `noise_multiplier` times the clip norm is times the sensitivity, excess and all.
 double EffectiveMultiplier(double noise_multiplier, const LatticeRounding& rounding);
 
-// kInvalidArgument naming the field that is out of range; a lattice whose excess passes 1 % of the
-// clip norm is.
+// kInvalidArgument naming the field that is out of range.
 base::Status CheckRounding(const LatticeRounding& rounding);
 
 // kInvalidArgument for a sum of another clip norm, lattice, dimension or relation, or with a larger

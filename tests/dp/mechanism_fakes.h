@@ -40,6 +40,18 @@ class FakeLedger final : public Ledger {
     if (failing) return base::Fail(base::Code::kResourceExhausted, "budget");
     return {};
   }
+  base::Status RecordStep(const std::string& data_set, const std::string& job,
+                          std::int64_t step) override {
+    EXPECT_EQ(data_set, "set");
+    EXPECT_FALSE(spends.empty()) << "a step of " << job << " before its debit";
+    if (failing_steps) return base::Fail(base::Code::kUnavailable, "disk full");
+    if (step <= last_step) return base::Fail(base::Code::kAlreadyExists, "released");
+    last_step = step;
+    return {};
+  }
+  base::Result<std::int64_t> LastStep(const std::string&) const override {
+    return last_step;
+  }
   base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
   base::Result<Total> Spent(const std::string&) const override { return Total(); }
   base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
@@ -47,6 +59,8 @@ class FakeLedger final : public Ledger {
   }
 
   bool failing = false;
+  bool failing_steps = false;
+  std::int64_t last_step = 0;
   std::vector<Spend> spends;
 };
 

@@ -22,6 +22,7 @@
 #include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
 #include "trainer/lora_model.h"
+#include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
 
@@ -91,8 +92,7 @@ class TrainingRun {
     std::optional<PrivacyPlan> plan;
     if (recipe_.privacy) {
       CLOISTER_ASSIGN_OR_RETURN(
-          plan, MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps,
-                                static_cast<std::int64_t>(parameters_.size()), Layers(layout)));
+          plan, PlanPrivacy(static_cast<std::int64_t>(parameters_.size()), Layers(layout)));
     }
     CLOISTER_RETURN_IF_ERROR(OpenData(*files));
     if (plan) {
@@ -117,6 +117,11 @@ class TrainingRun {
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
     CLOISTER_ASSIGN_OR_RETURN(model_, LoraModel::Load(*files, recipe_.lora));
     return model_->SetParameters(parameters_);
+  }
+
+  base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
+    if (recipe_.privacy->matrix) return MakeMatrixPlan(recipe_, parameters, layers);
+    return MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps, parameters, layers);
   }
 
   base::Status OpenData(const model::ModelFiles& files) {
@@ -166,9 +171,11 @@ class TrainingRun {
         CLOISTER_ASSIGN_OR_RETURN(const double private_loss, PrivateStep(step));
         CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
         event["epsilon"] = epsilon;
+        if (private_->spends_at_once()) event["neighbours"] = Relation();
         if (recipe_.privacy->adaptive) event["clip_norm"] = private_->clip_norm();
         rate["tokens_per_second"] = nominal_tokens / SecondsSince(start);
         detail = "ε " + Fixed(epsilon, 2);
+        if (private_->spends_at_once()) detail += " (" + Relation() + ", of the whole run)";
         if (::isatty(STDERR_FILENO) == 1) {
           detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
         }
@@ -250,9 +257,17 @@ class TrainingRun {
 
   base::Status Stopped() const {
     const std::string steps = std::to_string(done_);
+    std::string spent;
+    if (private_) spent = ", " + steps + " steps stay debited";
+    if (private_ && private_->spends_at_once() && done_ > 0)
+      spent = ", the whole run stays debited";
     return base::Fail(base::Code::kCancelled,
-                      "stopped by a signal after step " + steps + ": nothing was written" +
-                          (private_ ? ", " + steps + " steps stay debited" : ""));
+                      "stopped by a signal after step " + steps + ": nothing was written" + spent);
+  }
+
+  // What the printed ε is about.
+  std::string Relation() const {
+    return std::string(dp::NeighboursName(recipe_.privacy->neighbours));
   }
 
   base::Status Save(OutputFolder& output) {
@@ -262,6 +277,7 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
       done["epsilon"] = epsilon;
       done["delta"] = recipe_.privacy->delta;
+      done["neighbours"] = Relation();
       if (recipe_.privacy->allow_large_delta) done["large_delta_allowed"] = true;
       resolved.privacy->noise_multiplier = private_->plan().noise_multiplier;
       resolved.training.steps = steps_;
