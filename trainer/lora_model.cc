@@ -172,14 +172,15 @@ class TorchLoraModel : public LoraModel {
 }  // namespace
 
 base::Result<std::unique_ptr<LoraModel>> LoraModel::Load(const model::ModelFiles& files,
-                                                         const model::LoraConfig& config) {
+                                                         const model::LoraConfig& config,
+                                                         const ComputeOptions& options) {
   using Loaded = base::Result<std::unique_ptr<LoraModel>>;
   return Guarded("loading the model", [&]() -> Loaded {
     CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
     CLOISTER_RETURN_IF_ERROR(model::Validate(config, architecture));
     CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights, LoadWeights(files, architecture));
-    return std::unique_ptr<LoraModel>(
-        std::make_unique<TorchLoraModel>(Network(architecture, std::move(weights)), config));
+    return std::unique_ptr<LoraModel>(std::make_unique<TorchLoraModel>(
+        Network(architecture, std::move(weights), options), config));
   });
 }
 

@@ -15,6 +15,7 @@
 #include "model/architecture.h"
 #include "model/model_files.h"
 #include "trainer/data/example.h"
+#include "trainer/networks/compute_options.h"
 
 namespace cloister::trainer {
 
@@ -25,7 +26,8 @@ namespace cloister::trainer {
 class LoraModel {
  public:
   static base::Result<std::unique_ptr<LoraModel>> Load(const model::ModelFiles& files,
-                                                       const model::LoraConfig& config);
+                                                       const model::LoraConfig& config,
+                                                       const ComputeOptions& options = {});
   virtual ~LoraModel() = default;
 
   virtual std::int64_t parameters() const = 0;

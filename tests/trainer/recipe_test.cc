@@ -169,6 +169,14 @@ TEST(Recipe, AnEmptyPrivacySectionIsNotARunWithoutPrivacy) {
   ExpectFault(LoadText("{}\n"), HasSubstr("holds no key"));
 }
 
+TEST(Recipe, ActivationsAreKeptUnlessARecipeSaysOtherwise) {
+  EXPECT_FALSE(Load("lora.yaml", {})->training.compute.activation_checkpointing);
+  const auto recipe = Load("lora.yaml", {"training.activation_checkpointing=true"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  EXPECT_TRUE(recipe->training.compute.activation_checkpointing);
+  EXPECT_TRUE(LoadText(ToYaml(*recipe))->training.compute.activation_checkpointing);
+}
+
 TEST(Recipe, SaysWhatIsNotBuilt) {
   for (const std::string relation : {"add", "remove", "replace-one"}) {
     ExpectFault(Load("dp-lora.yaml", {"privacy.neighbours=" + relation}),

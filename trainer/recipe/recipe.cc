@@ -45,6 +45,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.micro_batch_tokens", kInteger, 1, kMany},
     {"training.threads", kInteger, 0, 1024},
     {"training.eval_every", kInteger, 0, 1e7},
+    {"training.activation_checkpointing", kSwitch},
     {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
@@ -146,7 +147,9 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .seed = Seed(flat, "training.seed"),
       .micro_batch_tokens = Get<std::int64_t>(flat, "training.micro_batch_tokens", 1024),
       .threads = Get<std::int64_t>(flat, "training.threads"),
-      .eval_every = Get<std::int64_t>(flat, "training.eval_every")};
+      .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
+      .compute = {.activation_checkpointing =
+                      Get<bool>(flat, "training.activation_checkpointing")}};
   return recipe;
 }
 
@@ -287,6 +290,7 @@ std::string ToYaml(const Recipe& recipe) {
   training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
   training["threads"] = recipe.training.threads;
   training["eval_every"] = recipe.training.eval_every;
+  training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];

@@ -115,7 +115,7 @@ class TrainingRun {
                      recipe_.training.seed);
     const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
-    CLOISTER_ASSIGN_OR_RETURN(model_, LoraModel::Load(*files, recipe_.lora));
+    CLOISTER_ASSIGN_OR_RETURN(model_, LoraModel::Load(*files, recipe_.lora, recipe_.training.compute));
     return model_->SetParameters(parameters_);
   }
 
