@@ -66,12 +66,12 @@ std::vector<std::span<const std::int64_t>> PrivateSide::Draw() {
   return drawn;
 }
 
-LoraModel::ClipOptions PrivateSide::clipping() const {
-  LoraModel::ClipOptions options = {.rule = plan_.rule,
-                                    .unit = privacy_.unit,
-                                    .neighbours = privacy_.neighbours,
-                                    .count_weight = plan_.count_weight,
-                                    .normalized = adaptive_.has_value()};
+TrainableModel::ClipOptions PrivateSide::clipping() const {
+  TrainableModel::ClipOptions options = {.rule = plan_.rule,
+                                         .unit = privacy_.unit,
+                                         .neighbours = privacy_.neighbours,
+                                         .count_weight = plan_.count_weight,
+                                         .normalized = adaptive_.has_value()};
   if (adaptive_) options.rule.clip_norms = {adaptive_->norm()};
   return options;
 }

@@ -14,10 +14,10 @@
 #include "security/random.h"
 #include "trainer/data/chat_file.h"
 #include "trainer/data/data_units.h"
-#include "trainer/lora_model.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/adaptive_norm.h"
 #include "trainer/run/privacy_plan.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
 
@@ -33,7 +33,7 @@ class PrivateSide {
   // Of so many units beside the records, by the same sampling.
   std::vector<std::int64_t> DrawOf(std::int64_t units);
   // How the step's units are clipped.
-  LoraModel::ClipOptions clipping() const;
+  TrainableModel::ClipOptions clipping() const;
   // Spends one step in the ledger, then returns the noised sum over the nominal batch size, and
   // moves an adaptive clip norm.
   base::Result<std::vector<double>> Release(dp::ClippedSum sum, std::int64_t step);
