@@ -316,7 +316,8 @@ TEST(TrainerAudit, IsTheSameForTheSameSeed) {
 TEST(TrainerAudit, CanaryIsClippedAsARecordIs) {
   const auto files =
       model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/llama").value();
-  const auto network = TrainableModel::Load(*files, {.rank = 1, .alpha = 4, .targets = {"v_proj"}});
+  const auto network =
+      TrainableModel::Load(*files, model::LoraConfig{.rank = 1, .alpha = 4, .targets = {"v_proj"}});
   ASSERT_TRUE(network) << network.error().message;
   const std::int64_t last = (*network)->parameters() - 1;
   const std::vector<dp::audit::Canary> canaries = {
