@@ -9,6 +9,10 @@ SmolLM2-135M in fp32, LoRA of rank 8 on q_proj and v_proj, eight conversations o
 on the answers alone. Both sides read the same weights, tokens and labels. Each figure is the median of the
 steps of several processes, the variants in turn; the first step of each process is not counted. The rate of
 LibTorch's own matrix product at the shapes of the same step is measured beside them.
+
+With --full every weight is trained instead, and our private step is compared with our own plain one:
+
+    python3 bench/private_training.py --full
 """
 import argparse
 import json
@@ -35,7 +39,7 @@ def conversations():
                {"role": "assistant", "content": " ".join(text.split())[:3000]}]
 
 
-def prepare(cloister, model):
+def prepare(cloister, model, full):
     FOLDER.mkdir(parents=True, exist_ok=True)
     weights = FOLDER / "model"
     if not weights.exists():
@@ -47,12 +51,14 @@ def prepare(cloister, model):
     recipe = {
         "model": str(weights), "output": str(FOLDER / "out"),
         "data": {"train": str(FOLDER / "train.jsonl"), "max_tokens": TOKENS},
-        "lora": {"rank": RANK, "alpha": 16, "targets": TARGETS},
         "optimizer": {"learning_rate": 1e-4},
         "training": {"steps": 0, "micro_batch_tokens": BATCH * TOKENS},
     }
+    if full:
+        recipe["method"] = "full"
+    else:
+        recipe["lora"] = {"rank": RANK, "alpha": 16, "targets": TARGETS}
     (FOLDER / "recipe.json").write_text(json.dumps(recipe))
-    return weights
 
 
 def peak_mib(usage):
@@ -187,21 +193,25 @@ def main():
     parser.add_argument("--model", default="models/SmolLM2-135M-Instruct.Q4_1.gguf")
     parser.add_argument("--runs", type=int, default=3, help="processes a variant (3)")
     parser.add_argument("--steps", type=int, default=5, help="steps a process (5)")
+    parser.add_argument("--full", action="store_true", help="train every weight; without the peers")
     parser.add_argument("--peer", choices=["plain", "private"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peer:
         peer_steps(arguments.peer == "private", arguments.steps)
         return
     cloister = pathlib.Path(arguments.bin, "cloister")
-    prepare(cloister, arguments.model)
+    prepare(cloister, arguments.model, arguments.full)
     variants = {
         "Cloister, private": lambda: ours(cloister, arguments.steps, True),
         "Cloister, not private": lambda: ours(cloister, arguments.steps, False),
-        "Opacus 1.6 and PEFT, private": lambda: peer(str(arguments.steps), True),
-        "PEFT, not private": lambda: peer(str(arguments.steps), False),
     }
+    if not arguments.full:
+        variants |= {
+            "Opacus 1.6 and PEFT, private": lambda: peer(str(arguments.steps), True),
+            "PEFT, not private": lambda: peer(str(arguments.steps), False),
+        }
     seconds, peaks = {name: [] for name in variants}, {name: [] for name in variants}
-    rates = {TOKENS: [], BATCH * TOKENS: []}
+    rates = {} if arguments.full else {TOKENS: [], BATCH * TOKENS: []}
     for _ in range(arguments.runs):
         for name, variant in variants.items():
             times, peak = variant()
@@ -217,6 +227,10 @@ def main():
         step = statistics.median(seconds[name])
         print(f"| {name} | {step:.2f} | {BATCH * TOKENS / step:.0f} "
               f"| {statistics.median(peaks[name]):.0f} |")
+    private, plain = "Cloister, private", "Cloister, not private"
+    print(f"\nCloister, private over not private: "
+          f"{statistics.median(seconds[private]) / statistics.median(seconds[plain]):.2f} times the time, "
+          f"{statistics.median(peaks[private]) / statistics.median(peaks[plain]):.2f} times the memory")
     operations = product_operations() / 1e9
     print(f"\nA step's products with frozen matrices: {operations:.0f} GFLOP")
     for rows, measured in rates.items():

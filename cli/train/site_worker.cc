@@ -193,7 +193,7 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
                             ledger->SpentByJob(data_set, job.job, job.job_delta));
 
   trainer::SetThreads(job.threads);
-  CLOISTER_ASSIGN_OR_RETURN(auto model, trainer::LoraModel::Load(*files, lora));
+  CLOISTER_ASSIGN_OR_RETURN(auto model, trainer::TrainableModel::Load(*files, lora));
   site_.emplace(Site{std::move(job), std::move(train), std::move(rows), std::move(ledger), data_set,
                      std::move(mechanism), security::AesCtrStream::FromSystem(), std::move(model)});
   return Answer{worker::ToJson(worker::Opened{.parameters = parameters,
@@ -222,7 +222,7 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
   std::vector<trainer::UnitExamples> units;
   for (trainer::Example& example : examples) units.push_back({std::move(example)});
   CLOISTER_ASSIGN_OR_RETURN(
-      trainer::LoraModel::Clipped clipped,
+      trainer::TrainableModel::Clipped clipped,
       site.model->ClippedGradient(units,
                                   {.rule = {.clip_norms = {site.job.clip_norm}},
                                    .unit = dp::PrivacyUnit::kRecord,

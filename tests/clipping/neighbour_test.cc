@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "tests/clipping/network_case.h"
-#include "trainer/lora_model.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::dp::clipping {
 namespace {
 
 using trainer::Example;
-using trainer::LoraModel;
+using trainer::TrainableModel;
 
 struct Sum {
   at::Tensor values;
@@ -22,7 +22,7 @@ class NeighbouringDraws : public testing::TestWithParam<std::string> {
   void SetUp() override {
     const auto files =
         model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/" + GetParam()).value();
-    model_ = LoraModel::Load(*files, case_.config()).value();
+    model_ = TrainableModel::Load(*files, case_.config()).value();
     ASSERT_TRUE(model_->SetParameters(case_.values()));
     for (std::size_t i = 0; i < case_.examples(); ++i) all_.push_back(case_.example(i));
   }
@@ -51,7 +51,7 @@ class NeighbouringDraws : public testing::TestWithParam<std::string> {
   // Small enough that the test's examples are clipped.
   static constexpr double kClipNorm = 0x1p-7;
   NetworkCase case_{GetParam(), 3, 0};
-  std::unique_ptr<LoraModel> model_;
+  std::unique_ptr<TrainableModel> model_;
   std::vector<Example> all_;
 };
 

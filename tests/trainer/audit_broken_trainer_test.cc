@@ -17,7 +17,7 @@
 #include "model/model_files.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/data/sampling.h"
-#include "trainer/lora_model.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
 namespace {
@@ -321,7 +321,8 @@ TEST(TrainerAudit, IsTheSameForTheSameSeed) {
 TEST(TrainerAudit, CanaryIsClippedAsARecordIs) {
   const auto files =
       model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/llama").value();
-  const auto network = LoraModel::Load(*files, {.rank = 1, .alpha = 4, .targets = {"v_proj"}});
+  const auto network =
+      TrainableModel::Load(*files, model::LoraConfig{.rank = 1, .alpha = 4, .targets = {"v_proj"}});
   ASSERT_TRUE(network) << network.error().message;
   const std::int64_t last = (*network)->parameters() - 1;
   const std::vector<dp::audit::Canary> canaries = {

@@ -64,22 +64,26 @@ class MatrixRun : public testing::Test {
     return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value());
   }
   dp::ClippedSum NoUnits(const PrivateSide& side) const {
-    const LoraModel::ClipOptions clipping = side.clipping();
-    auto engine = dp::clipping::BookKeeping::Create(
-        {{.rows = kParameters}},
-        {.rule = clipping.rule, .unit = clipping.unit, .neighbours = clipping.neighbours});
+    const TrainableModel::ClipOptions clipping = side.clipping();
+    auto engine = dp::clipping::BookKeeping::Create({{.rows = kParameters}},
+                                                    {.rule = clipping.rule,
+                                                     .unit = clipping.unit,
+                                                     .neighbours = clipping.neighbours,
+                                                     .spacing = clipping.spacing});
     return std::move(engine).value().Finish();
   }
   // Of every step, in units of the clip norm.
   std::vector<std::vector<double>> ReleaseAll(PrivateSide& side) const {
     std::vector<std::vector<double>> releases;
     for (std::int64_t step = 1; step <= recipe_.training.steps; ++step) {
-      auto released = side.Release(NoUnits(side), step);
+      const auto released = side.Release(NoUnits(side), step);
       EXPECT_TRUE(released) << released.error().message;
-      for (double& value : *released) {
+      std::vector<double> values(static_cast<std::size_t>(released->parameters()));
+      released->Read(0, values);
+      for (double& value : values) {
         value *= static_cast<double>(recipe_.training.batch_size) / recipe_.privacy->clip_norm;
       }
-      releases.push_back(*std::move(released));
+      releases.push_back(std::move(values));
     }
     return releases;
   }

@@ -48,7 +48,8 @@ at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b
 }
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (weight.requires_grad()) return at::linear(x, weight, IfDefined(bias));
+  const bool trained = weight.requires_grad() && at::GradMode::is_enabled();
+  if (trained) return at::linear(x, weight, IfDefined(bias));
   return FrozenLinearFunction::apply(x, weight, IfDefined(bias));
 }
 

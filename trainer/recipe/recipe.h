@@ -26,8 +26,8 @@ struct Recipe {
     std::int64_t max_tokens = 0;
   } data;
 
-  model::LoraConfig lora;
-  std::uint64_t lora_seed = 0;  // of the public starting point
+  std::optional<model::LoraConfig> lora;  // none: every weight is trained ("method: full")
+  std::uint64_t lora_seed = 0;            // of the adapter's public starting point
 
   AdamW::Options optimizer;
 

@@ -1,11 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "base/result.h"
 #include "dp/audit/canary_set.h"
@@ -19,19 +20,35 @@
 
 namespace cloister::trainer {
 
-// A frozen network with a LoRA adapter to be trained: the trainer's face without LibTorch's types.
-// The adapter's parameters are one flat fp32 vector in model::AdapterLayout's order. LibTorch's
-// exceptions become errors (kInternal). Not thread-safe, and the number of threads (SetThreads)
-// must stay the same while it is used.
-class LoraModel {
+// A network of which a LoRA adapter, or every weight, is to be trained: the trainer's face without
+// LibTorch's types. What is trained is one flat fp32 vector: an adapter in model::AdapterLayout's
+// order, or all weights in that of NetworkWeights::Parameters(), which is the network's own memory.
+// LibTorch's exceptions become errors (kInternal). Not thread-safe, and the number of threads
+// (SetThreads) must stay the same while it is used.
+class TrainableModel {
  public:
-  static base::Result<std::unique_ptr<LoraModel>> Load(const model::ModelFiles& files,
-                                                       const model::LoraConfig& config,
-                                                       const ComputeOptions& options = {});
-  virtual ~LoraModel() = default;
+  // With `lora` an adapter of zeros on frozen weights (kInvalidArgument as model::Validate);
+  // without it all weights, as `files` has them.
+  static base::Result<std::unique_ptr<TrainableModel>> Load(
+      const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
+      const ComputeOptions& options = {});
+
+  struct Size {
+    std::int64_t parameters = 0;
+    // Of clipping by layer: those that the adapter sits on; or all of the network's, and what
+    // stands outside of them (embedding, final norm, head) as one more.
+    std::int64_t layers = 0;
+  };
+  // What Load would make, known without reading a weight. `lora` must be valid.
+  static Size SizeOf(const model::Architecture& architecture,
+                     const std::optional<model::LoraConfig>& lora);
+
+  virtual ~TrainableModel() = default;
 
   virtual std::int64_t parameters() const = 0;
   virtual const model::Architecture& architecture() const = 0;
+  // The vector itself, to be read or changed where it stands.
+  virtual std::span<float> values() = 0;
   // kInvalidArgument for another length or a value that is not finite.
   virtual base::Status SetParameters(std::span<const float> parameters) = 0;
 
@@ -39,12 +56,13 @@ class LoraModel {
   using Progress = std::function<bool(std::int64_t examples)>;
 
   struct ClipOptions {
-    dp::clipping::ClipRule rule;  // with kPerGroup a norm a layer that the adapter sits on
+    dp::clipping::ClipRule rule;  // with kPerGroup a norm for each of Size::layers
     dp::PrivacyUnit unit{};
     dp::Neighbours neighbours{};
     // See BookKeeping::Options.
     double count_weight = 0;
     bool normalized = false;
+    double spacing = 0;
     double spacing = 0;
     // Units beside the examples, each with a gradient that is given.
     std::span<const dp::audit::Canary> canaries;
@@ -64,8 +82,10 @@ class LoraModel {
                                                 const Progress& progress) = 0;
 
   struct Plain {
-    std::vector<double> gradient;  // sum over examples of their mean answer-token loss's gradient
-    double loss = 0;               // mean over examples
+    // Sum over examples of their mean answer-token loss's gradient: added up in fp64 for an
+    // adapter, in fp32 and in one place for all weights. The model's memory, until the next call.
+    std::span<const float> gradient;
+    double loss = 0;  // mean over examples
   };
   virtual base::Result<Plain> Gradient(std::span<const Example> examples,
                                        std::int64_t micro_batch_tokens,
@@ -74,6 +94,12 @@ class LoraModel {
   // Mean over the examples with an answer of their mean answer-token loss; no gradient.
   virtual base::Result<double> Loss(std::span<const Example> examples,
                                     std::int64_t micro_batch_tokens, const Progress& progress) = 0;
+
+  // Into the empty folder `folder`: an adapter in PEFT's form that names `base` as its model, or a
+  // whole model with the description and tokenizer of the one at `base`, its weights in F32. `base`
+  // is where the model was loaded from. kDataLoss for a weight that is not finite.
+  virtual base::Status Save(const std::filesystem::path& folder,
+                            const std::filesystem::path& base) const = 0;
 };
 
 // Threads of LibTorch's operators, for the whole process.
