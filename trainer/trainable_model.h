@@ -63,7 +63,6 @@ class TrainableModel {
     double count_weight = 0;
     bool normalized = false;
     double spacing = 0;
-    double spacing = 0;
     // Units beside the examples, each with a gradient that is given.
     std::span<const dp::audit::Canary> canaries;
   };
