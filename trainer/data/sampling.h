@@ -53,6 +53,7 @@ class FixedOrderBatches {
                                                 const dp::Participation& allowed,
                                                 std::uint64_t seed);
 
+  std::int64_t slots() const { return order_.slots; }
   // Of step 0 <= step < steps: batch_size slots, each of [0, slots).
   std::vector<std::int64_t> Batch(std::int64_t step) const;
 

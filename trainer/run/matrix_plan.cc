@@ -9,7 +9,6 @@
 #include "dp/accounting/calibration.h"
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/matrix_factorization/factorization.h"
-#include "dp/mechanism/lattice_rounding.h"
 
 namespace cloister::trainer {
 namespace {
@@ -19,6 +18,9 @@ constexpr std::int64_t kMostGeneralWork = std::int64_t{1} << 24;
 // As fine as privacy_plan.cc's, or where noise is large as fine as its sampler reaches, which is
 // 2^40 units of 2^-16 spacings for a standard deviation.
 constexpr double kSpacingShare = 0x1p-24;
+
+// What rounding may move a sum by, over the clip norm: the mechanisms' one per cent, nearly.
+constexpr double kMostRounding = 0.0099;
 
 // Of the clip norm, for noise of so many clip norms.
 double SpacingShare(double noise) {
@@ -37,8 +39,7 @@ base::Status SetNoise(PrivacyPlan& plan, double noise_multiplier, double delta) 
   CLOISTER_ASSIGN_OR_RETURN(const double sensitivity,
                             dp::Sensitivity(plan.matrix->encoder, plan.matrix->participation));
   const double share = SpacingShare(noise_multiplier * sensitivity);
-  if (!(share * std::sqrt(static_cast<double>(plan.mechanism.dimension)) <
-        0.99 * dp::kLargestLatticeExcess)) {
+  if (!(share * std::sqrt(static_cast<double>(plan.mechanism.dimension)) < kMostRounding)) {
     return base::Fail(base::Code::kInvalidArgument,
                       "noise of " + std::to_string(noise_multiplier * sensitivity) +
                           " clip norms does not fit the lattice with so many trained parameters: "
@@ -58,16 +59,26 @@ base::Status Calibrate(PrivacyPlan& plan, double target, double delta) {
   CLOISTER_ASSIGN_OR_RETURN(
       double noise_multiplier,
       dp::SmallestNoise({target, delta, dp::Neighbours::kZeroOut, dp::Accountant::kRdp}, 1, 1));
+  // What the lattice takes of it is given beforehand, but for the hair by which that changes it.
+  CLOISTER_RETURN_IF_ERROR(SetNoise(plan, noise_multiplier, delta));
+  noise_multiplier *= noise_multiplier / plan.step.noise_multiplier;
   for (int attempt = 0; attempt < 100; ++attempt) {
     CLOISTER_RETURN_IF_ERROR(SetNoise(plan, noise_multiplier, delta));
     if (plan.epsilon <= target) return {};
-    noise_multiplier *= 1.0005;
+    noise_multiplier *= 1.00005;
   }
   return base::Fail(base::Code::kInvalidArgument,
                     "no noise keeps privacy.target_epsilon at privacy.delta: raise one of them");
 }
 
 }  // namespace
+
+base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan& plan) {
+  return FixedOrderBatches::Create({.slots = recipe.privacy->nominal_units,
+                                    .batch_size = recipe.training.batch_size,
+                                    .steps = plan.steps},
+                                   plan.matrix->participation, recipe.training.seed);
+}
 
 dp::MatrixMechanism::Parameters MatrixParameters(const PrivacyPlan& plan) {
   return {.noise_multiplier = plan.mechanism.noise_multiplier,

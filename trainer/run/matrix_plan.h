@@ -4,6 +4,7 @@
 
 #include "base/result.h"
 #include "dp/matrix_factorization/matrix_mechanism.h"
+#include "trainer/data/sampling.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/privacy_plan.h"
 
@@ -17,6 +18,10 @@ namespace cloister::trainer {
 // does, and for a plan that has no bound.
 base::Result<PrivacyPlan> MakeMatrixPlan(const Recipe& recipe, std::int64_t parameters,
                                          std::int64_t layers);
+
+// The order in which the run takes its slots; kInvalidArgument where that passes what the plan's
+// noise is accounted for.
+base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan& plan);
 
 // Of the mechanism that the plan runs.
 dp::MatrixMechanism::Parameters MatrixParameters(const PrivacyPlan& plan);

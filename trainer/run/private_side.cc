@@ -15,16 +15,6 @@ namespace {
 // Never met before, so that a spend's key cannot be one of another run's.
 std::string RunId() { return "run-" + security::Hex(security::RandomSecret(16).bytes()); }
 
-// Nothing without matrix factorization.
-base::Result<std::optional<FixedOrderBatches>> OrderOf(const Recipe& recipe,
-                                                       const PrivacyPlan& plan) {
-  if (!plan.matrix) return std::nullopt;
-  return FixedOrderBatches::Create({.slots = recipe.privacy->nominal_units,
-                                    .batch_size = recipe.training.batch_size,
-                                    .steps = plan.steps},
-                                   plan.matrix->participation, recipe.training.seed);
-}
-
 // Zero-out neighbours have the same slots, whatever stands in them: their number is public.
 base::Status CheckFits(const DataUnits& units, std::int64_t slots,
                        const std::filesystem::path& at) {
@@ -89,7 +79,10 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
                                             const ChatFile& train) {
   const Recipe::Privacy& privacy = *recipe.privacy;
   CLOISTER_ASSIGN_OR_RETURN(Mechanism mechanism, MakeMechanism(plan));
-  CLOISTER_ASSIGN_OR_RETURN(std::optional<FixedOrderBatches> order, OrderOf(recipe, plan));
+  std::optional<FixedOrderBatches> order;
+  if (plan.matrix) {
+    CLOISTER_ASSIGN_OR_RETURN(order, OrderOf(recipe, plan));
+  }
   std::error_code ignored;
   const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
   CLOISTER_ASSIGN_OR_RETURN(DataUnits units, DataUnits::Of(train, privacy.unit));
@@ -129,18 +122,27 @@ PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnit
   }
 }
 
-std::vector<std::int64_t> PrivateSide::DrawOf(std::int64_t units) {
-  return PoissonDraw(units, privacy_.sampling_rate, sampling_);
+std::vector<std::int64_t> PrivateSide::Slots() const {
+  return order_->Batch(std::get<dp::MatrixMechanism>(mechanism_).step());
 }
 
-std::vector<std::int64_t> PrivateSide::DrawSlots() {
-  if (!order_) return DrawOf(units_.size());
-  return order_->Batch(std::get<dp::MatrixMechanism>(mechanism_).step());
+std::vector<std::int64_t> PrivateSide::DrawOf(std::span<const std::int64_t> places) {
+  const auto count = static_cast<std::int64_t>(places.size());
+  if (!order_) return PoissonDraw(count, privacy_.sampling_rate, sampling_);
+  std::vector<bool> turn(static_cast<std::size_t>(order_->slots()));
+  for (const std::int64_t slot : Slots()) turn[static_cast<std::size_t>(slot)] = true;
+  std::vector<std::int64_t> drawn;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t slot = places[static_cast<std::size_t>(i)] % order_->slots();
+    if (turn[static_cast<std::size_t>(slot)]) drawn.push_back(i);
+  }
+  return drawn;
 }
 
 std::vector<std::span<const std::int64_t>> PrivateSide::Draw() {
   std::vector<std::span<const std::int64_t>> drawn;
-  for (const std::int64_t unit : DrawSlots()) {
+  for (const std::int64_t unit :
+       order_ ? Slots() : PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_)) {
     if (unit < units_.size()) drawn.push_back(units_.records(unit));  // else an empty slot
   }
   return drawn;

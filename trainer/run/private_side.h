@@ -52,8 +52,10 @@ class PrivateSide {
 
   // The records of each unit of one step; may be none, and the step goes its way all the same.
   std::vector<std::span<const std::int64_t>> Draw();
-  // Of so many units beside the records, by the same sampling. Not in a fixed order.
-  std::vector<std::int64_t> DrawOf(std::int64_t units);
+  // Which of some units beside the records take part in the step, by the same sampling: indexes of
+  // `places`. In a fixed order each stands in the slot of its place, modulo their number, beside
+  // whatever stands there.
+  std::vector<std::int64_t> DrawOf(std::span<const std::int64_t> places);
   // How the step's units are clipped.
   TrainableModel::ClipOptions clipping() const;
   // Spends one step in the ledger, then returns the noised gradient, and moves an adaptive clip
@@ -79,7 +81,7 @@ class PrivateSide {
               std::optional<FixedOrderBatches> order);
 
   static base::Result<Mechanism> MakeMechanism(const PrivacyPlan& plan);
-  std::vector<std::int64_t> DrawSlots();
+  std::vector<std::int64_t> Slots() const;  // of the step, in a fixed order
   base::Result<dp::NoisedSum> Noise(dp::ClippedSum sum, std::int64_t step);
   double NominalBatch() const;
 

@@ -233,7 +233,9 @@ class TrainingRun {
     std::vector<dp::audit::Canary> canaries;
     if (probe_ == nullptr) return canaries;
     const auto units = probe_->units();
-    for (const std::int64_t drawn : private_->DrawOf(static_cast<std::int64_t>(units.size()))) {
+    std::vector<std::int64_t> places;
+    for (const dp::audit::Canary& unit : units) places.push_back(unit.coordinate);
+    for (const std::int64_t drawn : private_->DrawOf(places)) {
       canaries.push_back(units[static_cast<std::size_t>(drawn)]);
     }
     return canaries;
