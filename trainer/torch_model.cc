@@ -119,8 +119,8 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
       const NetworkAdapter trained = Watched(told);
       return BatchLoss(network_, &trained, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
     };
-    CLOISTER_ASSIGN_OR_RETURN(const double mean,
-                              AddUnits(units, at::get_num_threads(), loss, progress, engine));
+    CLOISTER_ASSIGN_OR_RETURN(
+        const double mean, AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine));
     dp::clipping::UnitClipper clipper(engine);
     for (const dp::audit::Canary& canary : options.canaries) {
       ObserveCanary(canary, shapes_, clipper);

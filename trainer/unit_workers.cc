@@ -25,6 +25,13 @@ std::int64_t Tokens(const UnitExamples& unit) {
   return tokens;
 }
 
+// Examples come one after the other: the longest says how much memory is held at most.
+std::int64_t LongestTokens(const UnitExamples& unit) {
+  std::int64_t tokens = 0;
+  for (const Example& example : unit) tokens = std::max(tokens, example.tokens());
+  return tokens;
+}
+
 // Units are handed out longest first, so that the threads end at about the same time.
 class UnitQueue {
  public:
@@ -87,8 +94,10 @@ class UnitQueue {
 };
 
 // Returns whether the work goes on.
-base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, const ObservedLoss& loss,
-                           UnitQueue& queue, dp::clipping::UnitClipper& clipper) {
+base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, MemoryGate& gate,
+                           const ObservedLoss& loss, UnitQueue& queue,
+                           dp::clipping::UnitClipper& clipper) {
+  const MemoryGatePass pass(gate, LongestTokens(unit));
   bool observed = false;
   for (const Example& example : unit) {
     if (example.answer_tokens() == 0) continue;
@@ -101,12 +110,12 @@ base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, const O
   return true;
 }
 
-void Work(std::span<const UnitExamples> units, const ObservedLoss& loss, UnitQueue& queue,
-          dp::clipping::BookKeeping& sum) {
+void Work(std::span<const UnitExamples> units, MemoryGate& gate, const ObservedLoss& loss,
+          UnitQueue& queue, dp::clipping::BookKeeping& sum) {
   try {
     dp::clipping::UnitClipper clipper(sum);
     while (const auto number = queue.Take()) {
-      const base::Result<bool> on = AddUnit(units[*number], *number, loss, queue, clipper);
+      const base::Result<bool> on = AddUnit(units[*number], *number, gate, loss, queue, clipper);
       if (!on) return queue.Fail(tl::unexpected(on.error()));
       if (!*on) return;
     }
@@ -130,8 +139,8 @@ class OneThread {
 }  // namespace
 
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
-                              const ObservedLoss& loss, const UnitProgress& progress,
-                              dp::clipping::BookKeeping& sum) {
+                              MemoryGate& gate, const ObservedLoss& loss,
+                              const UnitProgress& progress, dp::clipping::BookKeeping& sum) {
   UnitQueue queue(units, progress);
   const OneThread alone;
   std::vector<std::thread> workers;
@@ -139,10 +148,10 @@ base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t 
   for (std::int64_t i = 1; i < count; ++i) {
     workers.emplace_back([&] {
       at::set_num_threads(1);  // OpenMP's count is each thread's own
-      Work(units, loss, queue, sum);
+      Work(units, gate, loss, queue, sum);
     });
   }
-  Work(units, loss, queue, sum);
+  Work(units, gate, loss, queue, sum);
   for (std::thread& worker : workers) worker.join();
   return queue.MeanLoss();
 }
