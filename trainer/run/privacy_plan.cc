@@ -16,7 +16,7 @@ namespace {
 
 // On one machine the lattice costs nothing, so it is as fine as the clipped sum's own error.
 constexpr double kSpacingShare = 0x1p-24;
-constexpr double kMostNoise = 1e6;
+constexpr double kMostNoise = 1e4;  // that a recipe may give
 
 // The mechanism for noise of so many sensitivities on the sum. With an adaptive clip norm the sum
 // is in units of that, which changes, and the count stands behind it.
