@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
 #include "dp/mechanism/lattice_sum.h"
 #include "dp/mechanism/privacy_types.h"
 
@@ -36,6 +37,11 @@ class ClippedSum {
     return values;
   }
   LatticeSum TakePoints() && { return std::move(points_); }
+
+  // One sum of those that several ranks made of the units that each drew, no unit on two ranks. An
+  // empty rank gives a sum of none. It is exact, so that it is the sum of a single rank to the bit.
+  // kInvalidArgument for none, and where lattice, norm, unit, relation or dimension differ.
+  static base::Result<ClippedSum> Join(std::vector<ClippedSum> ranks);
 
   ClippedSum(ClippedSum&&) = default;
   ClippedSum& operator=(ClippedSum&&) = default;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tests/clipping/network_case.h"
+#include "tests/clipping/torch.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::dp::clipping {
@@ -27,17 +28,20 @@ class NeighbouringDraws : public testing::TestWithParam<std::string> {
     for (std::size_t i = 0; i < case_.examples(); ++i) all_.push_back(case_.example(i));
   }
 
-  Sum SumOf(const std::vector<Example>& examples) const {
+  ClippedSum Clip(const std::vector<Example>& examples, double clip_norm = kClipNorm) const {
     std::vector<trainer::UnitExamples> units;
     for (const Example& example : examples) units.push_back({example});
-    const auto clipped = model_->ClippedGradient(units,
-                                                 {.rule = {.clip_norms = {kClipNorm}},
-                                                  .unit = PrivacyUnit::kRecord,
-                                                  .neighbours = Neighbours::kAddOrRemoveOne},
-                                                 {});
+    auto clipped = model_->ClippedGradient(units,
+                                           {.rule = {.clip_norms = {clip_norm}},
+                                            .unit = PrivacyUnit::kRecord,
+                                            .neighbours = Neighbours::kAddOrRemoveOne},
+                                           {});
     EXPECT_TRUE(clipped);
-    return {at::tensor(clipped->sum.values(), at::TensorOptions(at::kDouble)),
-            clipped->sum.excess()};
+    return std::move(clipped->sum);
+  }
+  Sum SumOf(const std::vector<Example>& examples) const {
+    const ClippedSum sum = Clip(examples);
+    return {Values(sum), sum.excess()};
   }
 
   std::vector<Example> Without(std::size_t left_out) const {
@@ -82,6 +86,29 @@ TEST_P(NeighbouringDraws, TheNumberOfThreadsDoesNotShow) {
     EXPECT_TRUE(at::equal(SumOf(all_).values, alone)) << threads;
   }
   at::set_num_threads(1);
+}
+
+// Ranks of one run: each clips what it drew from its own shard, and the exact sums are added.
+TEST_P(NeighbouringDraws, RanksTogetherMakeTheSumOfOne) {
+  const at::Tensor alone = SumOf(all_).values;
+  for (const std::size_t ranks : {2U, 3U, 9U}) {  // with nine, some are empty
+    std::vector<ClippedSum> sums;
+    for (std::size_t rank = 0; rank < ranks; ++rank) {
+      std::vector<Example> drawn;
+      for (std::size_t i = rank; i < all_.size(); i += ranks) drawn.push_back(all_[i]);
+      sums.push_back(Clip(drawn));
+    }
+    const auto joined = ClippedSum::Join(std::move(sums));
+    ASSERT_TRUE(joined) << joined.error().message;
+    EXPECT_TRUE(at::equal(Values(*joined), alone)) << ranks;
+    EXPECT_EQ(joined->excess(), SumOf({}).excess);
+  }
+  // A rank that clips by another norm is no part of it, and neither is nothing at all.
+  std::vector<ClippedSum> other;
+  other.push_back(Clip(all_));
+  other.push_back(Clip(all_, 2 * kClipNorm));
+  EXPECT_FALSE(ClippedSum::Join(std::move(other)));
+  EXPECT_FALSE(ClippedSum::Join({}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Clipping, NeighbouringDraws,

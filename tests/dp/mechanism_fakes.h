@@ -49,9 +49,7 @@ class FakeLedger final : public Ledger {
     last_step = step;
     return {};
   }
-  base::Result<std::int64_t> LastStep(const std::string&) const override {
-    return last_step;
-  }
+  base::Result<std::int64_t> LastStep(const std::string&) const override { return last_step; }
   base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
   base::Result<Total> Spent(const std::string&) const override { return Total(); }
   base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {

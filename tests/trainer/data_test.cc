@@ -345,6 +345,22 @@ TEST(PoissonDraw, DrawsEachUnitIndependentlyAtTheRate) {
   EXPECT_GT(sizes[0], 0);
 }
 
+TEST(PoissonDraw, RanksDrawFromShardsOfTheirOwn) {
+  std::printf("seed: a key of zeros\n");
+  constexpr std::int64_t kUnits = 11, kRanks = 3;
+  std::set<std::int64_t> seen;
+  for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+    auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+    for (const std::int64_t unit : PoissonDraw(kUnits, 1, random, {rank, kRanks})) {
+      EXPECT_TRUE(seen.insert(unit).second) << "two ranks drew " << unit;
+    }
+  }
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kUnits));
+  // More ranks than units: some have nothing to draw, and draw that.
+  auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+  EXPECT_TRUE(PoissonDraw(2, 1, random, {3, 5}).empty());
+}
+
 TEST(ShuffledBatches, EachEpochHoldsEveryRecordOnceInASeededOrder) {
   ShuffledBatches a(10, 5, 1), b(10, 5, 1), c(10, 5, 2);
   std::vector<std::int64_t> first = a.Next(), second = a.Next();

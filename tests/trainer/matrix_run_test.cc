@@ -225,11 +225,13 @@ TEST_F(MatrixRun, NoiseIsFoundForTheTargetOrHeldToIt) {
   for (const std::int64_t steps : {24, 120}) {
     recipe_.training.steps = steps;
     recipe_.privacy->matrix->max_participations = steps * 4 / 10 + 1;
-    EXPECT_EQ(Plan().noise_multiplier, found.noise_multiplier);
+    // But for what the lattice takes, which grows with the noise that is added.
+    EXPECT_NEAR(Plan().noise_multiplier, found.noise_multiplier, 1e-3);
   }
-  recipe_.privacy->noise_multiplier = found.noise_multiplier;
-  EXPECT_EQ(Plan().epsilon, found.epsilon);
-  recipe_.privacy->noise_multiplier = 0.9 * found.noise_multiplier;
+  const PrivacyPlan last = Plan();
+  recipe_.privacy->noise_multiplier = last.noise_multiplier;
+  EXPECT_EQ(Plan().epsilon, last.epsilon);
+  recipe_.privacy->noise_multiplier = 0.9 * last.noise_multiplier;
   const auto passed = MakeMatrixPlan(recipe_, kParameters, kLayers);
   ASSERT_FALSE(passed);
   EXPECT_EQ(passed.error().code, base::Code::kInvalidArgument);

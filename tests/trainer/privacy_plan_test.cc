@@ -50,7 +50,7 @@ TEST(PrivacyPlan, FindsTheNoiseOfTheSumBesideTheCounts) {
   EXPECT_LE(alone.epsilon, 3);
   EXPECT_GT(alone.epsilon, 2.98);
   double last = std::numeric_limits<double>::infinity();
-  for (const double count : {1.3, 2.0, 5.0, 50.0, 1e6}) {
+  for (const double count : {1.3, 5.0, 1e6}) {
     const auto plan = Plan(Adaptive(count));
     ASSERT_TRUE(plan) << plan.error().message;
     EXPECT_EQ(plan->steps, kSteps);
@@ -78,7 +78,7 @@ TEST(PrivacyPlan, FindsTheNoiseOfTheSumBesideTheCounts) {
 
 TEST(PrivacyPlan, ACountThatPassesTheTargetAloneIsToldWhatWouldNot) {
   const double least = Plan(Sampled())->noise_multiplier;
-  for (const double count : {0.1, 0.9 * least, 0.98 * least}) {
+  for (const double count : {0.1, 0.98 * least}) {
     const auto plan = Plan(Adaptive(count));
     ASSERT_FALSE(plan) << count;
     EXPECT_EQ(plan.error().code, base::Code::kInvalidArgument);

@@ -311,6 +311,21 @@ TEST_F(TrainCommand, PlainRunLearnsAndSaysSo) {
   EXPECT_LT(outcome.events[7]["loss"].get<double>(), outcome.events[0]["loss"].get<double>() - 0.2);
 }
 
+TEST_F(TrainCommand, AnAdaptiveClipNormKeepsATargetThatItsNoiseIsFoundFor) {
+  model_ = folder_ / "tiny";
+  trainer::WriteTinyChatModel(model_);
+  const Outcome outcome =
+      Run("dp-lora.yaml", {"lora.first_layer=0", "training.steps=4", "training.eval_every=0",
+                           "privacy.noise_multiplier=null", "privacy.target_epsilon=6",
+                           "privacy.adaptive={quantile: 0.5, rate: 0.2, "
+                           "count_noise_multiplier: 3}"});
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  const double epsilon = outcome.events.back()["epsilon"].get<double>();
+  EXPECT_LE(epsilon, 6);
+  EXPECT_GT(epsilon, 5.95);
+  EXPECT_EQ(outcome.events.back()["steps"], 4);
+}
+
 // Twenty records in batches of five: eight steps take each of them twice, four steps apart. The
 // tiny model is enough: nothing here is about what is learned.
 class MatrixTrainCommand : public TrainCommand {

@@ -14,7 +14,7 @@ namespace cloister::trainer {
 namespace {
 
 // Of steps^2 * bands: up to here the general matrix takes a second or so to find.
-constexpr std::int64_t kMostGeneralWork = std::int64_t{1} << 24;
+constexpr std::int64_t kMostGeneralWork = std::int64_t{1} << 21;
 // As fine as privacy_plan.cc's, or where noise is large as fine as its sampler reaches, which is
 // 2^40 units of 2^-16 spacings for a standard deviation.
 constexpr double kSpacingShare = 0x1p-24;

@@ -14,7 +14,7 @@
 namespace cloister::trainer {
 namespace {
 
-constexpr double kMostNoise = 1e6;
+constexpr double kMostNoise = 1e4;  // that a recipe may give
 
 // On one machine the lattice costs nothing but memory: as fine as can be while noised sums stay
 // below 2^30 spacings, and so within four bytes, and while its share of the sensitivity stays
