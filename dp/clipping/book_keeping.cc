@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "dp/clipping/clipped_sum_factory.h"
+#include "dp/clipping/narrow_product.h"
 #include "dp/clipping/unit_gradient.h"
 #include "dp/mechanism/lattice_rounding.h"
 
@@ -49,6 +50,11 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
       options.rule.style != ClipRule::Style::kFlat) {
     return base::Fail(base::Code::kInvalidArgument,
                       "an adaptive clip norm goes with flat clipping alone");
+  }
+  if (!NarrowProductKeepsItsBits()) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "LibTorch rounds fp32 factors to fewer bits, which the bounds on gradients' "
+                      "norms do not cover: unset ONEDNN_DEFAULT_FPMATH_MODE and its like");
   }
   CLOISTER_CHECK(options.count_weight >= 0 && std::isfinite(options.count_weight));
   const std::int64_t parameters = CountParameters(shapes);

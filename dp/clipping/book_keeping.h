@@ -53,7 +53,8 @@ class BookKeeping {
   static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 30;
 
   // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, for a count with another
-  // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite.
+  // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite;
+  // kFailedPrecondition unless NarrowProductKeepsItsBits().
   static base::Result<BookKeeping> Create(std::vector<ParameterShape> shapes,
                                           const Options& options);
 

@@ -4,23 +4,29 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "dp/clipping/narrow_product.h"
 
 namespace cloister::dp::clipping {
 namespace {
 
 // Inner products of fp32 are added up in fp32 over so many terms, and beyond in fp64.
 constexpr std::int64_t kInnerTerms = 512;
-// Rows of a large gradient are built so many elements at a time: 8 MiB.
-constexpr std::int64_t kPieceElements = std::int64_t{1} << 21;
+// Rows of a large gradient are built so many elements at a time, 512 KiB: added while in a cache.
+constexpr std::int64_t kPieceElements = std::int64_t{1} << 17;
 
-// Tokens x tokens inner products of one factor, fp64, each off by Gamma32(kInnerTerms) and a little
-// times the two tokens' norms.
-at::Tensor NarrowGram(const at::Tensor& factor) {
-  at::Tensor gram;
+// Tokens x tokens inner products of one factor, row by row, each off by Gamma32(kInnerTerms) and a
+// little times the two tokens' norms.
+std::vector<double> NarrowGram(const at::Tensor& factor) {
+  std::vector<double> gram(static_cast<std::size_t>(factor.size(0) * factor.size(0)));
   for (std::int64_t start = 0; start < factor.size(1); start += kInnerTerms) {
-    const at::Tensor piece = factor.narrow(1, start, std::min(kInnerTerms, factor.size(1) - start));
-    const at::Tensor products = at::mm(piece, piece.t()).to(at::kDouble);
-    gram = gram.defined() ? gram.add_(products) : products;
+    const at::Tensor piece =
+        factor.narrow(1, start, std::min(kInnerTerms, factor.size(1) - start)).contiguous();
+    const at::Tensor products = NarrowProduct(piece, piece);
+    const float* from = products.const_data_ptr<float>();
+    for (std::size_t i = 0; i < gram.size(); ++i) gram[i] += from[i];
   }
   return gram;
 }
@@ -77,7 +83,8 @@ void MatrixGradient::TakeNarrowNorm(bool gram) {
   const double tokens = static_cast<double>(left_.size(0));
   const double once = 1.01 * Gamma32(tokens + 1) * size_;  // between G and Ĝ, however it is added
   if (gram) {
-    norm_.squared = NarrowGram(left_).mul_(NarrowGram(right_)).sum().item<double>();
+    const std::vector<double> lefts = NarrowGram(left_), rights = NarrowGram(right_);
+    norm_.squared = std::inner_product(lefts.begin(), lefts.end(), rights.begin(), 0.0);
     const double one = 1.01 * Gamma32(static_cast<double>(kInnerTerms));
     norm_.slack = (2 * one + one * one) * size_ * size_;
     norm_.squared_error = once * once;
@@ -91,10 +98,11 @@ void MatrixGradient::TakeNarrowNorm(bool gram) {
 }
 
 void MatrixGradient::ForEachNarrowPiece(const RowVisitor& visit) const {
+  const at::Tensor left = left_.t().contiguous(), right = right_.t().contiguous();
   const std::int64_t rows = left_.size(1);
   const std::int64_t step = std::max<std::int64_t>(1, kPieceElements / right_.size(1));
   for (std::int64_t start = 0; start < rows; start += step) {
-    visit(start, at::mm(left_.narrow(1, start, std::min(step, rows - start)).t(), right_));
+    visit(start, NarrowProduct(left.narrow(0, start, std::min(step, rows - start)), right));
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/parallel.h"
 #include "dp/mechanism/aliasing.h"
 #include "dp/mechanism/lattice_rounding.h"
 
@@ -12,7 +13,8 @@ namespace {
 constexpr double kLeastSigma = 16;  // of a share, in lattice units: LatticeSampler's domain
 constexpr double kLargestSigma = 0x1p40;
 constexpr std::int64_t kMostShares = 1024;
-constexpr std::int64_t kNoiseBlock = std::int64_t{1} << 16;  // samples that are held at a time
+constexpr std::int64_t kNoiseBlock = std::int64_t{1} << 20;  // samples of one stream
+constexpr std::int64_t kNoisePiece = std::int64_t{1} << 13;  // samples that are held at a time
 
 tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string& rule) {
   return base::Fail(base::Code::kInvalidArgument, "Gaussian mechanism, " + parameter + ": " + rule);
@@ -57,11 +59,11 @@ base::Status CheckParameters(const GaussianMechanism::Parameters& p) {
 base::Result<GaussianMechanism> GaussianMechanism::Create(const Parameters& parameters,
                                                           security::AesCtrStream random) {
   CLOISTER_RETURN_IF_ERROR(CheckParameters(parameters));
-  return GaussianMechanism(parameters, LatticeSampler(ShareSigma(parameters), std::move(random)));
+  return GaussianMechanism(parameters, std::move(random));
 }
 
-GaussianMechanism::GaussianMechanism(const Parameters& parameters, LatticeSampler sampler)
-    : parameters_(parameters), sampler_(std::move(sampler)) {}
+GaussianMechanism::GaussianMechanism(const Parameters& parameters, security::AesCtrStream random)
+    : parameters_(parameters), sigma_(ShareSigma(parameters)), random_(std::move(random)) {}
 
 Event GaussianMechanism::event() const {
   const Parameters& p = parameters_;
@@ -71,8 +73,8 @@ Event GaussianMechanism::event() const {
   event.steps = 1;
   event.neighbours = p.neighbours;
   const double a_coordinate =
-      static_cast<double>(p.summed_shares) * LatticeSampler::TotalVariationBound(sampler_.sigma()) +
-      AliasingBound(sampler_.sigma(), p.summed_shares);
+      static_cast<double>(p.summed_shares) * LatticeSampler::TotalVariationBound(sigma_) +
+      AliasingBound(sigma_, p.summed_shares);
   event.delta_slack = static_cast<double>(p.dimension) * a_coordinate;
   return event;
 }
@@ -82,8 +84,8 @@ Event GaussianMechanism::own_noise_event() const {
   Event own = event();
   own.noise_multiplier /= std::sqrt(static_cast<double>(parameters_.noise_shares));
   // One rounded Gaussian on a lattice point: no aliasing.
-  own.delta_slack = static_cast<double>(parameters_.dimension) *
-                    LatticeSampler::TotalVariationBound(sampler_.sigma());
+  own.delta_slack =
+      static_cast<double>(parameters_.dimension) * LatticeSampler::TotalVariationBound(sigma_);
   return own;
 }
 
@@ -95,13 +97,28 @@ base::Result<NoisedSum> GaussianMechanism::Release(ClippedSum sum, Ledger& ledge
   if (parameters_.noise_shares > 1) spend.own_noise_only = own_noise_event();
   CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, spend));
   LatticeSum points = std::move(sum).TakePoints();
-  std::vector<std::int64_t> noise;
-  for (std::int64_t begin = 0; begin < points.dimension(); begin += kNoiseBlock) {
-    noise.resize(static_cast<std::size_t>(std::min(kNoiseBlock, points.dimension() - begin)));
-    sampler_.Fill(noise);
-    points.Add(begin, noise);
-  }
+  AddNoise(points);
   return NoisedSum(std::move(points), parameters_.spacing);
+}
+
+// Each block has a stream of its own, keyed by this one, so that blocks can be filled side by side.
+void GaussianMechanism::AddNoise(LatticeSum& points) {
+  const std::int64_t blocks = (points.dimension() + kNoiseBlock - 1) / kNoiseBlock;
+  std::vector<security::SecretBytes> keys;
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    random_.Fill(keys.emplace_back(security::SecretBytes(32)).mutable_bytes());
+  }
+  base::InParallel(blocks, [&](std::int64_t block) {
+    LatticeSampler sampler(sigma_,
+                           security::AesCtrStream::FromKey(keys[static_cast<std::size_t>(block)]));
+    const std::int64_t end = std::min(points.dimension(), (block + 1) * kNoiseBlock);
+    std::vector<std::int64_t> noise;
+    for (std::int64_t begin = block * kNoiseBlock; begin < end; begin += kNoisePiece) {
+      noise.resize(static_cast<std::size_t>(std::min(kNoisePiece, end - begin)));
+      sampler.Fill(noise);
+      points.Add(begin, noise);
+    }
+  });
 }
 
 }  // namespace cloister::dp

@@ -68,9 +68,12 @@ class GaussianMechanism {
                                   const SpendKey& key);
 
  private:
-  GaussianMechanism(const Parameters& parameters, LatticeSampler sampler);
+  GaussianMechanism(const Parameters& parameters, security::AesCtrStream random);
+  void AddNoise(LatticeSum& points);
+
   Parameters parameters_;
-  LatticeSampler sampler_;
+  double sigma_;  // of this holder's noise, in spacings
+  security::AesCtrStream random_;
 };
 
 }  // namespace cloister::dp

@@ -35,8 +35,8 @@ base::Status CheckRounding(const LatticeRounding& r) {
   if (r.dimension < 1 || r.dimension > kLargestDimension) {
     return Bad(r, "dimension", "give the number of parameters, from 1 to 2^40");
   }
-  if (!(r.spacing > 0 &&
-        LatticeExcess(r.clip_norm, r.spacing, r.dimension) <= kLargestLatticeExcess * r.clip_norm)) {
+  if (!(r.spacing > 0 && LatticeExcess(r.clip_norm, r.spacing, r.dimension) <=
+                             kLargestLatticeExcess * r.clip_norm)) {
     return Bad(r, "spacing",
                "give a lattice with spacing * sqrt(dimension) at most 1 % of clip_norm");
   }

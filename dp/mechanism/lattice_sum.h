@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "base/large_pages.h"
+
 namespace cloister::dp {
 
 // A vector of whole numbers that others are added to, exactly: whatever the order, the grouping or
@@ -44,8 +46,8 @@ class LatticeSum {
   void Carry(std::int64_t begin, std::int64_t size);
 
   // sum = low + kCarry * high, |low| < kCarry.
-  std::vector<std::int32_t> low_;
-  std::vector<std::int32_t> high_;  // empty: all zero
+  std::vector<std::int32_t, base::LargePages<std::int32_t>> low_;
+  std::vector<std::int32_t, base::LargePages<std::int32_t>> high_;  // empty: all zero
   std::unique_ptr<std::once_flag> made_;
 };
 
