@@ -181,7 +181,8 @@ base::Result<std::unique_ptr<LoraModel>> LoraModel::Load(const model::ModelFiles
   return Guarded("loading the model", [&]() -> Loaded {
     CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
     CLOISTER_RETURN_IF_ERROR(model::Validate(config, architecture));
-    CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights, LoadWeights(files, architecture));
+    CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
+                              LoadWeights(files, architecture, options.precision));
     return std::unique_ptr<LoraModel>(std::make_unique<TorchLoraModel>(
         Network(architecture, std::move(weights), options), config));
   });

@@ -16,12 +16,20 @@ using Names = std::vector<std::string>;
 // Reads the tensors of one part of the network, whose names begin with `prefix`.
 class PartReader {
  public:
-  PartReader(const model::ModelFiles& files, std::string prefix)
-      : files_(files), prefix_(std::move(prefix)) {}
+  PartReader(const model::ModelFiles& files, std::string prefix, at::ScalarType matrices)
+      : files_(files), prefix_(std::move(prefix)), matrices_(matrices) {}
 
-  PartReader Below(const std::string& name) const { return {files_, prefix_ + name + "."}; }
+  PartReader Below(const std::string& name) const {
+    return {files_, prefix_ + name + ".", matrices_};
+  }
 
-  // The named tensors, one below the other.
+  // Of the type that was asked for.
+  base::Result<at::Tensor> Matrix(const Names& names) const {
+    CLOISTER_ASSIGN_OR_RETURN(const at::Tensor matrix, Tensor(names));
+    return matrix.to(matrices_);
+  }
+
+  // The named tensors, one below the other, fp32.
   base::Result<at::Tensor> Tensor(const Names& names) const {
     std::vector<model::TensorView> views;
     std::int64_t elements = 0;
@@ -48,7 +56,7 @@ class PartReader {
       biases.push_back(name + ".bias");
     }
     LinearWeights linear;
-    CLOISTER_ASSIGN_OR_RETURN(linear.weight, Tensor(weights));
+    CLOISTER_ASSIGN_OR_RETURN(linear.weight, Matrix(weights));
     if (!bias) return linear;
     CLOISTER_ASSIGN_OR_RETURN(linear.bias, Tensor(biases));
     return linear;
@@ -57,6 +65,7 @@ class PartReader {
  private:
   const model::ModelFiles& files_;
   std::string prefix_;
+  at::ScalarType matrices_;
 };
 
 base::Result<GroupedAttentionWeights> LoadGrouped(const PartReader& part,
@@ -111,8 +120,8 @@ base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Ex
 }
 
 base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, const model::Architecture& a,
-                                     std::int64_t layer) {
-  const PartReader part(files, "model.layers." + std::to_string(layer) + ".");
+                                     at::ScalarType matrices, std::int64_t layer) {
+  const PartReader part(files, "model.layers." + std::to_string(layer) + ".", matrices);
   const PartReader attention = part.Below("self_attn"), mlp = part.Below("mlp");
   LayerWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.input_norm, part.Tensor({"input_layernorm.weight"}));
@@ -178,7 +187,39 @@ class ParameterList {
   std::vector<at::Tensor> all_;
 };
 
+void RoundMatrix(const at::Tensor& weight, at::Tensor& rounded) {
+  if (!weight.defined() || weight.scalar_type() != at::kFloat) return;
+  if (!rounded.defined())
+    rounded = at::empty(weight.sizes(), weight.options().dtype(at::kBFloat16));
+  rounded.copy_(weight.detach());
+}
+
+void RoundLinear(LinearWeights& linear) { RoundMatrix(linear.weight, linear.rounded); }
+
+void RoundMlp(MlpWeights& mlp) {
+  RoundLinear(mlp.gate_up);
+  RoundLinear(mlp.down);
+}
+
 }  // namespace
+
+void NetworkWeights::Round() {
+  RoundMatrix(head, rounded_head);
+  for (LayerWeights& layer : layers) {
+    if (layer.grouped) RoundLinear(layer.grouped->qkv);
+    if (layer.latent) {
+      for (LinearWeights* linear : {&layer.latent->query, &layer.latent->query_up,
+                                    &layer.latent->kv_latent, &layer.latent->kv_up}) {
+        RoundLinear(*linear);
+      }
+    }
+    RoundLinear(layer.output);
+    if (layer.dense) RoundMlp(*layer.dense);
+    if (!layer.mixture) continue;
+    for (MlpWeights& expert : layer.mixture->experts) RoundMlp(expert);
+    if (layer.mixture->shared) RoundMlp(*layer.mixture->shared);
+  }
+}
 
 std::vector<at::Tensor> LayerWeights::Parameters() const {
   ParameterList all;
@@ -196,19 +237,21 @@ std::vector<at::Tensor> NetworkWeights::Parameters() const {
 }
 
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
-                                         const model::Architecture& architecture) {
+                                         const model::Architecture& architecture,
+                                         Precision precision) {
   CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
-  const PartReader all(files, "");
+  const at::ScalarType matrices = precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
+  const PartReader all(files, "", matrices);
   NetworkWeights weights;
-  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Tensor({"model.embed_tokens.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Matrix({"model.embed_tokens.weight"}));
   CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
   if (architecture.tie_word_embeddings) {
     weights.head = weights.embedding;
   } else {
-    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Tensor({"lm_head.weight"}));
+    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Matrix({"lm_head.weight"}));
   }
   for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
-    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, architecture, layer));
+    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, architecture, matrices, layer));
     weights.layers.push_back(std::move(loaded));
   }
   return weights;
