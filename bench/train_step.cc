@@ -20,13 +20,13 @@
 #include <vector>
 
 #include "model/adapter.h"
-#include "trainer/lora_model.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister {
 namespace {
 
 using trainer::Example;
-using trainer::LoraModel;
+using trainer::TrainableModel;
 
 // Of the process, MiB: "VmRSS" now, "VmHWM" at most so far.
 double Memory(const std::string& key) {
@@ -68,10 +68,10 @@ base::Status Measure(Job job) {
       .rank = job.numbers["rank"], .alpha = 16, .targets = {"q_proj", "v_proj"}};
   CLOISTER_ASSIGN_OR_RETURN(
       const auto loaded,
-      LoraModel::Load(*files, lora,
-                      {.activation_checkpointing = job.numbers["checkpointing"] != 0,
-                       .precision = job.numbers["bf16"] != 0 ? trainer::Precision::kBf16
-                                                             : trainer::Precision::kFp32}));
+      TrainableModel::Load(*files, lora,
+                           {.activation_checkpointing = job.numbers["checkpointing"] != 0,
+                            .precision = job.numbers["bf16"] != 0 ? trainer::Precision::kBf16
+                                                                  : trainer::Precision::kFp32}));
   const auto layout = model::AdapterLayout(lora, architecture);
   std::vector<float> parameters = model::InitialAdapter(layout, 0);
   for (float& value : parameters) value += 1e-3F;  // B is not zero

@@ -49,10 +49,11 @@ TEST_P(CheckpointedFixture, ClippedSumsAreTheSameBits) {
                                                          .unit = PrivacyUnit::kRecord,
                                                          .neighbours = Neighbours::kAddOrRemoveOne})
             .value();
+    UnitClipper unit(engine);
     std::vector<double> norms;
     for (std::size_t i = 0; i < network.examples(); ++i) {
-      network.Run(i, engine);
-      norms.push_back(engine.EndUnit()->bound);
+      network.Run(i, unit);
+      norms.push_back(unit.EndUnit()->bound);
     }
     return std::pair(norms, std::move(engine).Finish().values());
   };

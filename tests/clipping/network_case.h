@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "model/model_files.h"
 #include "trainer/networks/adapter_view.h"
 #include "trainer/networks/batch.h"

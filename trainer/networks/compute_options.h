@@ -12,7 +12,7 @@ enum class Precision { kFp32, kBf16 };
 // How a network computes its passes, whatever it learns.
 struct ComputeOptions {
   // Keep each decoder layer's input alone for the backward pass, which computes the layer once more
-  // (Chen et al. 2016): less memory, about a third more time, the same bits.
+  // (Chen et al. 2016): less memory, a forward pass more, the same bits.
   bool activation_checkpointing = false;
   Precision precision = Precision::kFp32;
 };

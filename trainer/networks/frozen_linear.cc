@@ -61,14 +61,14 @@ struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   }
 };
 
-// The product reads the rounded copy, the gradient is of the weight.
-struct RoundedLinearFunction : torch::autograd::Function<RoundedLinearFunction> {
+// Products read `factor`, the weight itself or its rounded copy; the gradient is of the weight.
+struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
                             const at::Tensor& /*weight*/, const std::optional<at::Tensor>& bias,
-                            const at::Tensor& rounded) {
-    context->save_for_backward({x, rounded});
+                            const at::Tensor& factor) {
+    context->save_for_backward({x, factor.detach()});
     context->saved_data["bias"] = bias.has_value();
-    return Product(x, rounded, bias.value_or(at::Tensor()));
+    return Product(x, factor, bias.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -103,8 +103,7 @@ at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) {
   if (!linear.weight.requires_grad()) {
     return FrozenLinearFunction::apply(x, linear.factor(), bias);
   }
-  if (!linear.rounded.defined()) return at::linear(x, linear.weight, bias);
-  return RoundedLinearFunction::apply(x, linear.weight, bias, linear.rounded);
+  return TrainedLinearFunction::apply(x, linear.weight, bias, linear.factor().detach());
 }
 
 }  // namespace cloister::trainer

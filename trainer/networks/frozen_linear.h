@@ -12,8 +12,8 @@ namespace cloister::trainer {
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias = {});
 
 // A linear layer's output, differentiable in x; keeps nothing but the weight for the backward pass.
-// A weight that requires a gradient gets one, and its bias too; fp32 for an fp32 weight, also where
-// products read its rounded copy.
+// A weight that requires a gradient gets one, and its bias too, fp32 for an fp32 weight; then the
+// input is kept as well.
 at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear);
 
 }  // namespace cloister::trainer

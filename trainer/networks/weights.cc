@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "model/finite.h"
 #include "model/tensor.h"
 
@@ -13,14 +14,52 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+constexpr char kCorrectionBias[] = "gate.e_score_correction_bias";  // no parameter
+
+// Where parameters are read to: a flat vector, taken piece by piece, or each on its own.
+class FlatMemory {
+ public:
+  FlatMemory() = default;
+  explicit FlatMemory(std::int64_t parameters)
+      : flat_(at::empty({parameters}, at::TensorOptions(at::kFloat))) {}
+
+  // The next piece, for tensors one below the other.
+  at::Tensor Take(std::int64_t layer, const Names& names,
+                  const std::vector<model::TensorView>& views) {
+    const std::int64_t start = taken_;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const std::int64_t elements = views[i].elements();
+      places_.push_back({names[i], layer, taken_, elements});
+      taken_ += elements;
+    }
+    if (!flat_.defined()) return at::empty({taken_ - start}, at::TensorOptions(at::kFloat));
+    return flat_.narrow(0, start, taken_ - start);
+  }
+
+  FlatWeights Finish(NetworkWeights network) && {
+    CLOISTER_CHECK(taken_ == flat_.numel());
+    return {std::move(network), std::move(flat_), std::move(places_)};
+  }
+
+ private:
+  at::Tensor flat_;
+  std::int64_t taken_ = 0;
+  std::vector<WeightPlace> places_;
+};
+
 // Reads the tensors of one part of the network, whose names begin with `prefix`.
 class PartReader {
  public:
-  PartReader(const model::ModelFiles& files, std::string prefix, at::ScalarType matrices)
-      : files_(files), prefix_(std::move(prefix)), matrices_(matrices) {}
+  PartReader(const model::ModelFiles& files, FlatMemory& memory, at::ScalarType matrices,
+             std::int64_t layer, std::string prefix)
+      : files_(files),
+        memory_(memory),
+        matrices_(matrices),
+        layer_(layer),
+        prefix_(std::move(prefix)) {}
 
   PartReader Below(const std::string& name) const {
-    return {files_, prefix_ + name + ".", matrices_};
+    return {files_, memory_, matrices_, layer_, prefix_ + name + "."};
   }
 
   // Of the type that was asked for.
@@ -29,23 +68,29 @@ class PartReader {
     return matrix.to(matrices_);
   }
 
-  // The named tensors, one below the other, fp32.
-  base::Result<at::Tensor> Tensor(const Names& names) const {
+  // The named parameters, one below the other, fp32.
+  base::Result<at::Tensor> Tensor(Names names) const {
+    for (std::string& name : names) name.insert(0, prefix_);
     std::vector<model::TensorView> views;
-    std::int64_t elements = 0;
     for (const std::string& name : names) {
-      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, files_.Tensor(prefix_ + name));
-      CLOISTER_RETURN_IF_ERROR(model::CheckFinite(prefix_ + name, view));
-      elements += view.elements();
+      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, View(name));
       views.push_back(std::move(view));
     }
-    at::Tensor tensor = at::empty({elements}, at::kFloat);
+    at::Tensor tensor = memory_.Take(layer_, names, views);
     float* to = tensor.mutable_data_ptr<float>();
     for (const model::TensorView& view : views) {
       model::DequantizeRows(view, 0, view.rows(), to);
       to += view.elements();
     }
     return views[0].shape.size() == 1 ? tensor : tensor.view({-1, views[0].row_elements()});
+  }
+
+  // A vector that is no parameter.
+  base::Result<at::Tensor> Constant(const std::string& name) const {
+    CLOISTER_ASSIGN_OR_RETURN(const model::TensorView view, View(prefix_ + name));
+    at::Tensor tensor = at::empty({view.elements()}, at::TensorOptions(at::kFloat));
+    model::DequantizeRows(view, 0, view.rows(), tensor.mutable_data_ptr<float>());
+    return tensor;
   }
 
   // Linear layers that read the same input.
@@ -63,9 +108,17 @@ class PartReader {
   }
 
  private:
+  base::Result<model::TensorView> View(const std::string& name) const {
+    CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, files_.Tensor(name));
+    CLOISTER_RETURN_IF_ERROR(model::CheckFinite(name, view));
+    return view;
+  }
+
   const model::ModelFiles& files_;
-  std::string prefix_;
+  FlatMemory& memory_;
   at::ScalarType matrices_;
+  std::int64_t layer_;
+  std::string prefix_;
 };
 
 base::Result<GroupedAttentionWeights> LoadGrouped(const PartReader& part,
@@ -105,8 +158,7 @@ base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Ex
   ExpertsWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.router, part.Tensor({"gate.weight"}));
   if (experts.correction_bias) {
-    CLOISTER_ASSIGN_OR_RETURN(weights.correction_bias,
-                              part.Tensor({"gate.e_score_correction_bias"}));
+    CLOISTER_ASSIGN_OR_RETURN(weights.correction_bias, part.Constant(kCorrectionBias));
   }
   for (std::int64_t i = 0; i < experts.count; ++i) {
     CLOISTER_ASSIGN_OR_RETURN(MlpWeights expert,
@@ -119,9 +171,8 @@ base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Ex
   return weights;
 }
 
-base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, const model::Architecture& a,
-                                     at::ScalarType matrices, std::int64_t layer) {
-  const PartReader part(files, "model.layers." + std::to_string(layer) + ".", matrices);
+base::Result<LayerWeights> LoadLayer(const PartReader& part, const model::Architecture& a,
+                                     std::int64_t layer) {
   const PartReader attention = part.Below("self_attn"), mlp = part.Below("mlp");
   LayerWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.input_norm, part.Tensor({"input_layernorm.weight"}));
@@ -136,6 +187,29 @@ base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, const model
     CLOISTER_ASSIGN_OR_RETURN(weights.mixture, LoadExperts(mlp, *a.experts));
   } else {
     CLOISTER_ASSIGN_OR_RETURN(weights.dense, LoadMlp(mlp, a.mlp_bias));
+  }
+  return weights;
+}
+
+// In the order of Parameters().
+base::Result<NetworkWeights> LoadInto(const model::ModelFiles& files,
+                                      const model::Architecture& architecture, FlatMemory& memory,
+                                      at::ScalarType matrices) {
+  CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
+  const PartReader all(files, memory, matrices, /*layer=*/-1, "");
+  NetworkWeights weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Matrix({"model.embed_tokens.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
+  if (architecture.tie_word_embeddings) {
+    weights.head = weights.embedding;
+  } else {
+    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Matrix({"lm_head.weight"}));
+  }
+  for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
+    const PartReader part(files, memory, matrices, layer,
+                          "model.layers." + std::to_string(layer) + ".");
+    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(part, architecture, layer));
+    weights.layers.push_back(std::move(loaded));
   }
   return weights;
 }
@@ -236,25 +310,31 @@ std::vector<at::Tensor> NetworkWeights::Parameters() const {
   return std::move(all).Take();
 }
 
+std::int64_t ParameterCount(const model::Architecture& architecture) {
+  std::int64_t count = 0;
+  for (const model::NamedShape& tensor : model::ExpectedTensors(architecture)) {
+    if (tensor.name.ends_with(kCorrectionBias)) continue;
+    std::int64_t elements = 1;
+    for (const std::int64_t size : tensor.shape) elements *= size;
+    count += elements;
+  }
+  return count;
+}
+
+base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
+                                          const model::Architecture& architecture) {
+  FlatMemory memory(ParameterCount(architecture));
+  CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
+                            LoadInto(files, architecture, memory, at::kFloat));
+  return std::move(memory).Finish(std::move(weights));
+}
+
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture,
-                                         Precision precision) {
-  CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
-  const at::ScalarType matrices = precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
-  const PartReader all(files, "", matrices);
-  NetworkWeights weights;
-  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Matrix({"model.embed_tokens.weight"}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
-  if (architecture.tie_word_embeddings) {
-    weights.head = weights.embedding;
-  } else {
-    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Matrix({"lm_head.weight"}));
-  }
-  for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
-    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, architecture, matrices, layer));
-    weights.layers.push_back(std::move(loaded));
-  }
-  return weights;
+                                         Precision matrices) {
+  FlatMemory memory;
+  return LoadInto(files, architecture, memory,
+                  matrices == Precision::kBf16 ? at::kBFloat16 : at::kFloat);
 }
 
 }  // namespace cloister::trainer

@@ -2,7 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -75,10 +77,30 @@ struct NetworkWeights {
   void Round();
 };
 
-// Reads and dequantizes what `architecture` needs: to fp32, or with kBf16 matrices to bfloat16, but
+// Where a tensor of the model's files stands in a flat vector of all parameters.
+struct WeightPlace {
+  std::string name;         // Hugging Face's
+  std::int64_t layer = -1;  // below 0: embedding, final norm, head
+  std::int64_t offset = 0;
+  std::int64_t elements = 0;
+};
+
+// Weights whose parameters are views of one vector, in the order of NetworkWeights::Parameters().
+struct FlatWeights {
+  NetworkWeights network;
+  at::Tensor flat;                  // fp32 [parameters]
+  std::vector<WeightPlace> places;  // in order and without gaps
+};
+
+// Reads and dequantizes what `architecture` needs to fp32, or with kBf16 matrices to bfloat16, but
 // for the experts' routers. Errors: as model::CheckTensors.
+base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
+                                          const model::Architecture& architecture);
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture,
                                          Precision matrices = Precision::kFp32);
+
+// Elements of NetworkWeights::Parameters().
+std::int64_t ParameterCount(const model::Architecture& architecture);
 
 }  // namespace cloister::trainer

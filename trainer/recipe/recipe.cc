@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/schema.h"
 
 namespace cloister::trainer {
@@ -23,6 +24,7 @@ constexpr bool kAbove = true;  // the lower end is excluded
 constexpr auto kFields = std::to_array<Field>({
     {"model", kText},
     {"output", kText},
+    {"method", kText},
     {"data.train", kText},
     {"data.eval", kText},
     {"data.eval_rows", kInteger, 0, kMany},
@@ -46,17 +48,21 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.eval_every", kInteger, 0, 1e7},
     {"training.activation_checkpointing", kSwitch},
     {"training.precision", kText},
-    {"privacy.noise_multiplier", kReal, 0, 1e4, kAbove},
+    {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
     {"privacy.allow_large_delta", kSwitch},
-    {"privacy.clip_norm", kReal, 0, 1e9, kAbove},
+    {"privacy.clip_norm", kReal, 1e-30, 1e9},
     {"privacy.clipping", kText},
     {"privacy.stability", kReal, 0, 1e9, kAbove},
     {"privacy.adaptive.quantile", kReal, 0, 1, kAbove},
     {"privacy.adaptive.rate", kReal, 0, 10, kAbove},
     {"privacy.adaptive.count_noise_multiplier", kReal, 0, 1e6, kAbove},
+    {"privacy.mechanism", kText},
     {"privacy.sampling_rate", kReal, 0, 1, kAbove},
+    {"privacy.bands", kInteger, 1, 1024},
+    {"privacy.min_separation", kInteger, 1, kMany},
+    {"privacy.max_participations", kInteger, 1, 1e7},
     {"privacy.unit", kText},
     {"privacy.neighbours", kText},
     {"privacy.nominal_units", kInteger, 1, kMany},
@@ -66,13 +72,14 @@ constexpr auto kFields = std::to_array<Field>({
     {"privacy.budget_delta", kReal, 0, 0.5, kAbove},
 });
 
-constexpr auto kRequired = std::to_array<std::string_view>(
-    {"model", "output", "data.train", "data.max_tokens", "lora.rank", "lora.alpha", "lora.targets",
-     "optimizer.learning_rate", "training.steps"});
+constexpr auto kRequired =
+    std::to_array<std::string_view>({"model", "output", "data.train", "data.max_tokens",
+                                     "optimizer.learning_rate", "training.steps"});
+constexpr auto kRequiredOfLora =
+    std::to_array<std::string_view>({"lora.rank", "lora.alpha", "lora.targets"});
 constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
-    {"privacy.delta", "privacy.clip_norm", "privacy.sampling_rate", "privacy.unit",
-     "privacy.neighbours", "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon",
-     "privacy.budget_delta"});
+    {"privacy.delta", "privacy.clip_norm", "privacy.unit", "privacy.neighbours",
+     "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon", "privacy.budget_delta"});
 
 constexpr auto kAdaptive =
     std::to_array<std::string_view>({"privacy.adaptive.quantile", "privacy.adaptive.rate",
@@ -80,10 +87,14 @@ constexpr auto kAdaptive =
 constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};                   // as the enum
 constexpr std::string_view kClippingNames[] = {"flat", "automatic", "per-layer"};  // as the enum
 
-bool HasPrivacy(const FlatRecipe& flat) {
-  const auto from = flat.lower_bound("privacy");
-  return from != flat.end() && from->first.compare(0, 7, "privacy") == 0;
+constexpr std::string_view kFullMethod = "full";
+
+bool HasSection(const FlatRecipe& flat, const std::string& name) {
+  const auto from = flat.lower_bound(name);
+  return from != flat.end() && from->first.starts_with(name);
 }
+
+bool HasPrivacy(const FlatRecipe& flat) { return HasSection(flat, "privacy"); }
 
 // Keys that are missing or may not stand together.
 std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
@@ -96,22 +107,25 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
     }
   };
   require(kRequired);
+  const auto method = flat.find("method");
+  if (method != flat.end() &&
+      !(method->second.IsScalar() && method->second.Scalar() == kFullMethod)) {
+    faults.emplace_back(
+        "'method' must be full: leave it out to train an adapter, which 'lora' gives");
+  } else if ((method != flat.end()) == HasSection(flat, "lora")) {
+    faults.emplace_back(method != flat.end()
+                            ? "'lora' and 'method: full' may not stand together: keep one"
+                            : "'lora' or 'method: full' is missing: say what is trained");
+  }
+  if (HasSection(flat, "lora")) require(kRequiredOfLora);
   if (!HasPrivacy(flat)) {
     require(std::array<std::string_view, 1>{"training.batch_size"});
     return faults;
   }
   require(kRequiredWithPrivacy);
+  for (std::string& fault : MechanismFaults(flat)) faults.push_back(std::move(fault));
   if (!flat.contains("privacy.noise_multiplier") && !flat.contains("privacy.target_epsilon")) {
     faults.emplace_back("'privacy.noise_multiplier' or 'privacy.target_epsilon' is missing");
-  }
-  if (flat.contains("training.batch_size")) {
-    faults.emplace_back(
-        "'training.batch_size' may not stand with 'privacy': the batch is drawn at "
-        "'privacy.sampling_rate'");
-  }
-  if (flat.contains("training.seed")) {
-    faults.emplace_back(
-        "'training.seed' may not stand with 'privacy': draws and noise have no seed");
   }
   return faults;
 }
@@ -134,12 +148,14 @@ Recipe ReadValues(const FlatRecipe& flat) {
   if (flat.contains("data.eval")) recipe.data.eval = Get<std::string>(flat, "data.eval");
   recipe.data.eval_rows = Get<std::int64_t>(flat, "data.eval_rows");
   recipe.data.max_tokens = Get<std::int64_t>(flat, "data.max_tokens");
-  recipe.lora.rank = Get<std::int64_t>(flat, "lora.rank");
-  recipe.lora.alpha = Get<double>(flat, "lora.alpha");
-  recipe.lora.targets = Get<std::vector<std::string>>(flat, "lora.targets");
-  recipe.lora.first_layer = Get<std::int64_t>(flat, "lora.first_layer");
-  recipe.lora.rank_stabilized = Get<bool>(flat, "lora.use_rslora");
-  recipe.lora_seed = Seed(flat, "lora.seed");
+  if (HasSection(flat, "lora")) {
+    recipe.lora = {.rank = Get<std::int64_t>(flat, "lora.rank"),
+                   .alpha = Get<double>(flat, "lora.alpha"),
+                   .targets = Get<std::vector<std::string>>(flat, "lora.targets"),
+                   .first_layer = Get<std::int64_t>(flat, "lora.first_layer"),
+                   .rank_stabilized = Get<bool>(flat, "lora.use_rslora")};
+    recipe.lora_seed = Seed(flat, "lora.seed");
+  }
   const AdamW::Options defaults;
   recipe.optimizer = {
       .learning_rate = Get<double>(flat, "optimizer.learning_rate"),
@@ -199,11 +215,6 @@ base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
   privacy.adaptive = {Get<double>(flat, "privacy.adaptive.quantile"),
                       Get<double>(flat, "privacy.adaptive.rate"),
                       Get<double>(flat, "privacy.adaptive.count_noise_multiplier")};
-  if (!privacy.noise_multiplier) {
-    return wrong(
-        "'privacy.adaptive' wants 'privacy.noise_multiplier': the noise of the sum is not found "
-        "for a target while the count has its own");
-  }
   return {};
 }
 
@@ -228,15 +239,14 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   privacy.delta = Get<double>(flat, "privacy.delta");
   privacy.clip_norm = Get<double>(flat, "privacy.clip_norm");
   privacy.sampling_rate = Get<double>(flat, "privacy.sampling_rate");
-  CLOISTER_ASSIGN_OR_RETURN(privacy.unit, dp::ParseUnit(Get<std::string>(flat, "privacy.unit")));
-  CLOISTER_ASSIGN_OR_RETURN(privacy.neighbours,
-                            dp::ParseNeighbours(Get<std::string>(flat, "privacy.neighbours")));
-  if (privacy.neighbours != dp::Neighbours::kAddOrRemoveOne) {
-    return base::Fail(base::Code::kUnimplemented,
-                      "'privacy.neighbours' other than "
-                      "add-or-remove-one is not built yet for training: "
-                      "write add-or-remove-one");
-  }
+  auto unit = dp::ParseUnit(Get<std::string>(flat, "privacy.unit"));
+  if (!unit) return base::Annotate(std::move(unit), "'privacy.unit'");
+  privacy.unit = *unit;
+  auto neighbours = dp::ParseNeighbours(Get<std::string>(flat, "privacy.neighbours"));
+  if (!neighbours) return base::Annotate(std::move(neighbours), "'privacy.neighbours'");
+  privacy.neighbours = *neighbours;
+  privacy.matrix = ReadMatrixFactorization(flat);
+  CLOISTER_RETURN_IF_ERROR(CheckNeighbours(privacy));
   CLOISTER_RETURN_IF_ERROR(ReadClipping(flat, privacy));
   privacy.nominal_units = Get<std::int64_t>(flat, "privacy.nominal_units");
   privacy.allow_large_delta = Get<bool>(flat, "privacy.allow_large_delta");
@@ -247,7 +257,7 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   privacy.budget_epsilon = Get<double>(flat, "privacy.budget_epsilon");
   privacy.budget_delta = Get<double>(flat, "privacy.budget_delta");
   recipe.privacy = privacy;
-  return {};
+  return privacy.matrix ? CheckMatrixFactorization(recipe) : base::Status();
 }
 
 std::string Joined(const std::vector<std::string>& parts) {
@@ -293,14 +303,18 @@ std::string ToYaml(const Recipe& recipe) {
   if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
   data["eval_rows"] = recipe.data.eval_rows;
   data["max_tokens"] = recipe.data.max_tokens;
-  YAML::Node lora = root["lora"];
-  lora["rank"] = recipe.lora.rank;
-  lora["alpha"] = recipe.lora.alpha;
-  lora["targets"] = recipe.lora.targets;
-  lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
-  lora["first_layer"] = recipe.lora.first_layer;
-  lora["use_rslora"] = recipe.lora.rank_stabilized;
-  lora["seed"] = recipe.lora_seed;
+  if (recipe.lora) {
+    YAML::Node lora = root["lora"];
+    lora["rank"] = recipe.lora->rank;
+    lora["alpha"] = recipe.lora->alpha;
+    lora["targets"] = recipe.lora->targets;
+    lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
+    lora["first_layer"] = recipe.lora->first_layer;
+    lora["use_rslora"] = recipe.lora->rank_stabilized;
+    lora["seed"] = recipe.lora_seed;
+  } else {
+    root["method"] = std::string(kFullMethod);
+  }
   YAML::Node optimizer = root["optimizer"];
   optimizer["learning_rate"] = recipe.optimizer.learning_rate;
   optimizer["beta1"] = recipe.optimizer.beta1;
@@ -309,7 +323,7 @@ std::string ToYaml(const Recipe& recipe) {
   optimizer["weight_decay"] = recipe.optimizer.weight_decay;
   YAML::Node training = root["training"];
   training["steps"] = recipe.training.steps;
-  if (!recipe.privacy) {
+  if (!recipe.privacy || recipe.privacy->matrix) {
     training["batch_size"] = recipe.training.batch_size;
     training["seed"] = recipe.training.seed;
   }
@@ -335,7 +349,14 @@ std::string ToYaml(const Recipe& recipe) {
       adaptive["rate"] = from.adaptive->rate;
       adaptive["count_noise_multiplier"] = from.adaptive->count_noise_multiplier;
     }
-    privacy["sampling_rate"] = from.sampling_rate;
+    privacy["mechanism"] = std::string(MechanismName(from));
+    if (from.matrix) {
+      privacy["bands"] = from.matrix->bands;
+      privacy["min_separation"] = from.matrix->min_separation;
+      privacy["max_participations"] = from.matrix->max_participations;
+    } else {
+      privacy["sampling_rate"] = from.sampling_rate;
+    }
     privacy["unit"] = std::string(dp::UnitName(from.unit));
     privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
     privacy["nominal_units"] = from.nominal_units;
