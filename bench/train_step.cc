@@ -2,7 +2,7 @@
 // of its own, clipped) and plain, on one model. A line of JSON.
 //
 //   train_step MODEL private|plain EXAMPLES TOKENS [rank=8] [threads=1] [repeats=3]
-//              [checkpointing=0]
+//              [checkpointing=0] [bf16=0]
 //
 // LoRA on q_proj and v_proj; the last two thirds of each example are its answer. The median of the
 // time that passed and the least processor time (what counts on a machine with other work), after
@@ -57,7 +57,7 @@ struct Job {
   bool is_private = false;
   std::int64_t examples = 0, tokens = 0;
   std::map<std::string, std::int64_t> numbers = {
-      {"rank", 8}, {"threads", 1}, {"repeats", 3}, {"checkpointing", 0}};
+      {"rank", 8}, {"threads", 1}, {"repeats", 3}, {"checkpointing", 0}, {"bf16", 0}};
 };
 
 base::Status Measure(Job job) {
@@ -69,7 +69,9 @@ base::Status Measure(Job job) {
   CLOISTER_ASSIGN_OR_RETURN(
       const auto loaded,
       TrainableModel::Load(*files, lora,
-                           {.activation_checkpointing = job.numbers["checkpointing"] != 0}));
+                           {.activation_checkpointing = job.numbers["checkpointing"] != 0,
+                            .precision = job.numbers["bf16"] != 0 ? trainer::Precision::kBf16
+                                                                  : trainer::Precision::kFp32}));
   const auto layout = model::AdapterLayout(lora, architecture);
   std::vector<float> parameters = model::InitialAdapter(layout, 0);
   for (float& value : parameters) value += 1e-3F;  // B is not zero

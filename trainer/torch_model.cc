@@ -107,6 +107,7 @@ base::Status TorchModel::SetParameters(std::span<const float> parameters) {
 base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
     std::span<const UnitExamples> units, const ClipOptions& options, const Progress& progress) {
   return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
+    network_.RoundWeights();
     CLOISTER_ASSIGN_OR_RETURN(
         dp::clipping::BookKeeping engine,
         dp::clipping::BookKeeping::Create(shapes_, {.rule = options.rule,
@@ -134,6 +135,7 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
                                                          std::int64_t micro_batch_tokens,
                                                          const Progress& progress) {
   return Guarded("taking gradients", [&]() -> base::Result<Plain> {
+    network_.RoundWeights();
     if (!sum_.defined()) sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_));
     sum_.zero_();
     GradientSum observer(shapes_, sum_);
@@ -155,6 +157,7 @@ base::Result<double> TorchModel::Loss(std::span<const Example> examples,
                                       std::int64_t micro_batch_tokens, const Progress& progress) {
   return Guarded("taking a held-out loss", [&]() -> base::Result<double> {
     const at::NoGradGuard no_grad;
+    network_.RoundWeights();
     MeanLoss loss;
     for (const auto& group : Groups(examples, micro_batch_tokens)) {
       loss.Add(BatchLoss(network_, Unwatched(), MakeBatch(examples, group)));
@@ -175,7 +178,8 @@ base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
       return MakeFullModel(architecture, std::move(weights), options);
     }
     CLOISTER_RETURN_IF_ERROR(model::Validate(*lora, architecture));
-    CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights, LoadWeights(files, architecture));
+    CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
+                              LoadWeights(files, architecture, options.precision));
     return MakeLoraModel(Network(architecture, std::move(weights), options), *lora);
   });
 }

@@ -15,13 +15,14 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& a,
                             const at::Tensor& b, double scale, std::int64_t observer,
                             std::int64_t a_parameter, std::int64_t b_parameter) {
-    const at::Tensor h = at::matmul(x, a.t());
-    context->save_for_backward({x, a, b, h});
+    const at::Tensor a_factor = a.to(x.scalar_type()), b_factor = b.to(x.scalar_type());
+    const at::Tensor h = at::matmul(x, a_factor.t());
+    context->save_for_backward({x, a_factor, b_factor, h});
     context->saved_data["scale"] = scale;
     context->saved_data["observer"] = observer;
     context->saved_data["a"] = a_parameter;
     context->saved_data["b"] = b_parameter;
-    return at::matmul(h, b.t()).mul_(scale);
+    return at::matmul(h, b_factor.t()).mul_(scale);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -37,8 +38,9 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
       told->ObserveMatrix(context->saved_data["a"].toInt(), TokenRows(u), TokenRows(x));
       told->ObserveMatrix(context->saved_data["b"].toInt(), TokenRows(g), TokenRows(h));
     } else {
-      gradient_a = at::matmul(TokenRows(u).t(), TokenRows(x));
-      gradient_b = at::matmul(TokenRows(g).t(), TokenRows(h));
+      const auto wide = [](const at::Tensor& t) { return TokenRows(t).to(at::kFloat); };
+      gradient_a = at::matmul(wide(u).t(), wide(x));
+      gradient_b = at::matmul(wide(g).t(), wide(h));
     }
     const at::Tensor none;
     return {gradient_x, gradient_a, gradient_b, none, none, none, none};

@@ -199,6 +199,15 @@ TEST(Recipe, ActivationsAreKeptUnlessARecipeSaysOtherwise) {
   EXPECT_TRUE(LoadText(ToYaml(*recipe))->training.compute.activation_checkpointing);
 }
 
+TEST(Recipe, PrecisionIsFp32UnlessARecipeSaysOtherwise) {
+  EXPECT_EQ(Load("lora.yaml", {})->training.compute.precision, Precision::kFp32);
+  const auto recipe = Load("lora.yaml", {"training.precision=bf16"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  EXPECT_EQ(recipe->training.compute.precision, Precision::kBf16);
+  EXPECT_EQ(LoadText(ToYaml(*recipe))->training.compute.precision, Precision::kBf16);
+  ExpectFault(Load("lora.yaml", {"training.precision=fp16"}), HasSubstr("'training.precision'"));
+}
+
 TEST(Recipe, SaysWhatIsNotBuilt) {
   for (const std::string relation : {"add", "remove", "replace-one"}) {
     ExpectFault(Load("dp-lora.yaml", {"privacy.neighbours=" + relation}),

@@ -25,7 +25,7 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
                             std::int64_t examples, std::int64_t observer, std::int64_t number) {
     const std::int64_t count = rows.size(0);
     const bool differentiate = rows.requires_grad();
-    at::Tensor losses = at::empty({count}, rows.options());
+    at::Tensor losses = at::empty({count}, rows.options().dtype(at::kFloat));
     at::Tensor gradient = differentiate ? at::empty_like(rows) : at::Tensor();
     const bool watched = differentiate && observer != 0;
     at::Tensor of_scores =
@@ -44,7 +44,7 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
         {gradient, example, weight, of_scores, watched ? rows : at::Tensor()});
     context->saved_data["observer"] = watched ? observer : 0;
     context->saved_data["number"] = number;
-    return at::zeros({examples}, rows.options()).index_add_(0, example, losses * weight);
+    return at::zeros({examples}, losses.options()).index_add_(0, example, losses * weight);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -64,12 +64,12 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
 
 }  // namespace
 
-at::Tensor AnswerLoss(const at::Tensor& rows, const at::Tensor& head,
+at::Tensor AnswerLoss(const at::Tensor& rows, const LinearWeights& head,
                       const Predictions& predictions, const WeightWatch& watch) {
-  return AnswerLossFunction::apply(rows, head, predictions.targets, predictions.example,
+  return AnswerLossFunction::apply(rows, head.factor(), predictions.targets, predictions.example,
                                    predictions.weight, predictions.examples,
                                    dp::clipping::HandleOf(watch ? &watch.observer() : nullptr),
-                                   watch ? watch.NumberOf(head) : 0);
+                                   watch ? watch.NumberOf(head.weight) : 0);
 }
 
 }  // namespace cloister::trainer

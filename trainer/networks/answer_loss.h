@@ -19,10 +19,11 @@ struct Predictions {
 // Per-example mean cross entropy over the predicted tokens, fp32 [examples].
 //   rows  [n, hidden]      normalized hidden states of the positions that predict
 //   head  [vocab, hidden]  gets no gradient; `watch` is told of it
+// Scores are of the rows' type; what is made of them is fp32.
 // Scores over the vocabulary exist for a chunk of rows at a time, and under a watch for all; the
 // gradient for the chunk is made while they are there, so the backward pass only scales it.
 // Differentiable in `rows`.
-at::Tensor AnswerLoss(const at::Tensor& rows, const at::Tensor& head,
+at::Tensor AnswerLoss(const at::Tensor& rows, const LinearWeights& head,
                       const Predictions& predictions, const WeightWatch& watch);
 
 }  // namespace cloister::trainer

@@ -51,7 +51,7 @@ Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> 
 at::Tensor BatchLoss(const Network& network, const NetworkAdapter* adapter, const Batch& batch) {
   const at::Tensor hidden = network.Hidden(batch.ids, adapter, batch.lengths);
   const at::Tensor rows = hidden.flatten(0, 1).index_select(0, batch.position);
-  return AnswerLoss(network.Normalize(rows, adapter), network.weights().head,
+  return AnswerLoss(network.Normalize(rows, adapter), network.head(),
                     {batch.targets, batch.example, batch.weight, batch.ids.size(0)},
                     adapter == nullptr ? WeightWatch() : adapter->weights);
 }

@@ -2,11 +2,19 @@
 
 namespace cloister::trainer {
 
+// Of the activations between a network's products, and of the matrices that enter them.
+//   kFp32
+//   kBf16  products of bfloat16 factors, added up in fp32; what is trained stays fp32 and is
+//   rounded
+//          for each product. Residual stream, norms, softmax and loss are fp32.
+enum class Precision { kFp32, kBf16 };
+
 // How a network computes its passes, whatever it learns.
 struct ComputeOptions {
   // Keep each decoder layer's input alone for the backward pass, which computes the layer once more
-  // (Chen et al. 2016): less memory, about a third more time, the same bits.
+  // (Chen et al. 2016): less memory, a forward pass more, the same bits.
   bool activation_checkpointing = false;
+  Precision precision = Precision::kFp32;
 };
 
 }  // namespace cloister::trainer

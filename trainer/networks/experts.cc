@@ -54,7 +54,7 @@ at::Tensor Routed(const std::vector<MlpWeights>& experts, const at::Tensor& x, c
   }
   const at::Tensor back = at::empty_like(order).scatter_(0, order, at::arange(order.size(0)));
   const at::Tensor mine =
-      at::cat(outputs).index_select(0, back).view({tokens, per_token, x.size(1)});
+      at::cat(outputs).index_select(0, back).view({tokens, per_token, x.size(1)}).to(at::kFloat);
   return at::bmm(choice.weights.unsqueeze(1), mine).squeeze(1);
 }
 
@@ -88,7 +88,8 @@ at::Tensor Mixture(const Experts& experts, const ExpertsWeights& w, const at::Te
                    const LayerAdapter& adapter) {
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
   const Choice choice =
-      ChooseExperts(experts, adapter.weights().Linear(rows, {w.router, {}}), w.correction_bias);
+      ChooseExperts(experts, adapter.weights().Linear(rows.to(at::kFloat), {w.router, {}, {}}),
+                    w.correction_bias);
   const at::Tensor routed = Routed(w.experts, rows, choice, adapter.WeightsAlone()).view(x.sizes());
   return w.shared ? routed + Mlp(*w.shared, x, adapter) : routed;
 }

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <exception>
 #include <optional>
 #include <string_view>
 
@@ -23,6 +24,30 @@ std::optional<at::Tensor> IfDefined(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
 }
 
+at::Tensor OneDnnProduct(const at::Tensor& x, const at::Tensor& w,
+                         const std::optional<at::Tensor>& bias) {
+  static const auto linear = c10::Dispatcher::singleton()
+                                 .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
+                                 .typed<OneDnnLinear>();
+  return linear.call(x, w, bias, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
+}
+
+// oneDNN refuses bfloat16 on processors without AVX-512 or its like.
+bool OneDnnHasBf16() {
+  static const bool has = [] {
+    if (!at::hasMKLDNN()) return false;
+    try {
+      const at::NoGradGuard no_grad;
+      const at::Tensor one = at::ones({16, 16}, at::kBFloat16);
+      OneDnnProduct(one, one, std::nullopt);
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }();
+  return has;
+}
+
 struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias) {
@@ -36,12 +61,14 @@ struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   }
 };
 
+// Products read `factor`, the weight itself or its rounded copy; the gradient is of the weight.
 struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias) {
-    context->save_for_backward({x, weight});
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& /*weight*/, const std::optional<at::Tensor>& bias,
+                            const at::Tensor& factor) {
+    context->save_for_backward({x, factor.detach()});
     context->saved_data["bias"] = bias.has_value();
-    return Product(x, weight, bias.value_or(at::Tensor()));
+    return Product(x, factor, bias.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
@@ -51,26 +78,32 @@ struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> 
     const at::Tensor g_rows = g.reshape({-1, g.size(-1)});
     at::Tensor gradient_x, gradient_weight, gradient_bias;
     if (context->needs_input_grad(0)) gradient_x = Product(g, saved[1].t());
-    if (context->needs_input_grad(1)) gradient_weight = Product(g_rows.t(), x_rows.t());
-    if (context->saved_data["bias"].toBool()) gradient_bias = g_rows.sum(0);
-    return {gradient_x, gradient_weight, gradient_bias};
+    if (context->needs_input_grad(1)) {
+      gradient_weight = Product(g_rows.t(), x_rows.t()).to(at::kFloat);
+    }
+    if (context->saved_data["bias"].toBool()) {
+      gradient_bias = g_rows.sum(0, /*keepdim=*/false, at::kFloat);
+    }
+    return {gradient_x, gradient_weight, gradient_bias, at::Tensor()};
   }
 };
 
 }  // namespace
 
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
-  if (!at::hasMKLDNN()) return at::linear(x, w, IfDefined(bias));
-  static const auto linear = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
-                                 .typed<OneDnnLinear>();
-  return linear.call(x, w, IfDefined(bias), "none", c10::List<std::optional<at::Scalar>>(),
-                     std::nullopt);
+  const std::optional<at::Tensor> addend =
+      bias.defined() ? std::optional<at::Tensor>(bias.to(x.scalar_type())) : std::nullopt;
+  const bool bf16 = x.scalar_type() == at::kBFloat16;
+  if (bf16 ? OneDnnHasBf16() : at::hasMKLDNN()) return OneDnnProduct(x, w, addend);
+  return at::linear(x, w, addend);
 }
 
-at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  if (weight.requires_grad()) return TrainedLinearFunction::apply(x, weight, IfDefined(bias));
-  return FrozenLinearFunction::apply(x, weight, IfDefined(bias));
+at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) {
+  const std::optional<at::Tensor> bias = IfDefined(linear.bias);
+  if (!linear.weight.requires_grad()) {
+    return FrozenLinearFunction::apply(x, linear.factor(), bias);
+  }
+  return TrainedLinearFunction::apply(x, linear.weight, bias, linear.factor().detach());
 }
 
 }  // namespace cloister::trainer

@@ -6,16 +6,14 @@
 
 namespace cloister::trainer {
 
-// x w^T for fp32 x [.., in] and w [out, in], any strides, plus `bias` [out] where it is defined. By
-// oneDNN where this LibTorch has it: its kernels use AVX-512 on every maker's processors. No
-// gradient.
+// x w^T for x [.., in] and w [out, in], any strides, plus `bias` [out] where it is defined. fp32,
+// or both bfloat16 and added up in fp32. By oneDNN where this LibTorch has it for this processor:
+// its kernels use AVX-512 on every maker's processors. No gradient.
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias = {});
 
 // A linear layer's output, differentiable in x; keeps nothing but the weight for the backward pass.
-// A weight that requires a gradient gets one, and its bias too; then the input is kept as well.
-at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
-inline at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) {
-  return Linear(x, linear.weight, linear.bias);
-}
+// A weight that requires a gradient gets one, and its bias too, fp32 for an fp32 weight; then the
+// input is kept as well.
+at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear);
 
 }  // namespace cloister::trainer

@@ -19,10 +19,11 @@ void GradientSum::ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
                                 const at::Tensor& right) {
   const at::NoGradGuard no_grad;
   at::Tensor& part = parts_.at(static_cast<std::size_t>(parameter));
-  if (part.scalar_type() == left.scalar_type()) {
-    part.addmm_(left.t(), right);
+  const at::Tensor l = left.to(at::kFloat), r = right.to(at::kFloat);  // bfloat16 is widened
+  if (part.scalar_type() == at::kFloat) {
+    part.addmm_(l.t(), r);
   } else {
-    part.add_(at::mm(left.t(), right));
+    part.add_(at::mm(l.t(), r));
   }
 }
 
@@ -37,7 +38,7 @@ void GradientSum::ObserveVector(std::int64_t parameter, const at::Tensor& values
   const at::NoGradGuard no_grad;
   at::Tensor& part = parts_.at(static_cast<std::size_t>(parameter));
   CLOISTER_CHECK(part.size(1) == 1);
-  part.squeeze(1).add_(values.sum(0));
+  part.squeeze(1).add_(values.sum(0, /*keepdim=*/false, at::kFloat));
 }
 
 }  // namespace cloister::trainer

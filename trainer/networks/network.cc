@@ -25,20 +25,30 @@ WeightWatch WatchOf(const NetworkAdapter* adapter) {
 
 Network::Network(const model::Architecture& architecture, NetworkWeights weights,
                  const ComputeOptions& options)
-    : architecture_(architecture), weights_(std::move(weights)), options_(options) {}
+    : architecture_(architecture), weights_(std::move(weights)), options_(options) {
+  RoundWeights();
+}
+
+void Network::RoundWeights() {
+  if (options_.precision == Precision::kBf16) weights_.Round();
+}
+
+at::ScalarType Network::type() const {
+  return options_.precision == Precision::kBf16 ? at::kBFloat16 : at::kFloat;
+}
 
 at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
                           const LayerAdapter& adapter) const {
   const model::Architecture& a = architecture_;
   const LayerWeights& w = weights_.layers[static_cast<std::size_t>(index)];
   const WeightWatch weights = adapter.weights();
-  const at::Tensor before = weights.RmsNorm(x, w.input_norm, a.rms_norm_eps);
+  const at::Tensor before = weights.RmsNorm(x, w.input_norm, a.rms_norm_eps, type());
   const at::Tensor window = a.window_of(index) > 0 ? positions.window : at::Tensor();
   const at::Tensor attended =
       w.latent ? LatentAttention(a, *w.latent, before, positions.rotary, adapter)
                : GroupedAttention(a, *w.grouped, before, positions.rotary, window, adapter);
   const at::Tensor y = x + adapter.Add(weights.Linear(attended, w.output), attended, Target::kO);
-  const at::Tensor between = weights.RmsNorm(y, w.post_norm, a.rms_norm_eps);
+  const at::Tensor between = weights.RmsNorm(y, w.post_norm, a.rms_norm_eps, type());
   return y + (w.mixture ? Mixture(*a.experts, *w.mixture, between, adapter)
                         : Mlp(*w.dense, between, adapter));
 }
@@ -62,7 +72,7 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
   {
     const bool whole = adapter == nullptr || adapter->weights;
     const at::AutoGradMode mode(at::GradMode::is_enabled() && whole);
-    x = WatchOf(adapter).Embed(ids, weights_.embedding);
+    x = WatchOf(adapter).Embed(ids, weights_.embedding).to(at::kFloat);
     for (std::int64_t layer = 0; layer < frozen; ++layer) x = Layer(layer, x, positions, {});
   }
   for (std::int64_t layer = frozen; layer < architecture_.num_layers; ++layer) {
@@ -79,11 +89,11 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
 }
 
 at::Tensor Network::Normalize(const at::Tensor& hidden, const NetworkAdapter* adapter) const {
-  return WatchOf(adapter).RmsNorm(hidden, weights_.final_norm, architecture_.rms_norm_eps);
+  return WatchOf(adapter).RmsNorm(hidden, weights_.final_norm, architecture_.rms_norm_eps, type());
 }
 
 at::Tensor Network::Logits(const at::Tensor& hidden) const {
-  return Linear(Normalize(hidden, nullptr), weights_.head);
+  return Linear(Normalize(hidden, nullptr), head());
 }
 
 }  // namespace cloister::trainer

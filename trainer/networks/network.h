@@ -14,7 +14,7 @@
 
 namespace cloister::trainer {
 
-// The decoder that `architecture` describes, in fp32: token embedding, pre-norm layers of causal
+// The decoder that `architecture` describes: token embedding, pre-norm layers of causal
 // attention (grouped-query or latent) and an MLP (dense or a mixture of experts), final norm, head.
 // No token's values depend on another example's. Immutable but for its weights' gradients;
 // thread-safe where autograd is.
@@ -23,11 +23,15 @@ class Network {
   Network(const model::Architecture& architecture, NetworkWeights weights,
           const ComputeOptions& options = {});
 
-  // The last layer's output before the final norm, [batch, tokens, hidden], for ids i64 [batch,
-  // tokens], right-padded with any valid id. With an adapter, layers below its first_layer run
-  // without autograd: base weights are frozen then. `lengths`, one an example, are the lengths that
-  // a rope which grows with them goes by; empty: all of `tokens`. The network and the adapter must
-  // outlive a backward pass.
+  // With Precision::kBf16, after the weights changed: rounds those that are trained to the copies
+  // by which it multiplies.
+  void RoundWeights();
+
+  // The last layer's output before the final norm, fp32 [batch, tokens, hidden], for ids i64
+  // [batch, tokens], right-padded with any valid id. With an adapter, layers below its first_layer
+  // run without autograd: base weights are frozen then. `lengths`, one an example, are the lengths
+  // that a rope which grows with them goes by; empty: all of `tokens`. The network and the adapter
+  // must outlive a backward pass.
   at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
                     std::span<const std::int64_t> lengths = {}) const;
   // Final norm, for rows of Hidden().
@@ -37,8 +41,10 @@ class Network {
 
   const model::Architecture& architecture() const { return architecture_; }
   const NetworkWeights& weights() const { return weights_; }
+  LinearWeights head() const { return {weights_.head, {}, weights_.rounded_head}; }
 
  private:
+  at::ScalarType type() const;  // of activations between products
   at::Tensor Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
                    const LayerAdapter& adapter) const;
 

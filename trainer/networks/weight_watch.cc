@@ -22,19 +22,20 @@ GradientObserver& Observer(const AutogradContext& context) {
 }
 
 struct WatchedLinearFunction : torch::autograd::Function<WatchedLinearFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias, std::int64_t observer,
-                            std::int64_t number, std::int64_t bias_number) {
-    context->save_for_backward({x, weight});
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const at::Tensor& /*weight*/, const std::optional<at::Tensor>& bias,
+                            const at::Tensor& factor, std::int64_t observer, std::int64_t number,
+                            std::int64_t bias_number) {
+    context->save_for_backward({x, factor});
     context->saved_data["observer"] = observer;
     context->saved_data["number"] = number;
     context->saved_data["bias"] = bias_number;
-    return Product(x, weight, bias.value_or(at::Tensor()));
+    return Product(x, factor, bias.value_or(at::Tensor()));
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
+    const at::Tensor &x = saved[0], &factor = saved[1];
     GradientObserver& observer = Observer(*context);
     observer.ObserveMatrix(context->saved_data["number"].toInt(), TokenRows(gradients[0]),
                            TokenRows(x));
@@ -42,15 +43,16 @@ struct WatchedLinearFunction : torch::autograd::Function<WatchedLinearFunction> 
     if (bias >= 0) observer.ObserveVector(bias, TokenRows(gradients[0]));
     const at::Tensor none;
     const at::Tensor gradient_x =
-        context->needs_input_grad(0) ? Product(gradients[0], weight.t()) : none;
-    return {gradient_x, none, none, none, none, none};
+        context->needs_input_grad(0) ? Product(gradients[0], factor.t()) : none;
+    return {gradient_x, none, none, none, none, none, none};
   }
 };
 
 struct WatchedRmsNormFunction : torch::autograd::Function<WatchedRmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            double epsilon, std::int64_t observer, std::int64_t number) {
-    const NormalizedRows normalized = NormalizeRows(x, weight, epsilon, x.scalar_type());
+                            double epsilon, at::ScalarType type, std::int64_t observer,
+                            std::int64_t number) {
+    const NormalizedRows normalized = NormalizeRows(x, weight, epsilon, type);
     context->save_for_backward({x, weight, normalized.inverse});
     context->saved_data["observer"] = observer;
     context->saved_data["number"] = number;
@@ -61,9 +63,9 @@ struct WatchedRmsNormFunction : torch::autograd::Function<WatchedRmsNormFunction
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
     Observer(*context).ObserveVector(context->saved_data["number"].toInt(),
-                                     TokenRows((gradients[0] * x).mul_(inverse)));
+                                     TokenRows(gradients[0] * x * inverse));
     const at::Tensor none;
-    return {RmsNormInputGradient(gradients[0], x, weight, inverse), none, none, none, none};
+    return {RmsNormInputGradient(gradients[0], x, weight, inverse), none, none, none, none, none};
   }
 };
 
@@ -109,17 +111,19 @@ std::int64_t WeightNumbers::Of(const at::Tensor& weight) const {
 }
 
 at::Tensor WeightWatch::Linear(const at::Tensor& x, const LinearWeights& linear) const {
-  if (observer_ == nullptr) return trainer::Linear(x, linear.weight, linear.bias);
+  if (observer_ == nullptr) return trainer::Linear(x, linear);
   const bool has_bias = linear.bias.defined();
   return WatchedLinearFunction::apply(
       x, linear.weight, has_bias ? std::optional<at::Tensor>(linear.bias) : std::nullopt,
-      HandleOf(observer_), NumberOf(linear.weight), has_bias ? NumberOf(linear.bias) : -1);
+      linear.factor(), HandleOf(observer_), NumberOf(linear.weight),
+      has_bias ? NumberOf(linear.bias) : -1);
 }
 
-at::Tensor WeightWatch::RmsNorm(const at::Tensor& x, const at::Tensor& weight,
-                                double epsilon) const {
-  if (observer_ == nullptr) return trainer::RmsNorm(x, weight, epsilon);
-  return WatchedRmsNormFunction::apply(x, weight, epsilon, HandleOf(observer_), NumberOf(weight));
+at::Tensor WeightWatch::RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon,
+                                std::optional<at::ScalarType> type) const {
+  if (observer_ == nullptr) return trainer::RmsNorm(x, weight, epsilon, type);
+  return WatchedRmsNormFunction::apply(x, weight, epsilon, type.value_or(x.scalar_type()),
+                                       HandleOf(observer_), NumberOf(weight));
 }
 
 at::Tensor WeightWatch::Embed(const at::Tensor& ids, const at::Tensor& embedding) const {

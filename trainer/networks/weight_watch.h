@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -41,7 +42,8 @@ class WeightWatch {
 
   // Linear(), RmsNorm() and a lookup of rows, differentiable in x, that tell of their weights.
   at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) const;
-  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) const;
+  at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon,
+                     std::optional<at::ScalarType> type = {}) const;
   at::Tensor Embed(const at::Tensor& ids, const at::Tensor& embedding) const;
 
   dp::clipping::GradientObserver& observer() const { return *observer_; }

@@ -16,9 +16,10 @@ using Names = std::vector<std::string>;
 
 constexpr char kCorrectionBias[] = "gate.e_score_correction_bias";  // no parameter
 
-// The flat vector, taken piece by piece.
+// Where parameters are read to: a flat vector, taken piece by piece, or each on its own.
 class FlatMemory {
  public:
+  FlatMemory() = default;
   explicit FlatMemory(std::int64_t parameters)
       : flat_(at::empty({parameters}, at::TensorOptions(at::kFloat))) {}
 
@@ -31,6 +32,7 @@ class FlatMemory {
       places_.push_back({names[i], layer, taken_, elements});
       taken_ += elements;
     }
+    if (!flat_.defined()) return at::empty({taken_ - start}, at::TensorOptions(at::kFloat));
     return flat_.narrow(0, start, taken_ - start);
   }
 
@@ -48,15 +50,25 @@ class FlatMemory {
 // Reads the tensors of one part of the network, whose names begin with `prefix`.
 class PartReader {
  public:
-  PartReader(const model::ModelFiles& files, FlatMemory& memory, std::int64_t layer,
-             std::string prefix)
-      : files_(files), memory_(memory), layer_(layer), prefix_(std::move(prefix)) {}
+  PartReader(const model::ModelFiles& files, FlatMemory& memory, at::ScalarType matrices,
+             std::int64_t layer, std::string prefix)
+      : files_(files),
+        memory_(memory),
+        matrices_(matrices),
+        layer_(layer),
+        prefix_(std::move(prefix)) {}
 
   PartReader Below(const std::string& name) const {
-    return {files_, memory_, layer_, prefix_ + name + "."};
+    return {files_, memory_, matrices_, layer_, prefix_ + name + "."};
   }
 
-  // The named parameters, one below the other.
+  // Of the type that was asked for.
+  base::Result<at::Tensor> Matrix(const Names& names) const {
+    CLOISTER_ASSIGN_OR_RETURN(const at::Tensor matrix, Tensor(names));
+    return matrix.to(matrices_);
+  }
+
+  // The named parameters, one below the other, fp32.
   base::Result<at::Tensor> Tensor(Names names) const {
     for (std::string& name : names) name.insert(0, prefix_);
     std::vector<model::TensorView> views;
@@ -89,7 +101,7 @@ class PartReader {
       biases.push_back(name + ".bias");
     }
     LinearWeights linear;
-    CLOISTER_ASSIGN_OR_RETURN(linear.weight, Tensor(weights));
+    CLOISTER_ASSIGN_OR_RETURN(linear.weight, Matrix(weights));
     if (!bias) return linear;
     CLOISTER_ASSIGN_OR_RETURN(linear.bias, Tensor(biases));
     return linear;
@@ -104,6 +116,7 @@ class PartReader {
 
   const model::ModelFiles& files_;
   FlatMemory& memory_;
+  at::ScalarType matrices_;
   std::int64_t layer_;
   std::string prefix_;
 };
@@ -158,9 +171,8 @@ base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Ex
   return weights;
 }
 
-base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, FlatMemory& memory,
-                                     const model::Architecture& a, std::int64_t layer) {
-  const PartReader part(files, memory, layer, "model.layers." + std::to_string(layer) + ".");
+base::Result<LayerWeights> LoadLayer(const PartReader& part, const model::Architecture& a,
+                                     std::int64_t layer) {
   const PartReader attention = part.Below("self_attn"), mlp = part.Below("mlp");
   LayerWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.input_norm, part.Tensor({"input_layernorm.weight"}));
@@ -175,6 +187,29 @@ base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, FlatMemory&
     CLOISTER_ASSIGN_OR_RETURN(weights.mixture, LoadExperts(mlp, *a.experts));
   } else {
     CLOISTER_ASSIGN_OR_RETURN(weights.dense, LoadMlp(mlp, a.mlp_bias));
+  }
+  return weights;
+}
+
+// In the order of Parameters().
+base::Result<NetworkWeights> LoadInto(const model::ModelFiles& files,
+                                      const model::Architecture& architecture, FlatMemory& memory,
+                                      at::ScalarType matrices) {
+  CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
+  const PartReader all(files, memory, matrices, /*layer=*/-1, "");
+  NetworkWeights weights;
+  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Matrix({"model.embed_tokens.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
+  if (architecture.tie_word_embeddings) {
+    weights.head = weights.embedding;
+  } else {
+    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Matrix({"lm_head.weight"}));
+  }
+  for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
+    const PartReader part(files, memory, matrices, layer,
+                          "model.layers." + std::to_string(layer) + ".");
+    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(part, architecture, layer));
+    weights.layers.push_back(std::move(loaded));
   }
   return weights;
 }
@@ -226,7 +261,39 @@ class ParameterList {
   std::vector<at::Tensor> all_;
 };
 
+void RoundMatrix(const at::Tensor& weight, at::Tensor& rounded) {
+  if (!weight.defined() || weight.scalar_type() != at::kFloat) return;
+  if (!rounded.defined())
+    rounded = at::empty(weight.sizes(), weight.options().dtype(at::kBFloat16));
+  rounded.copy_(weight.detach());
+}
+
+void RoundLinear(LinearWeights& linear) { RoundMatrix(linear.weight, linear.rounded); }
+
+void RoundMlp(MlpWeights& mlp) {
+  RoundLinear(mlp.gate_up);
+  RoundLinear(mlp.down);
+}
+
 }  // namespace
+
+void NetworkWeights::Round() {
+  RoundMatrix(head, rounded_head);
+  for (LayerWeights& layer : layers) {
+    if (layer.grouped) RoundLinear(layer.grouped->qkv);
+    if (layer.latent) {
+      for (LinearWeights* linear : {&layer.latent->query, &layer.latent->query_up,
+                                    &layer.latent->kv_latent, &layer.latent->kv_up}) {
+        RoundLinear(*linear);
+      }
+    }
+    RoundLinear(layer.output);
+    if (layer.dense) RoundMlp(*layer.dense);
+    if (!layer.mixture) continue;
+    for (MlpWeights& expert : layer.mixture->experts) RoundMlp(expert);
+    if (layer.mixture->shared) RoundMlp(*layer.mixture->shared);
+  }
+}
 
 std::vector<at::Tensor> LayerWeights::Parameters() const {
   ParameterList all;
@@ -254,31 +321,20 @@ std::int64_t ParameterCount(const model::Architecture& architecture) {
   return count;
 }
 
-// In the order of Parameters().
 base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
                                           const model::Architecture& architecture) {
-  CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
   FlatMemory memory(ParameterCount(architecture));
-  const PartReader all(files, memory, /*layer=*/-1, "");
-  NetworkWeights weights;
-  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Tensor({"model.embed_tokens.weight"}));
-  CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
-  if (architecture.tie_word_embeddings) {
-    weights.head = weights.embedding;
-  } else {
-    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Tensor({"lm_head.weight"}));
-  }
-  for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
-    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, memory, architecture, layer));
-    weights.layers.push_back(std::move(loaded));
-  }
+  CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
+                            LoadInto(files, architecture, memory, at::kFloat));
   return std::move(memory).Finish(std::move(weights));
 }
 
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
-                                         const model::Architecture& architecture) {
-  CLOISTER_ASSIGN_OR_RETURN(FlatWeights weights, LoadFlatWeights(files, architecture));
-  return std::move(weights.network);
+                                         const model::Architecture& architecture,
+                                         Precision matrices) {
+  FlatMemory memory;
+  return LoadInto(files, architecture, memory,
+                  matrices == Precision::kBf16 ? at::kBFloat16 : at::kFloat);
 }
 
 }  // namespace cloister::trainer

@@ -10,13 +10,18 @@
 #include "base/result.h"
 #include "model/architecture.h"
 #include "model/model_files.h"
+#include "trainer/networks/compute_options.h"
 
 namespace cloister::trainer {
 
-// Weights in fp32. Projections that read the same input stand in one matrix, one below the other.
+// Weights in fp32; matrices that are not trained may be bfloat16. Projections that read the same
+// input stand in one matrix, one below the other.
 struct LinearWeights {
-  at::Tensor weight;  // [out, in]
-  at::Tensor bias;    // [out]; undefined: none
+  at::Tensor weight;   // [out, in]
+  at::Tensor bias;     // [out]; undefined: none
+  at::Tensor rounded;  // bfloat16 copy of a trained weight for products; undefined: weight itself
+
+  const at::Tensor& factor() const { return rounded.defined() ? rounded : weight; }
 };
 
 struct GroupedAttentionWeights {
@@ -58,13 +63,18 @@ struct LayerWeights {
 };
 
 struct NetworkWeights {
-  at::Tensor embedding;   // [vocab, hidden]
-  at::Tensor final_norm;  // [hidden]
-  at::Tensor head;        // [vocab, hidden]; the embedding's own tensor when tied
+  at::Tensor embedding;     // [vocab, hidden]
+  at::Tensor final_norm;    // [hidden]
+  at::Tensor head;          // [vocab, hidden]; the embedding's own tensor when tied
+  at::Tensor rounded_head;  // as LinearWeights::rounded
   std::vector<LayerWeights> layers;
 
   // Every distinct parameter once: a tied matrix is one.
   std::vector<at::Tensor> Parameters() const;
+
+  // Rounds every fp32 matrix that enters products to its bfloat16 copy: anew after each change of
+  // the weights.
+  void Round();
 };
 
 // Where a tensor of the model's files stands in a flat vector of all parameters.
@@ -82,11 +92,13 @@ struct FlatWeights {
   std::vector<WeightPlace> places;  // in order and without gaps
 };
 
-// Reads and dequantizes to fp32 what `architecture` needs. Errors: as model::CheckTensors.
+// Reads and dequantizes what `architecture` needs to fp32, or with kBf16 matrices to bfloat16, but
+// for the experts' routers. Errors: as model::CheckTensors.
 base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
                                           const model::Architecture& architecture);
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
-                                         const model::Architecture& architecture);
+                                         const model::Architecture& architecture,
+                                         Precision matrices = Precision::kFp32);
 
 // Elements of NetworkWeights::Parameters().
 std::int64_t ParameterCount(const model::Architecture& architecture);

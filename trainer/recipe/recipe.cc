@@ -47,6 +47,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.threads", kInteger, 0, 1024},
     {"training.eval_every", kInteger, 0, 1e7},
     {"training.activation_checkpointing", kSwitch},
+    {"training.precision", kText},
     {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
@@ -83,6 +84,7 @@ constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
 constexpr auto kAdaptive =
     std::to_array<std::string_view>({"privacy.adaptive.quantile", "privacy.adaptive.rate",
                                      "privacy.adaptive.count_noise_multiplier"});
+constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};                   // as the enum
 constexpr std::string_view kClippingNames[] = {"flat", "automatic", "per-layer"};  // as the enum
 
 constexpr std::string_view kFullMethod = "full";
@@ -171,6 +173,17 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .compute = {.activation_checkpointing =
                       Get<bool>(flat, "training.activation_checkpointing")}};
   return recipe;
+}
+
+base::Status ReadPrecision(const FlatRecipe& flat, Recipe& recipe) {
+  const auto name = Get<std::string>(flat, "training.precision", std::string(kPrecisionNames[0]));
+  const auto* const found = std::find(std::begin(kPrecisionNames), std::end(kPrecisionNames), name);
+  if (found == std::end(kPrecisionNames)) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'training.precision' is '" + name + "': write fp32 or bf16");
+  }
+  recipe.training.compute.precision = static_cast<Precision>(found - std::begin(kPrecisionNames));
+  return {};
 }
 
 base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
@@ -270,6 +283,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
   if (!faults.empty())
     return base::Fail(base::Code::kInvalidArgument, where + ": " + Joined(faults));
   Recipe recipe = ReadValues(*flat);
+  if (auto status = ReadPrecision(*flat, recipe); !status) {
+    return base::Annotate(std::move(status), where);
+  }
   if (HasPrivacy(*flat)) {
     if (auto status = ReadPrivacy(*flat, recipe); !status) {
       return base::Annotate(std::move(status), where);
@@ -315,6 +331,8 @@ std::string ToYaml(const Recipe& recipe) {
   training["threads"] = recipe.training.threads;
   training["eval_every"] = recipe.training.eval_every;
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
+  training["precision"] =
+      std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];
