@@ -193,7 +193,7 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
                             ledger->SpentByJob(data_set, job.job, job.job_delta));
 
   trainer::SetThreads(job.threads);
-  CLOISTER_ASSIGN_OR_RETURN(auto model, trainer::LoraModel::Load(*files, lora));
+  CLOISTER_ASSIGN_OR_RETURN(auto model, trainer::TrainableModel::Load(*files, lora));
   site_.emplace(Site{std::move(job), std::move(train), std::move(rows), std::move(ledger), data_set,
                      std::move(mechanism), security::AesCtrStream::FromSystem(), std::move(model)});
   return Answer{worker::ToJson(worker::Opened{.parameters = parameters,
@@ -222,11 +222,12 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
   std::vector<trainer::UnitExamples> units;
   for (trainer::Example& example : examples) units.push_back({std::move(example)});
   CLOISTER_ASSIGN_OR_RETURN(
-      trainer::LoraModel::Clipped clipped,
+      trainer::TrainableModel::Clipped clipped,
       site.model->ClippedGradient(units,
                                   {.rule = {.clip_norms = {site.job.clip_norm}},
                                    .unit = dp::PrivacyUnit::kRecord,
-                                   .neighbours = dp::Neighbours::kAddOrRemoveOne},
+                                   .neighbours = dp::Neighbours::kAddOrRemoveOne,
+                                   .spacing = site.job.spacing},
                                   {}));
   answered_.insert(key);  // from here the spend may be durable: never again, whatever happens
   CLOISTER_ASSIGN_OR_RETURN(
@@ -237,7 +238,8 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
   CLOISTER_ASSIGN_OR_RETURN(
       const dp::Ledger::Total spent,
       site.ledger->SpentByJob(site.data_set, site.job.job, site.job.job_delta));
-  const auto bytes = std::as_bytes(std::span(noised.lattice()));
+  const std::vector<std::int64_t> lattice = noised.lattice();
+  const auto bytes = std::as_bytes(std::span(lattice));
   return Answer{worker::ToJson(worker::Update{.epsilon = spent.epsilon,
                                               .epsilon_own_noise = spent.epsilon_own_noise}),
                 {bytes.begin(), bytes.end()}};

@@ -18,7 +18,7 @@
 #include "federation/worker/messages.h"
 #include "security/random.h"
 #include "trainer/data/chat_data.h"
-#include "trainer/lora_model.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::cli {
 
@@ -54,7 +54,7 @@ class SiteWorker {
     std::string data_set;
     dp::GaussianMechanism mechanism;
     security::AesCtrStream sampling;
-    std::unique_ptr<trainer::LoraModel> model;
+    std::unique_ptr<trainer::TrainableModel> model;
   };
 
   Sandbox sandbox_;

@@ -12,12 +12,12 @@ namespace {
 namespace po = boost::program_options;
 
 constexpr const char* kAbout =
-    R"(Fine-tunes a LoRA adapter on a JSONL file of conversations. The recipe says everything;
-configs/dp-lora.yaml and configs/lora.yaml explain each key. With a `privacy` section the run is
-differentially private: each step's spend is in the ledger before its noise is used, and a run that
-would pass the data set's budget is refused (exit code 3). The output folder appears when all is
-done: adapter_model.safetensors and adapter_config.json (PEFT's form), recipe.yaml, events.jsonl.
-SIGINT or SIGTERM ends the run without them; what was spent stays spent.)";
+    R"(Fine-tunes a LoRA adapter, or every weight of a model, on a JSONL file of conversations. The
+recipe says everything; configs/ has some to copy, and dp-lora.yaml explains each key. With a
+`privacy` section the run is differentially private: each step's spend is in the ledger before its
+noise is used, and a run that would pass the data set's budget is refused (exit code 3). The output
+folder appears when all is done: an adapter in PEFT's form or a whole model in transformers',
+recipe.yaml, events.jsonl. SIGINT or SIGTERM ends the run without them; what was spent stays spent.)";
 
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;

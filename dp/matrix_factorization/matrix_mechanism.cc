@@ -15,7 +15,7 @@ tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string&
 }
 
 LatticeRounding RoundingOf(const MatrixMechanism::Parameters& p) {
-  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, p.margin, Neighbours::kZeroOut};
+  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, Neighbours::kZeroOut};
 }
 
 // Of z, in units of 2^-16 spacings. Written so that a NaN fails.
@@ -33,7 +33,7 @@ base::Result<double> SigmaOf(const MatrixMechanism::Parameters& p, const BandedM
 
 Event MakeEvent(const MatrixMechanism::Parameters& p, double sigma, std::int64_t steps) {
   Event event;
-  event.noise_multiplier = p.noise_multiplier / (1 + p.margin);
+  event.noise_multiplier = EffectiveMultiplier(p.noise_multiplier, RoundingOf(p));
   event.sampling_rate = 1;
   event.steps = 1;
   event.neighbours = Neighbours::kZeroOut;
@@ -99,9 +99,9 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   CLOISTER_RETURN_IF_ERROR(
       ledger.RecordStep(data_set, key.job, {noise_.step(), noise_.mark(), follows}));
   noise_.SetRecorded();
-  std::vector<std::int64_t> lattice(noise_.row().begin(), noise_.row().end());
-  AddLatticePoints(sum, parameters_.spacing, lattice);
-  return NoisedSum(std::move(lattice), parameters_.spacing);
+  LatticeSum points = std::move(sum).TakePoints();
+  points.Add(0, noise_.row());
+  return NoisedSum(std::move(points), parameters_.spacing);
 }
 
 }  // namespace cloister::dp

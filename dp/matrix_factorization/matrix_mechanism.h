@@ -30,7 +30,6 @@ class MatrixMechanism {
     std::int64_t dimension = 0;
     double spacing = 0;  // g; at most noise_multiplier * clip_norm / 64
     Participation participation;
-    double margin = kLargestLatticeMargin;  // as GaussianMechanism's
   };
   // kInvalidArgument naming the parameter that breaks a rule.
   static base::Result<MatrixMechanism> Create(const Parameters& parameters,

@@ -48,7 +48,8 @@ MatrixMechanism Make(std::uint8_t seed = 95) {
 }
 
 ClippedSum Sum(double value = 0, Neighbours neighbours = Neighbours::kZeroOut) {
-  return ClippedSumFactory::Make(std::vector<double>(kDimension, value), 0.5, 0, neighbours);
+  return ClippedSumFactory::Make(std::vector<double>(kDimension, value), Good().spacing, 0.5, 0,
+                                 neighbours);
 }
 
 const SpendKey kKey{"job", 0, 0};
@@ -64,7 +65,9 @@ TEST(MatrixMechanism, CostsOneGaussianForAllSteps) {
   const Event& event = ledger.spends[0].event;
   EXPECT_EQ(event, mechanism.event());
   EXPECT_TRUE(Validate(event));
-  EXPECT_DOUBLE_EQ(event.noise_multiplier, 2 / 1.01);
+  const double excess = Good().spacing * std::sqrt(static_cast<double>(kDimension));
+  EXPECT_NEAR(event.noise_multiplier, 2 / (1 + excess / 0.5), 1e-11);
+  EXPECT_LT(event.noise_multiplier, 2);
   EXPECT_EQ(event.sampling_rate, 1);
   EXPECT_EQ(event.steps, 1);
   EXPECT_EQ(event.neighbours, Neighbours::kZeroOut);
@@ -137,10 +140,10 @@ TEST(MatrixMechanism, RefusesSumsOfAnotherKind) {
   };
   EXPECT_EQ(code(Sum(0, Neighbours::kAddOrRemoveOne)), base::Code::kInvalidArgument);
   EXPECT_EQ(code(Sum(0, Neighbours::kReplaceOne)), base::Code::kInvalidArgument);
-  EXPECT_EQ(code(Sum(std::nan(""))), base::Code::kInvalidArgument);
-  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(3), 0.5, 0, Neighbours::kZeroOut)),
+  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(3), Good().spacing, 0.5, 0,
+                                         Neighbours::kZeroOut)),
             base::Code::kInvalidArgument);
-  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(kDimension), 0.5, 0.1,
+  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(kDimension), Good().spacing, 0.5, 0.1,
                                          Neighbours::kZeroOut)),
             base::Code::kInvalidArgument);
   EXPECT_TRUE(ledger.spends.empty());
@@ -338,10 +341,9 @@ TEST(MatrixMechanism, RefusesParametersThatBreakTheArgument) {
     EXPECT_TRUE(broken([&](P& p) { p.noise_multiplier = bad; })) << bad;
     EXPECT_TRUE(broken([&](P& p) { p.clip_norm = bad; })) << bad;
     EXPECT_TRUE(broken([&](P& p) { p.spacing = bad; })) << bad;
-    EXPECT_TRUE(broken([&](P& p) { p.margin = bad; })) << bad;
   }
   EXPECT_TRUE(broken([](P& p) { p.dimension = 0; }));
-  EXPECT_TRUE(broken([](P& p) { p.spacing = 1e-4; }));     // rounding alone passes the margin
+  EXPECT_TRUE(broken([](P& p) { p.spacing = 1e-4; }));     // rounding passes 1 % of the norm
   EXPECT_TRUE(broken([](P& p) { p.spacing = 0x1p-40; }));  // beyond the sampler
   EXPECT_TRUE(broken([](P& p) { p.participation.min_separation = 7; }));  // fewer than bands
   EXPECT_TRUE(broken([](P& p) { p.participation.max_participations = 0; }));

@@ -16,9 +16,11 @@ namespace clipping {
 // Stands in for the clipping engine, which is not linked here.
 class ClippedSumFactory {
  public:
-  static ClippedSum Make(std::vector<double> values, double clip_norm, double summation_error,
-                         Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
-    return ClippedSum(std::move(values), clip_norm, summation_error, PrivacyUnit::kRecord,
+  static ClippedSum Make(std::span<const double> values, double spacing, double clip_norm,
+                         double excess = 0, Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
+    LatticeSum points(static_cast<std::int64_t>(values.size()));
+    points.AddRounded(0, values, 1 / spacing);
+    return ClippedSum(std::move(points), spacing, clip_norm, excess, PrivacyUnit::kRecord,
                       neighbours);
   }
 };

@@ -12,10 +12,8 @@
 #include "base/file.h"
 #include "inference/engine/engine.h"
 #include "inference/engine/score.h"
-#include "model/tokenizer/byte_alphabet.h"
-#include "model/tokenizer/named_pre_tokenizers.h"
-#include "model/tokenizer/tokenizer_json.h"
 #include "tests/inference/run_command.h"
+#include "tests/model/ascii_tokenizer.h"
 
 namespace cloister::cli {
 namespace {
@@ -200,30 +198,10 @@ double Surprise(std::span<const float> logits, model::TokenId id) {
   return std::log(sum) - static_cast<double>(logits[static_cast<std::size_t>(id)]);
 }
 
-// The model with a tokenizer of one token a character, ids 0 to 127, that starts texts with 128.
-std::string WithAsciiTokenizer(const std::string& model, const std::filesystem::path& copy) {
-  std::filesystem::copy(model, copy);
-  model::TokenizerData data;
-  for (int byte = 0; byte < 128; ++byte) {
-    data.pieces.push_back(model::ByteToPiece(static_cast<std::uint8_t>(byte)));
-  }
-  data.pieces.emplace_back("<s>");
-  data.kinds.assign(data.pieces.size(), model::TokenKind::kNormal);
-  data.kinds.back() = model::TokenKind::kControl;
-  data.pre_tokenizer = model::FindPreTokenizer("smollm")->steps;
-  data.decoder = {model::ByteLevelDecoding{}};
-  data.bos = data.unknown = 128;
-  data.adds_bos = true;
-  EXPECT_TRUE(base::WriteFile(copy / "tokenizer.json", model::TokenizerJson(data)->dump()));
-  EXPECT_TRUE(
-      base::WriteFile(copy / "tokenizer_config.json", model::TokenizerConfigJson(data, "").dump()));
-  return copy.string();
-}
-
 TEST_F(CommandsTest, PerplexityIsThatOfTheLogitsOfEachSecondHalfWithoutItsFirstToken) {
   constexpr std::size_t kContext = 10, kChunks = 3;
   const std::string text = "The sky is blue, the grass is greenish";
-  model_ = WithAsciiTokenizer(model_, folder_ / "ascii");
+  model_ = fixtures::WithAsciiTokenizer(model_, folder_ / "ascii", "");
   const Outcome outcome =
       RunCommand({"perplexity", "--model", model_, "--file", Write("text", text), "--context", "10",
                   "--threads", "1", "--json"});

@@ -12,12 +12,12 @@
 
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/audit/canary_set.h"
-#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "model/model_files.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/data/sampling.h"
-#include "trainer/lora_model.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
 namespace {
@@ -162,20 +162,21 @@ class Trainer {
     };
     std::vector<dp::ClippedSum> sums;
     std::optional<BookKeeping> current(engine());
+    std::optional<dp::clipping::UnitClipper> clipper(*current);
     std::int64_t in_batch = 0;
     for (const std::int64_t unit : PoissonDraw(units, kRate, random_)) {
       if (in_batch == micro_batch) {
         sums.push_back(std::move(*current).Finish());
-        current.emplace(engine());
+        clipper.emplace(current.emplace(engine()));
         in_batch = 0;
       }
       if (unit < kRecords) {
         const at::Tensor record = records_[unit];
-        current->ObserveMatrix(1, record.narrow(1, 0, 4), record.narrow(1, 4, 25));
+        clipper->ObserveMatrix(1, record.narrow(1, 0, 4), record.narrow(1, 4, 25));
       } else {
-        ObserveCanary(included[static_cast<std::size_t>(unit - kRecords)], kShapes, *current);
+        ObserveCanary(included[static_cast<std::size_t>(unit - kRecords)], kShapes, *clipper);
       }
-      EXPECT_TRUE(current->EndUnit());
+      EXPECT_TRUE(clipper->EndUnit());
       ++in_batch;
     }
     sums.push_back(std::move(*current).Finish());
@@ -321,7 +322,8 @@ TEST(TrainerAudit, IsTheSameForTheSameSeed) {
 TEST(TrainerAudit, CanaryIsClippedAsARecordIs) {
   const auto files =
       model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/llama").value();
-  const auto network = LoraModel::Load(*files, {.rank = 1, .alpha = 4, .targets = {"v_proj"}});
+  const auto network =
+      TrainableModel::Load(*files, model::LoraConfig{.rank = 1, .alpha = 4, .targets = {"v_proj"}});
   ASSERT_TRUE(network) << network.error().message;
   const std::int64_t last = (*network)->parameters() - 1;
   const std::vector<dp::audit::Canary> canaries = {

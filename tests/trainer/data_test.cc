@@ -345,6 +345,22 @@ TEST(PoissonDraw, DrawsEachUnitIndependentlyAtTheRate) {
   EXPECT_GT(sizes[0], 0);
 }
 
+TEST(PoissonDraw, RanksDrawFromShardsOfTheirOwn) {
+  std::printf("seed: a key of zeros\n");
+  constexpr std::int64_t kUnits = 11, kRanks = 3;
+  std::set<std::int64_t> seen;
+  for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+    auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+    for (const std::int64_t unit : PoissonDraw(kUnits, 1, random, {rank, kRanks})) {
+      EXPECT_TRUE(seen.insert(unit).second) << "two ranks drew " << unit;
+    }
+  }
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kUnits));
+  // More ranks than units: some have nothing to draw, and draw that.
+  auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+  EXPECT_TRUE(PoissonDraw(2, 1, random, {3, 5}).empty());
+}
+
 TEST(ShuffledBatches, EachEpochHoldsEveryRecordOnceInASeededOrder) {
   ShuffledBatches a(10, 5, 1), b(10, 5, 1), c(10, 5, 2);
   std::vector<std::int64_t> first = a.Next(), second = a.Next();
@@ -462,11 +478,46 @@ TEST(AdamW, FollowsTheDefinition) {
   AdamW optimizer(
       {.learning_rate = 0.1, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 0, .weight_decay = 0.5}, 1);
   std::vector<float> x = {1.0F};
-  optimizer.Step(x, std::vector<double>{2.0});
+  optimizer.Begin();
+  EXPECT_TRUE(optimizer.Update(0, x, std::vector<float>{1.0F}, 2).any);
   EXPECT_NEAR(x[0], 1 - 0.1 * (1 + 0.5), 1e-6);
-  optimizer.Step(x, std::vector<double>{-1.0});
+  optimizer.Begin();
+  optimizer.Update(0, x, std::vector<float>{-1.0F}, 1);
   const double m = (0.9 * 0.2 - 0.1) / (1 - 0.81), v = (0.99 * 0.04 + 0.01) / (1 - 0.9801);
   EXPECT_NEAR(x[0], 0.85 - 0.1 * (m / std::sqrt(v) + 0.5 * 0.85), 1e-6);
+}
+
+TEST(AdamW, PiecesAreOneStepAndSayWhatBecameOfTheParameters) {
+  constexpr std::size_t kSize = 300'001;  // several threads' shares and a rest
+  std::vector<float> whole(kSize), gradient(kSize);
+  for (std::size_t i = 0; i < kSize; ++i) {
+    whole[i] = std::sin(static_cast<float>(i));
+    gradient[i] = std::cos(static_cast<float>(3 * i));
+  }
+  std::vector<float> pieces = whole;
+  const AdamW::Options options = {.learning_rate = 0.01, .weight_decay = 0.1};
+  AdamW one(options, kSize), many(options, kSize);
+  for (int step = 0; step < 3; ++step) {
+    one.Begin();
+    const AdamW::Moved moved = one.Update(0, whole, gradient, 0.5);
+    EXPECT_TRUE(moved.any && moved.finite);
+    many.Begin();
+    for (const auto& [first, count] :
+         {std::pair<std::size_t, std::size_t>{250'000, 50'001}, {0, 7}, {7, 249'993}}) {
+      many.Update(first, std::span(pieces).subspan(first, count),
+                  std::span(gradient).subspan(first, count), 0.5);
+    }
+  }
+  EXPECT_EQ(pieces, whole);
+
+  AdamW still({.learning_rate = 1}, 2);
+  std::vector<float> x = {1, -2};
+  still.Begin();
+  EXPECT_FALSE(still.Update(0, x, std::vector<float>{0, 0}, 1).any);
+  EXPECT_EQ(x, (std::vector<float>{1, -2}));
+  still.Begin();
+  EXPECT_FALSE(
+      still.Update(0, x, std::vector<float>{0, std::numeric_limits<float>::infinity()}, 1).finite);
 }
 
 }  // namespace

@@ -64,22 +64,26 @@ class MatrixRun : public testing::Test {
     return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value());
   }
   dp::ClippedSum NoUnits(const PrivateSide& side) const {
-    const LoraModel::ClipOptions clipping = side.clipping();
-    auto engine = dp::clipping::BookKeeping::Create(
-        {{.rows = kParameters}},
-        {.rule = clipping.rule, .unit = clipping.unit, .neighbours = clipping.neighbours});
+    const TrainableModel::ClipOptions clipping = side.clipping();
+    auto engine = dp::clipping::BookKeeping::Create({{.rows = kParameters}},
+                                                    {.rule = clipping.rule,
+                                                     .unit = clipping.unit,
+                                                     .neighbours = clipping.neighbours,
+                                                     .spacing = clipping.spacing});
     return std::move(engine).value().Finish();
   }
   // Of every step, in units of the clip norm.
   std::vector<std::vector<double>> ReleaseAll(PrivateSide& side) const {
     std::vector<std::vector<double>> releases;
     for (std::int64_t step = 1; step <= recipe_.training.steps; ++step) {
-      auto released = side.Release(NoUnits(side), step);
+      const auto released = side.Release(NoUnits(side), step);
       EXPECT_TRUE(released) << released.error().message;
-      for (double& value : *released) {
+      std::vector<double> values(static_cast<std::size_t>(released->parameters()));
+      released->Read(0, values);
+      for (double& value : values) {
         value *= static_cast<double>(recipe_.training.batch_size) / recipe_.privacy->clip_norm;
       }
-      releases.push_back(*std::move(released));
+      releases.push_back(std::move(values));
     }
     return releases;
   }
@@ -221,11 +225,13 @@ TEST_F(MatrixRun, NoiseIsFoundForTheTargetOrHeldToIt) {
   for (const std::int64_t steps : {24, 120}) {
     recipe_.training.steps = steps;
     recipe_.privacy->matrix->max_participations = steps * 4 / 10 + 1;
-    EXPECT_EQ(Plan().noise_multiplier, found.noise_multiplier);
+    // But for what the lattice takes, which grows with the noise that is added.
+    EXPECT_NEAR(Plan().noise_multiplier, found.noise_multiplier, 1e-3);
   }
-  recipe_.privacy->noise_multiplier = found.noise_multiplier;
-  EXPECT_EQ(Plan().epsilon, found.epsilon);
-  recipe_.privacy->noise_multiplier = 0.9 * found.noise_multiplier;
+  const PrivacyPlan last = Plan();
+  recipe_.privacy->noise_multiplier = last.noise_multiplier;
+  EXPECT_EQ(Plan().epsilon, last.epsilon);
+  recipe_.privacy->noise_multiplier = 0.9 * last.noise_multiplier;
   const auto passed = MakeMatrixPlan(recipe_, kParameters, kLayers);
   ASSERT_FALSE(passed);
   EXPECT_EQ(passed.error().code, base::Code::kInvalidArgument);

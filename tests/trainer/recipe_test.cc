@@ -38,7 +38,8 @@ void ExpectFault(const base::Result<Recipe>& recipe, const testing::Matcher<std:
 }
 
 TEST(Recipe, ThoseInConfigsLoadAndReadBackResolved) {
-  for (const char* name : {"dp-lora.yaml", "lora.yaml", "dp-matrix-factorization.yaml"}) {
+  for (const char* name :
+       {"dp-lora.yaml", "lora.yaml", "dp-matrix-factorization.yaml", "dp-full.yaml", "full.yaml"}) {
     const auto recipe = Load(name, {});
     ASSERT_TRUE(recipe) << recipe.error().message;
     const std::string text = ToYaml(*recipe);
@@ -146,6 +147,27 @@ TEST(Recipe, EveryPrivacyParameterIsRefusedWhereItMakesNoSense) {
   }
 }
 
+TEST(Recipe, TrainsEitherAnAdapterOrAllWeights) {
+  for (const char* name : {"full.yaml", "dp-full.yaml"}) EXPECT_FALSE(Load(name, {})->lora) << name;
+  EXPECT_TRUE(Load("lora.yaml", {})->lora);
+  // Exactly one of the two, and the error names both.
+  ExpectFault(Load("full.yaml", {"lora={rank: 1, alpha: 1, targets: [q_proj]}"}),
+              HasSubstr("'lora' and 'method: full' may not stand together"));
+  ExpectFault(Load("full.yaml", {"method=null"}), HasSubstr("'lora' or 'method: full' is missing"));
+  ExpectFault(Load("lora.yaml", {"lora=null"}), HasSubstr("'lora' or 'method: full' is missing"));
+  const auto changed = Load("lora.yaml", {"lora=null", "method=full"});
+  ASSERT_TRUE(changed) << changed.error().message;
+  EXPECT_FALSE(changed->lora);
+  for (const char* method : {"method=lora", "method=Full", "method=[full]", "method=1"}) {
+    ExpectFault(Load("lora.yaml", {"lora=null", method}), HasSubstr("'method' must be"));
+  }
+  ExpectFault(Load("full.yaml", {"methods=full"}), HasSubstr("nearest is 'method'"));
+  // A section without its keys is an adapter's all the same.
+  ExpectFault(Load("lora.yaml", {"lora.rank=null"}), HasSubstr("'lora.rank' is missing"));
+  ExpectFault(Load("full.yaml", {"method=null", "lora.rank=2"}),
+              AllOf(HasSubstr("'lora.alpha' is missing"), HasSubstr("'lora.targets' is missing")));
+}
+
 TEST(Recipe, PrivateRunsTakeNoSeedAndNoFixedBatch) {
   ExpectFault(Load("dp-lora.yaml", {"training.seed=1"}), HasSubstr("'training.seed'"));
   ExpectFault(Load("dp-lora.yaml", {"training.batch_size=8"}), HasSubstr("'training.batch_size'"));
@@ -167,6 +189,14 @@ TEST(Recipe, AnEmptyPrivacySectionIsNotARunWithoutPrivacy) {
   ExpectFault(Load("dp-lora.yaml", {"privacy=", "training.batch_size=8"}),
               HasSubstr("--set privacy="));
   ExpectFault(LoadText("{}\n"), HasSubstr("holds no key"));
+}
+
+TEST(Recipe, ActivationsAreKeptUnlessARecipeSaysOtherwise) {
+  EXPECT_FALSE(Load("lora.yaml", {})->training.compute.activation_checkpointing);
+  const auto recipe = Load("lora.yaml", {"training.activation_checkpointing=true"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  EXPECT_TRUE(recipe->training.compute.activation_checkpointing);
+  EXPECT_TRUE(LoadText(ToYaml(*recipe))->training.compute.activation_checkpointing);
 }
 
 TEST(Recipe, SaysWhatIsNotBuilt) {
@@ -281,8 +311,8 @@ TEST(Recipe, OverridesLieOverTheFile) {
   const auto recipe = Load("dp-lora.yaml", {"lora.rank=3", "lora.targets=[q_proj, o_proj]",
                                             "privacy={noise_multiplier: 2.5}"});
   ASSERT_TRUE(recipe) << recipe.error().message;
-  EXPECT_EQ(recipe->lora.rank, 3);
-  EXPECT_EQ(recipe->lora.targets, (std::vector<std::string>{"q_proj", "o_proj"}));
+  EXPECT_EQ(recipe->lora->rank, 3);
+  EXPECT_EQ(recipe->lora->targets, (std::vector<std::string>{"q_proj", "o_proj"}));
   EXPECT_EQ(recipe->privacy->noise_multiplier, 2.5);
   ExpectFault(Load("dp-lora.yaml", {"lora.rank"}), HasSubstr("--set lora.rank"));
 }

@@ -32,9 +32,10 @@ tl::unexpected<base::Error> Bad(const std::string& field, const std::string& rul
 }  // namespace
 
 std::vector<std::int64_t> PoissonDraw(std::int64_t units, double rate,
-                                      security::AesCtrStream& random) {
+                                      security::AesCtrStream& random, Shard shard) {
+  CLOISTER_CHECK(shard.index >= 0 && shard.index < shard.count);
   std::vector<std::int64_t> drawn;
-  for (std::int64_t unit = 0; unit < units; ++unit) {
+  for (std::int64_t unit = shard.index; unit < units; unit += shard.count) {
     if (random.Bernoulli(rate)) drawn.push_back(unit);
   }
   return drawn;

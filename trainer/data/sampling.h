@@ -12,8 +12,15 @@ namespace cloister::trainer {
 
 // An independent draw of each of `units` units with probability `rate`: the sampling that a
 // Poisson-sampled Gaussian is accounted for. From a CSPRNG; the result is secret and may be empty.
+//
+// With a shard, of the units index, index + count, … alone. Ranks that draw from the shards of one
+// count, each by a stream of its own, together make one draw of all units.
+struct Shard {
+  std::int64_t index = 0;
+  std::int64_t count = 1;
+};
 std::vector<std::int64_t> PoissonDraw(std::int64_t units, double rate,
-                                      security::AesCtrStream& random);
+                                      security::AesCtrStream& random, Shard shard = {});
 
 // Without privacy: batches of a permutation of all records, shuffled anew each epoch from a public
 // seed. Step s's batch is a function of (records, batch_size, seed, s).

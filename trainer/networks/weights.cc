@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "base/check.h"
 #include "model/finite.h"
 #include "model/tensor.h"
 
@@ -13,31 +14,71 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+constexpr char kCorrectionBias[] = "gate.e_score_correction_bias";  // no parameter
+
+// The flat vector, taken piece by piece.
+class FlatMemory {
+ public:
+  explicit FlatMemory(std::int64_t parameters)
+      : flat_(at::empty({parameters}, at::TensorOptions(at::kFloat))) {}
+
+  // The next piece, for tensors one below the other.
+  at::Tensor Take(std::int64_t layer, const Names& names,
+                  const std::vector<model::TensorView>& views) {
+    const std::int64_t start = taken_;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const std::int64_t elements = views[i].elements();
+      places_.push_back({names[i], layer, taken_, elements});
+      taken_ += elements;
+    }
+    return flat_.narrow(0, start, taken_ - start);
+  }
+
+  FlatWeights Finish(NetworkWeights network) && {
+    CLOISTER_CHECK(taken_ == flat_.numel());
+    return {std::move(network), std::move(flat_), std::move(places_)};
+  }
+
+ private:
+  at::Tensor flat_;
+  std::int64_t taken_ = 0;
+  std::vector<WeightPlace> places_;
+};
+
 // Reads the tensors of one part of the network, whose names begin with `prefix`.
 class PartReader {
  public:
-  PartReader(const model::ModelFiles& files, std::string prefix)
-      : files_(files), prefix_(std::move(prefix)) {}
+  PartReader(const model::ModelFiles& files, FlatMemory& memory, std::int64_t layer,
+             std::string prefix)
+      : files_(files), memory_(memory), layer_(layer), prefix_(std::move(prefix)) {}
 
-  PartReader Below(const std::string& name) const { return {files_, prefix_ + name + "."}; }
+  PartReader Below(const std::string& name) const {
+    return {files_, memory_, layer_, prefix_ + name + "."};
+  }
 
-  // The named tensors, one below the other.
-  base::Result<at::Tensor> Tensor(const Names& names) const {
+  // The named parameters, one below the other.
+  base::Result<at::Tensor> Tensor(Names names) const {
+    for (std::string& name : names) name.insert(0, prefix_);
     std::vector<model::TensorView> views;
-    std::int64_t elements = 0;
     for (const std::string& name : names) {
-      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, files_.Tensor(prefix_ + name));
-      CLOISTER_RETURN_IF_ERROR(model::CheckFinite(prefix_ + name, view));
-      elements += view.elements();
+      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, View(name));
       views.push_back(std::move(view));
     }
-    at::Tensor tensor = at::empty({elements}, at::kFloat);
+    at::Tensor tensor = memory_.Take(layer_, names, views);
     float* to = tensor.mutable_data_ptr<float>();
     for (const model::TensorView& view : views) {
       model::DequantizeRows(view, 0, view.rows(), to);
       to += view.elements();
     }
     return views[0].shape.size() == 1 ? tensor : tensor.view({-1, views[0].row_elements()});
+  }
+
+  // A vector that is no parameter.
+  base::Result<at::Tensor> Constant(const std::string& name) const {
+    CLOISTER_ASSIGN_OR_RETURN(const model::TensorView view, View(prefix_ + name));
+    at::Tensor tensor = at::empty({view.elements()}, at::TensorOptions(at::kFloat));
+    model::DequantizeRows(view, 0, view.rows(), tensor.mutable_data_ptr<float>());
+    return tensor;
   }
 
   // Linear layers that read the same input.
@@ -55,7 +96,15 @@ class PartReader {
   }
 
  private:
+  base::Result<model::TensorView> View(const std::string& name) const {
+    CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, files_.Tensor(name));
+    CLOISTER_RETURN_IF_ERROR(model::CheckFinite(name, view));
+    return view;
+  }
+
   const model::ModelFiles& files_;
+  FlatMemory& memory_;
+  std::int64_t layer_;
   std::string prefix_;
 };
 
@@ -96,8 +145,7 @@ base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Ex
   ExpertsWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.router, part.Tensor({"gate.weight"}));
   if (experts.correction_bias) {
-    CLOISTER_ASSIGN_OR_RETURN(weights.correction_bias,
-                              part.Tensor({"gate.e_score_correction_bias"}));
+    CLOISTER_ASSIGN_OR_RETURN(weights.correction_bias, part.Constant(kCorrectionBias));
   }
   for (std::int64_t i = 0; i < experts.count; ++i) {
     CLOISTER_ASSIGN_OR_RETURN(MlpWeights expert,
@@ -110,9 +158,9 @@ base::Result<ExpertsWeights> LoadExperts(const PartReader& part, const model::Ex
   return weights;
 }
 
-base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, const model::Architecture& a,
-                                     std::int64_t layer) {
-  const PartReader part(files, "model.layers." + std::to_string(layer) + ".");
+base::Result<LayerWeights> LoadLayer(const model::ModelFiles& files, FlatMemory& memory,
+                                     const model::Architecture& a, std::int64_t layer) {
+  const PartReader part(files, memory, layer, "model.layers." + std::to_string(layer) + ".");
   const PartReader attention = part.Below("self_attn"), mlp = part.Below("mlp");
   LayerWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.input_norm, part.Tensor({"input_layernorm.weight"}));
@@ -163,6 +211,15 @@ class ParameterList {
     for (const MlpWeights& expert : experts.experts) Add(expert);
     if (experts.shared) Add(*experts.shared);
   }
+  void Add(const LayerWeights& layer) {
+    Add(layer.input_norm);
+    if (layer.grouped) Add(*layer.grouped);
+    if (layer.latent) Add(*layer.latent);
+    Add(layer.output);
+    Add(layer.post_norm);
+    if (layer.dense) Add(*layer.dense);
+    if (layer.mixture) Add(*layer.mixture);
+  }
   std::vector<at::Tensor> Take() && { return std::move(all_); }
 
  private:
@@ -171,27 +228,38 @@ class ParameterList {
 
 }  // namespace
 
+std::vector<at::Tensor> LayerWeights::Parameters() const {
+  ParameterList all;
+  all.Add(*this);
+  return std::move(all).Take();
+}
+
 std::vector<at::Tensor> NetworkWeights::Parameters() const {
   ParameterList all;
   all.Add(embedding);
   all.Add(final_norm);
   if (!head.is_same(embedding)) all.Add(head);
-  for (const LayerWeights& layer : layers) {
-    all.Add(layer.input_norm);
-    if (layer.grouped) all.Add(*layer.grouped);
-    if (layer.latent) all.Add(*layer.latent);
-    all.Add(layer.output);
-    all.Add(layer.post_norm);
-    if (layer.dense) all.Add(*layer.dense);
-    if (layer.mixture) all.Add(*layer.mixture);
-  }
+  for (const LayerWeights& layer : layers) all.Add(layer);
   return std::move(all).Take();
 }
 
-base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
-                                         const model::Architecture& architecture) {
+std::int64_t ParameterCount(const model::Architecture& architecture) {
+  std::int64_t count = 0;
+  for (const model::NamedShape& tensor : model::ExpectedTensors(architecture)) {
+    if (tensor.name.ends_with(kCorrectionBias)) continue;
+    std::int64_t elements = 1;
+    for (const std::int64_t size : tensor.shape) elements *= size;
+    count += elements;
+  }
+  return count;
+}
+
+// In the order of Parameters().
+base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
+                                          const model::Architecture& architecture) {
   CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
-  const PartReader all(files, "");
+  FlatMemory memory(ParameterCount(architecture));
+  const PartReader all(files, memory, /*layer=*/-1, "");
   NetworkWeights weights;
   CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Tensor({"model.embed_tokens.weight"}));
   CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
@@ -201,10 +269,16 @@ base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
     CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Tensor({"lm_head.weight"}));
   }
   for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
-    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, architecture, layer));
+    CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(files, memory, architecture, layer));
     weights.layers.push_back(std::move(loaded));
   }
-  return weights;
+  return std::move(memory).Finish(std::move(weights));
+}
+
+base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
+                                         const model::Architecture& architecture) {
+  CLOISTER_ASSIGN_OR_RETURN(FlatWeights weights, LoadFlatWeights(files, architecture));
+  return std::move(weights.network);
 }
 
 }  // namespace cloister::trainer

@@ -2,7 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "base/result.h"
@@ -51,6 +53,8 @@ struct LayerWeights {
   at::Tensor post_norm;             // [hidden]
   std::optional<MlpWeights> dense;  // one of these two
   std::optional<ExpertsWeights> mixture;
+
+  std::vector<at::Tensor> Parameters() const;
 };
 
 struct NetworkWeights {
@@ -63,8 +67,28 @@ struct NetworkWeights {
   std::vector<at::Tensor> Parameters() const;
 };
 
+// Where a tensor of the model's files stands in a flat vector of all parameters.
+struct WeightPlace {
+  std::string name;         // Hugging Face's
+  std::int64_t layer = -1;  // below 0: embedding, final norm, head
+  std::int64_t offset = 0;
+  std::int64_t elements = 0;
+};
+
+// Weights whose parameters are views of one vector, in the order of NetworkWeights::Parameters().
+struct FlatWeights {
+  NetworkWeights network;
+  at::Tensor flat;                  // fp32 [parameters]
+  std::vector<WeightPlace> places;  // in order and without gaps
+};
+
 // Reads and dequantizes to fp32 what `architecture` needs. Errors: as model::CheckTensors.
+base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
+                                          const model::Architecture& architecture);
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture);
+
+// Elements of NetworkWeights::Parameters().
+std::int64_t ParameterCount(const model::Architecture& architecture);
 
 }  // namespace cloister::trainer

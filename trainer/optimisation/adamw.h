@@ -1,12 +1,14 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace cloister::trainer {
 
-// AdamW (Loshchilov and Hutter 2019) over one flat vector, moments in fp64. Not thread-safe.
+// AdamW (Loshchilov and Hutter 2019) over one flat vector, in fp32: 8 bytes of moments a parameter
+// and nothing besides. Results do not depend on the number of threads. Not thread-safe.
 class AdamW {
  public:
   struct Options {
@@ -21,12 +23,21 @@ class AdamW {
 
   AdamW(const Options& options, std::size_t parameters);
 
-  // One step along the mean gradient. Both spans have `parameters` elements.
-  void Step(std::span<float> parameters, std::span<const double> gradient);
+  // A step: Begin, then Update for every parameter once, in pieces of any size and order.
+  void Begin();
+
+  struct Moved {
+    bool any = false;    // a parameter has other bits than before
+    bool finite = true;  // all of them, now
+  };
+  // Moves the parameters from number `first` on along their mean gradient, `scale` times
+  // `gradient`. Both spans are of one length.
+  Moved Update(std::size_t first, std::span<float> parameters, std::span<const float> gradient,
+               double scale);
 
  private:
   Options options_;
-  std::vector<double> first_, second_;
+  std::vector<float> first_, second_;
   std::int64_t steps_ = 0;
 };
 

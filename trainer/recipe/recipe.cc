@@ -24,6 +24,7 @@ constexpr bool kAbove = true;  // the lower end is excluded
 constexpr auto kFields = std::to_array<Field>({
     {"model", kText},
     {"output", kText},
+    {"method", kText},
     {"data.train", kText},
     {"data.eval", kText},
     {"data.eval_rows", kInteger, 0, kMany},
@@ -45,6 +46,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.micro_batch_tokens", kInteger, 1, kMany},
     {"training.threads", kInteger, 0, 1024},
     {"training.eval_every", kInteger, 0, 1e7},
+    {"training.activation_checkpointing", kSwitch},
     {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
@@ -69,9 +71,11 @@ constexpr auto kFields = std::to_array<Field>({
     {"privacy.budget_delta", kReal, 0, 0.5, kAbove},
 });
 
-constexpr auto kRequired = std::to_array<std::string_view>(
-    {"model", "output", "data.train", "data.max_tokens", "lora.rank", "lora.alpha", "lora.targets",
-     "optimizer.learning_rate", "training.steps"});
+constexpr auto kRequired =
+    std::to_array<std::string_view>({"model", "output", "data.train", "data.max_tokens",
+                                     "optimizer.learning_rate", "training.steps"});
+constexpr auto kRequiredOfLora =
+    std::to_array<std::string_view>({"lora.rank", "lora.alpha", "lora.targets"});
 constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
     {"privacy.delta", "privacy.clip_norm", "privacy.unit", "privacy.neighbours",
      "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon", "privacy.budget_delta"});
@@ -81,10 +85,14 @@ constexpr auto kAdaptive =
                                      "privacy.adaptive.count_noise_multiplier"});
 constexpr std::string_view kClippingNames[] = {"flat", "automatic", "per-layer"};  // as the enum
 
-bool HasPrivacy(const FlatRecipe& flat) {
-  const auto from = flat.lower_bound("privacy");
-  return from != flat.end() && from->first.compare(0, 7, "privacy") == 0;
+constexpr std::string_view kFullMethod = "full";
+
+bool HasSection(const FlatRecipe& flat, const std::string& name) {
+  const auto from = flat.lower_bound(name);
+  return from != flat.end() && from->first.starts_with(name);
 }
+
+bool HasPrivacy(const FlatRecipe& flat) { return HasSection(flat, "privacy"); }
 
 // Keys that are missing or may not stand together.
 std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
@@ -97,6 +105,17 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
     }
   };
   require(kRequired);
+  const auto method = flat.find("method");
+  if (method != flat.end() &&
+      !(method->second.IsScalar() && method->second.Scalar() == kFullMethod)) {
+    faults.emplace_back(
+        "'method' must be full: leave it out to train an adapter, which 'lora' gives");
+  } else if ((method != flat.end()) == HasSection(flat, "lora")) {
+    faults.emplace_back(method != flat.end()
+                            ? "'lora' and 'method: full' may not stand together: keep one"
+                            : "'lora' or 'method: full' is missing: say what is trained");
+  }
+  if (HasSection(flat, "lora")) require(kRequiredOfLora);
   if (!HasPrivacy(flat)) {
     require(std::array<std::string_view, 1>{"training.batch_size"});
     return faults;
@@ -127,12 +146,14 @@ Recipe ReadValues(const FlatRecipe& flat) {
   if (flat.contains("data.eval")) recipe.data.eval = Get<std::string>(flat, "data.eval");
   recipe.data.eval_rows = Get<std::int64_t>(flat, "data.eval_rows");
   recipe.data.max_tokens = Get<std::int64_t>(flat, "data.max_tokens");
-  recipe.lora.rank = Get<std::int64_t>(flat, "lora.rank");
-  recipe.lora.alpha = Get<double>(flat, "lora.alpha");
-  recipe.lora.targets = Get<std::vector<std::string>>(flat, "lora.targets");
-  recipe.lora.first_layer = Get<std::int64_t>(flat, "lora.first_layer");
-  recipe.lora.rank_stabilized = Get<bool>(flat, "lora.use_rslora");
-  recipe.lora_seed = Seed(flat, "lora.seed");
+  if (HasSection(flat, "lora")) {
+    recipe.lora = {.rank = Get<std::int64_t>(flat, "lora.rank"),
+                   .alpha = Get<double>(flat, "lora.alpha"),
+                   .targets = Get<std::vector<std::string>>(flat, "lora.targets"),
+                   .first_layer = Get<std::int64_t>(flat, "lora.first_layer"),
+                   .rank_stabilized = Get<bool>(flat, "lora.use_rslora")};
+    recipe.lora_seed = Seed(flat, "lora.seed");
+  }
   const AdamW::Options defaults;
   recipe.optimizer = {
       .learning_rate = Get<double>(flat, "optimizer.learning_rate"),
@@ -146,7 +167,9 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .seed = Seed(flat, "training.seed"),
       .micro_batch_tokens = Get<std::int64_t>(flat, "training.micro_batch_tokens", 1024),
       .threads = Get<std::int64_t>(flat, "training.threads"),
-      .eval_every = Get<std::int64_t>(flat, "training.eval_every")};
+      .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
+      .compute = {.activation_checkpointing =
+                      Get<bool>(flat, "training.activation_checkpointing")}};
   return recipe;
 }
 
@@ -264,14 +287,18 @@ std::string ToYaml(const Recipe& recipe) {
   if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
   data["eval_rows"] = recipe.data.eval_rows;
   data["max_tokens"] = recipe.data.max_tokens;
-  YAML::Node lora = root["lora"];
-  lora["rank"] = recipe.lora.rank;
-  lora["alpha"] = recipe.lora.alpha;
-  lora["targets"] = recipe.lora.targets;
-  lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
-  lora["first_layer"] = recipe.lora.first_layer;
-  lora["use_rslora"] = recipe.lora.rank_stabilized;
-  lora["seed"] = recipe.lora_seed;
+  if (recipe.lora) {
+    YAML::Node lora = root["lora"];
+    lora["rank"] = recipe.lora->rank;
+    lora["alpha"] = recipe.lora->alpha;
+    lora["targets"] = recipe.lora->targets;
+    lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
+    lora["first_layer"] = recipe.lora->first_layer;
+    lora["use_rslora"] = recipe.lora->rank_stabilized;
+    lora["seed"] = recipe.lora_seed;
+  } else {
+    root["method"] = std::string(kFullMethod);
+  }
   YAML::Node optimizer = root["optimizer"];
   optimizer["learning_rate"] = recipe.optimizer.learning_rate;
   optimizer["beta1"] = recipe.optimizer.beta1;
@@ -287,6 +314,7 @@ std::string ToYaml(const Recipe& recipe) {
   training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
   training["threads"] = recipe.training.threads;
   training["eval_every"] = recipe.training.eval_every;
+  training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "dp/mechanism/privacy_types.h"
 #include "model/adapter.h"
+#include "trainer/networks/compute_options.h"
 #include "trainer/optimisation/adamw.h"
 
 namespace cloister::trainer {
@@ -25,8 +26,8 @@ struct Recipe {
     std::int64_t max_tokens = 0;
   } data;
 
-  model::LoraConfig lora;
-  std::uint64_t lora_seed = 0;  // of the public starting point
+  std::optional<model::LoraConfig> lora;  // none: every weight is trained ("method: full")
+  std::uint64_t lora_seed = 0;            // of the adapter's public starting point
 
   AdamW::Options optimizer;
 
@@ -39,6 +40,7 @@ struct Recipe {
     std::int64_t micro_batch_tokens = 0;  // padded tokens
     std::int64_t threads = 0;             // 0: one a core
     std::int64_t eval_every = 0;          // steps; 0: before and after only
+    ComputeOptions compute;
   } training;
 
   // How a unit's gradient is cut: as a whole, by AUTO-S, or each adapted layer alone to clip_norm

@@ -14,9 +14,16 @@
 namespace cloister::trainer {
 namespace {
 
-// On one machine the lattice costs nothing, so it is as fine as the clipped sum's own error.
-constexpr double kSpacingShare = 0x1p-24;
 constexpr double kMostNoise = 1e4;  // that a recipe may give
+
+// On one machine the lattice costs nothing but memory: as fine as can be while noised sums stay
+// below 2^30 spacings, and so within four bytes, and while its share of the sensitivity stays
+// small.
+double SpacingOf(const dp::GaussianMechanism::Parameters& mechanism, double noise_multiplier) {
+  const double fine = 0x1p-24 * std::max(1.0, noise_multiplier / 8);
+  const double share = 0.002 / std::sqrt(static_cast<double>(mechanism.dimension));
+  return mechanism.clip_norm * std::max(0x1p-24, std::min(fine, share));
+}
 
 // The mechanism for noise of so many sensitivities on the sum. With an adaptive clip norm the sum
 // is in units of that, which changes, and the count stands behind it.
@@ -36,7 +43,7 @@ void SetNoise(const Recipe::Privacy& privacy, std::int64_t parameters, double no
     plan.mechanism.clip_norm = std::hypot(1.0, plan.count_weight / 2);
     ++plan.mechanism.dimension;
   }
-  plan.mechanism.spacing = plan.mechanism.clip_norm * kSpacingShare;
+  plan.mechanism.spacing = SpacingOf(plan.mechanism, noise_multiplier);
 }
 
 base::Result<dp::Event> EventOf(const dp::GaussianMechanism::Parameters& parameters) {

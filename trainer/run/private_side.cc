@@ -1,5 +1,7 @@
 #include "trainer/run/private_side.h"
 
+#include <algorithm>
+#include <array>
 #include <system_error>
 #include <utility>
 
@@ -36,7 +38,29 @@ void Announce(const PrivacyPlan& plan) {
       "first, so each step shows the whole run's ε");
 }
 
+// Points in pieces of what a first cache holds.
+template <typename Value>
+void ReadScaled(const dp::LatticeSum& points, std::int64_t first, double scale,
+                std::span<Value> values) {
+  std::array<std::int64_t, 2048> piece;
+  for (std::size_t done = 0; done < values.size(); done += piece.size()) {
+    const std::span<std::int64_t> part(piece.data(), std::min(piece.size(), values.size() - done));
+    points.Read(first + static_cast<std::int64_t>(done), part);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      values[done + i] = static_cast<Value>(static_cast<double>(part[i]) * scale);
+    }
+  }
+}
+
 }  // namespace
+
+void NoisedGradient::Read(std::int64_t first, std::span<float> values) const {
+  ReadScaled(sum_.points(), first, scale_, values);
+}
+
+void NoisedGradient::Read(std::int64_t first, std::span<double> values) const {
+  ReadScaled(sum_.points(), first, scale_, values);
+}
 
 base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPlan& plan) {
   security::AesCtrStream random = security::AesCtrStream::FromSystem();
@@ -124,12 +148,13 @@ std::vector<std::span<const std::int64_t>> PrivateSide::Draw() {
   return drawn;
 }
 
-LoraModel::ClipOptions PrivateSide::clipping() const {
-  LoraModel::ClipOptions options = {.rule = plan_.rule,
-                                    .unit = privacy_.unit,
-                                    .neighbours = privacy_.neighbours,
-                                    .count_weight = plan_.count_weight,
-                                    .normalized = adaptive_.has_value()};
+TrainableModel::ClipOptions PrivateSide::clipping() const {
+  TrainableModel::ClipOptions options = {.rule = plan_.rule,
+                                         .unit = privacy_.unit,
+                                         .neighbours = privacy_.neighbours,
+                                         .count_weight = plan_.count_weight,
+                                         .normalized = adaptive_.has_value(),
+                                         .spacing = plan_.mechanism.spacing};
   if (adaptive_) options.rule.clip_norms = {adaptive_->norm()};
   return options;
 }
@@ -146,20 +171,17 @@ base::Result<dp::NoisedSum> PrivateSide::Noise(dp::ClippedSum sum, std::int64_t 
                keep_nothing);
 }
 
-base::Result<std::vector<double>> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {
-  CLOISTER_ASSIGN_OR_RETURN(const dp::NoisedSum noised, Noise(std::move(sum), step));
-  std::vector<double> gradient;
-  gradient.reserve(noised.lattice().size());
-  const double scale = adaptive_ ? adaptive_->norm() : 1;
-  for (const std::int64_t value : noised.lattice()) {
-    gradient.push_back(static_cast<double>(value) * noised.spacing() * scale / NominalBatch());
-  }
+base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {
+  CLOISTER_ASSIGN_OR_RETURN(dp::NoisedSum noised, Noise(std::move(sum), step));
+  const double unit = (adaptive_ ? adaptive_->norm() : 1) / NominalBatch();
+  std::int64_t parameters = noised.points().dimension();
   if (adaptive_) {
-    gradient.pop_back();
-    adaptive_->Update(static_cast<double>(noised.lattice().back()) * noised.spacing() /
-                      plan_.count_weight);
+    std::int64_t count = 0;
+    noised.points().Read(--parameters, std::span(&count, 1));
+    adaptive_->Update(static_cast<double>(count) * noised.spacing() / plan_.count_weight);
   }
-  return gradient;
+  const double scale = noised.spacing() * unit;
+  return NoisedGradient(std::move(noised), parameters, scale);
 }
 
 base::Result<double> PrivateSide::Epsilon() const {

@@ -17,12 +17,29 @@
 #include "trainer/data/chat_file.h"
 #include "trainer/data/data_units.h"
 #include "trainer/data/sampling.h"
-#include "trainer/lora_model.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/adaptive_norm.h"
 #include "trainer/run/privacy_plan.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
+
+// A noised sum over the nominal batch size, in the sum's own memory.
+class NoisedGradient {
+ public:
+  NoisedGradient(dp::NoisedSum sum, std::int64_t parameters, double scale)
+      : sum_(std::move(sum)), parameters_(parameters), scale_(scale) {}
+
+  std::int64_t parameters() const { return parameters_; }
+  // Numbers [first, first + size of values).
+  void Read(std::int64_t first, std::span<float> values) const;
+  void Read(std::int64_t first, std::span<double> values) const;
+
+ private:
+  dp::NoisedSum sum_;
+  std::int64_t parameters_;
+  double scale_;
+};
 
 // What a private run holds beside a plain one: plan, ledger, noise and sampling. Not thread-safe.
 class PrivateSide {
@@ -40,12 +57,12 @@ class PrivateSide {
   // whatever stands there.
   std::vector<std::int64_t> DrawOf(std::span<const std::int64_t> places);
   // How the step's units are clipped.
-  LoraModel::ClipOptions clipping() const;
-  // Spends one step in the ledger, then returns the noised sum over the nominal batch size, and
-  // moves an adaptive clip norm. With matrix factorization the first step spends for all, and each
+  TrainableModel::ClipOptions clipping() const;
+  // Spends one step in the ledger, then returns the noised gradient, and moves an adaptive clip
+  // norm. With matrix factorization the first step spends for all, and each
   // is recorded in the ledger before it is released. Nothing of the noise is kept beyond the run:
   // one that ends early cannot be gone on with.
-  base::Result<std::vector<double>> Release(dp::ClippedSum sum, std::int64_t step);
+  base::Result<NoisedGradient> Release(dp::ClippedSum sum, std::int64_t step);
 
   // Of this run at the recipe's delta, as the ledger has it.
   base::Result<double> Epsilon() const;

@@ -8,7 +8,6 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -21,10 +20,10 @@
 #include "trainer/data/chat_data.h"
 #include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
-#include "trainer/lora_model.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
+#include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
 namespace {
@@ -42,12 +41,8 @@ std::int64_t Tokens(std::span<const Example> examples) {
   return tokens;
 }
 
-// Layers that the adapter sits on.
-std::int64_t Layers(const std::vector<model::AdapterTensor>& layout) {
-  std::set<std::int64_t> layers;
-  for (const model::AdapterTensor& tensor : layout) layers.insert(tensor.layer);
-  return static_cast<std::int64_t>(layers.size());
-}
+// A release is handed to the optimizer so many values at a time.
+constexpr std::size_t kPiece = std::size_t{1} << 20;
 
 std::string Fixed(double value, int digits) {
   char text[32];
@@ -63,15 +58,15 @@ class TrainingRun {
   base::Status Run() {
     CLOISTER_ASSIGN_OR_RETURN(OutputFolder output, OutputFolder::Create(recipe_.output));
     CLOISTER_RETURN_IF_ERROR(Prepare());
-    const std::vector<float> initial = parameters_;
     base::Status worked = Evaluate();
     if (worked) worked = Steps();
     if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
     CLOISTER_RETURN_IF_ERROR(std::move(worked));
-    if (parameters_ == initial) {
+    if (!moved_) {
       return base::Fail(base::Code::kFailedPrecondition,
-                        "the adapter ended as it began: no record has an answer within "
-                        "data.max_tokens, raise it");
+                        "the " + std::string(recipe_.lora ? "adapter" : "model") +
+                            " ended as it began: no record has an answer within "
+                            "data.max_tokens, raise it");
     }
     return Save(output);
   }
@@ -80,19 +75,17 @@ class TrainingRun {
   // Everything that can fail for a reason of the recipe's, cheap things first.
   base::Status Prepare() {
     CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(recipe_.model));
-    CLOISTER_ASSIGN_OR_RETURN(architecture_, files->architecture());
-    CLOISTER_RETURN_IF_ERROR(model::Validate(recipe_.lora, architecture_));
-    if (recipe_.data.max_tokens > architecture_.max_context()) {
+    CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files->architecture());
+    if (recipe_.lora) CLOISTER_RETURN_IF_ERROR(model::Validate(*recipe_.lora, architecture));
+    if (recipe_.data.max_tokens > architecture.max_context()) {
       return base::Fail(base::Code::kInvalidArgument,
                         "data.max_tokens is more than the model's " +
-                            std::to_string(architecture_.max_context()) + " positions: lower it");
+                            std::to_string(architecture.max_context()) + " positions: lower it");
     }
-    const auto layout = model::AdapterLayout(recipe_.lora, architecture_);
-    parameters_ = model::InitialAdapter(layout, recipe_.lora_seed);
+    const TrainableModel::Size size = TrainableModel::SizeOf(architecture, recipe_.lora);
     std::optional<PrivacyPlan> plan;
     if (recipe_.privacy) {
-      CLOISTER_ASSIGN_OR_RETURN(
-          plan, PlanPrivacy(static_cast<std::int64_t>(parameters_.size()), Layers(layout)));
+      CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(size.parameters, size.layers));
     }
     CLOISTER_RETURN_IF_ERROR(OpenData(*files));
     if (plan) {
@@ -100,8 +93,7 @@ class TrainingRun {
                                 PrivateSide::Open(recipe_, *plan, train_->file()));
       private_.emplace(std::move(side));
       if (probe_ != nullptr) {
-        CLOISTER_RETURN_IF_ERROR(
-            probe_->Start(*plan, static_cast<std::int64_t>(parameters_.size())));
+        CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, size.parameters));
       }
     }
     steps_ = plan ? plan->steps : recipe_.training.steps;
@@ -110,13 +102,16 @@ class TrainingRun {
                     " of the training.steps " + std::to_string(recipe_.training.steps) +
                     " at this privacy.noise_multiplier: the run ends after them");
     }
-    optimizer_.emplace(recipe_.optimizer, parameters_.size());
+    optimizer_.emplace(recipe_.optimizer, static_cast<std::size_t>(size.parameters));
     batches_.emplace(train_->size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
     const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
-    CLOISTER_ASSIGN_OR_RETURN(model_, LoraModel::Load(*files, recipe_.lora));
-    return model_->SetParameters(parameters_);
+    CLOISTER_ASSIGN_OR_RETURN(model_,
+                              TrainableModel::Load(*files, recipe_.lora, recipe_.training.compute));
+    if (!recipe_.lora) return {};
+    return model_->SetParameters(model::InitialAdapter(
+        model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed));
   }
 
   base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
@@ -205,10 +200,10 @@ class TrainingRun {
     const std::vector<std::int64_t> records = batches_->Next();
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(records));
     CLOISTER_ASSIGN_OR_RETURN(
-        LoraModel::Plain plain,
+        const TrainableModel::Plain plain,
         model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
-    for (double& value : plain.gradient) value /= static_cast<double>(records.size());
-    CLOISTER_RETURN_IF_ERROR(Apply(plain.gradient));
+    optimizer_->Begin();
+    CLOISTER_RETURN_IF_ERROR(Apply(0, plain.gradient, 1 / static_cast<double>(records.size())));
     return Done{plain.loss, Tokens(examples)};
   }
 
@@ -219,14 +214,18 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), train_->Load(records));
     }
     const std::vector<dp::audit::Canary> canaries = DrawCanaries();
-    LoraModel::ClipOptions clipping = private_->clipping();
+    TrainableModel::ClipOptions clipping = private_->clipping();
     clipping.canaries = canaries;
-    CLOISTER_ASSIGN_OR_RETURN(LoraModel::Clipped clipped,
+    CLOISTER_ASSIGN_OR_RETURN(TrainableModel::Clipped clipped,
                               model_->ClippedGradient(units, clipping, keep_going_));
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> gradient,
+    CLOISTER_ASSIGN_OR_RETURN(const NoisedGradient gradient,
                               private_->Release(std::move(clipped.sum), step));
-    if (probe_ != nullptr) probe_->Released(gradient);
-    CLOISTER_RETURN_IF_ERROR(Apply(gradient));
+    if (probe_ != nullptr) {
+      std::vector<double> whole(static_cast<std::size_t>(gradient.parameters()));
+      gradient.Read(0, whole);
+      probe_->Released(whole);
+    }
+    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient));
     return clipped.private_loss;
   }
 
@@ -242,9 +241,26 @@ class TrainingRun {
     return canaries;
   }
 
-  base::Status Apply(std::span<const double> gradient) {
-    optimizer_->Step(parameters_, gradient);
-    return model_->SetParameters(parameters_);
+  base::Status ApplyInPieces(const NoisedGradient& gradient) {
+    optimizer_->Begin();
+    const auto size = static_cast<std::size_t>(gradient.parameters());
+    std::vector<float> piece;
+    for (std::size_t first = 0; first < size; first += kPiece) {
+      piece.resize(std::min(kPiece, size - first));
+      gradient.Read(static_cast<std::int64_t>(first), piece);
+      CLOISTER_RETURN_IF_ERROR(Apply(first, piece, 1));
+    }
+    return {};
+  }
+
+  // The optimizer's step for the parameters from `first` on.
+  base::Status Apply(std::size_t first, std::span<const float> gradient, double scale) {
+    const AdamW::Moved moved = optimizer_->Update(
+        first, model_->values().subspan(first, gradient.size()), gradient, scale);
+    moved_ = moved_ || moved.any;
+    if (moved.finite) return {};
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "a parameter is not finite after a step: lower optimizer.learning_rate");
   }
 
   // `shown_only` goes to the sink but not to the output folder where a run is private: times depend
@@ -287,8 +303,8 @@ class TrainingRun {
     done["steps"] = steps_;
     done["planned_steps"] = recipe_.training.steps;
     done["output"] = recipe_.output.string();
-    CLOISTER_RETURN_IF_ERROR(model::SaveAdapter(output.path(), recipe_.lora, architecture_,
-                                                parameters_, recipe_.model.string()));
+    optimizer_.reset();  // its moments are as large as two models
+    CLOISTER_RETURN_IF_ERROR(model_->Save(output.path(), recipe_.model));
     std::string yaml = ToYaml(resolved);
     if (steps_ < recipe_.training.steps) {
       yaml += "# planned_steps: " + std::to_string(recipe_.training.steps) +
@@ -306,17 +322,16 @@ class TrainingRun {
   const EventSink& sink_;
   const StopRequest& stop_;
   RunProbe* probe_;
-  const LoraModel::Progress keep_going_ = [this](std::int64_t) { return !stop_ || !stop_(); };
-  model::Architecture architecture_;
+  const TrainableModel::Progress keep_going_ = [this](std::int64_t) { return !stop_ || !stop_(); };
   std::optional<ChatData> train_;
   std::vector<Example> held_out_;
-  std::unique_ptr<LoraModel> model_;
-  std::vector<float> parameters_;
+  std::unique_ptr<TrainableModel> model_;
   std::optional<AdamW> optimizer_;
   std::optional<ShuffledBatches> batches_;
   std::optional<PrivateSide> private_;
   std::int64_t steps_ = 0;
   std::int64_t done_ = 0;  // steps that were taken
+  bool moved_ = false;     // whether a step changed a parameter
   std::string log_;
 };
 

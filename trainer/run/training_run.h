@@ -16,8 +16,9 @@ using EventSink = std::function<void(const nlohmann::ordered_json& event)>;
 // Asked often; true ends the run with kCancelled.
 using StopRequest = std::function<bool()>;
 
-// Fine-tunes a LoRA adapter as `recipe` says. The output folder appears when all is done and holds
-// the adapter in PEFT's form, recipe.yaml as resolved, and events.jsonl.
+// Fine-tunes a LoRA adapter, or a whole model, as `recipe` says. The output folder appears when all
+// is done and holds the adapter in PEFT's form, or the model as a Hugging Face folder, with
+// recipe.yaml as resolved and events.jsonl.
 //
 // With privacy: the plan is fixed first, the ledger is asked whether the data set can bear it, and
 // each step's spend is durable before anything derived from its noise exists. Nothing else that is

@@ -1,0 +1,194 @@
+#include "trainer/torch_model.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <array>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
+#include "trainer/audit/canary_gradient.h"
+#include "trainer/networks/batch.h"
+#include "trainer/networks/gradient_sum.h"
+#include "trainer/networks/weights.h"
+#include "trainer/unit_workers.h"
+
+namespace cloister::trainer {
+namespace {
+
+// Runs `body` and turns LibTorch's exceptions, which are std::exceptions, into an Error that says
+// what was being done.
+template <typename Body>
+auto Guarded(const char* what, const Body& body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return base::Fail(base::Code::kInternal, std::string("out of memory while ") + what +
+                                                 ": lower max_tokens or micro_batch_tokens");
+  } catch (const std::exception& error) {
+    const std::string text = error.what();
+    return base::Fail(base::Code::kInternal,
+                      "LibTorch failed while " + std::string(what) + " (" +
+                          text.substr(0, text.find('\n')) +
+                          "): lower max_tokens or micro_batch_tokens if memory ran out, else try "
+                          "a fresh copy of the model");
+  }
+}
+
+// Indices of the examples that have something to learn from, in micro-batches.
+std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
+                                             std::int64_t micro_batch_tokens) {
+  std::vector<std::vector<std::size_t>> groups = MicroBatches(examples, micro_batch_tokens);
+  for (auto& group : groups) {
+    std::erase_if(group, [&](std::size_t i) { return examples[i].answer_tokens() == 0; });
+  }
+  std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  return groups;
+}
+
+tl::unexpected<base::Error> Stopped() {
+  return base::Fail(base::Code::kCancelled, "stopped: start again");
+}
+
+// Mean of losses seen so far, fp64.
+struct MeanLoss {
+  double sum = 0;
+  std::int64_t count = 0;
+  void Add(const at::Tensor& losses) {
+    sum += losses.sum(at::kDouble).item<double>();
+    count += losses.numel();
+  }
+  double value() const {
+    return count == 0 ? std::numeric_limits<double>::quiet_NaN() : sum / static_cast<double>(count);
+  }
+};
+
+}  // namespace
+
+TorchModel::TorchModel(Network network, at::Tensor flat,
+                       std::vector<dp::clipping::ParameterShape> shapes, at::ScalarType sum_type)
+    : network_(std::move(network)),
+      flat_(std::move(flat)),
+      shapes_(std::move(shapes)),
+      sum_type_(sum_type) {}
+
+std::span<float> TorchModel::values() {
+  return {flat_.mutable_data_ptr<float>(), static_cast<std::size_t>(flat_.numel())};
+}
+
+std::span<const float> TorchModel::values() const {
+  return {flat_.const_data_ptr<float>(), static_cast<std::size_t>(flat_.numel())};
+}
+
+base::Status TorchModel::SetParameters(std::span<const float> parameters) {
+  if (static_cast<std::int64_t>(parameters.size()) != flat_.numel()) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      std::to_string(parameters.size()) + " parameters were given and not " +
+                          std::to_string(flat_.numel()) + ": use those of the same settings");
+  }
+  for (const float value : parameters) {
+    if (!std::isfinite(value)) {
+      return base::Fail(base::Code::kInvalidArgument,
+                        "a parameter is not finite: lower the learning rate");
+    }
+  }
+  std::copy(parameters.begin(), parameters.end(), values().begin());
+  return {};
+}
+
+base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
+    std::span<const UnitExamples> units, const ClipOptions& options, const Progress& progress) {
+  return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
+    CLOISTER_ASSIGN_OR_RETURN(
+        dp::clipping::BookKeeping engine,
+        dp::clipping::BookKeeping::Create(shapes_, {.rule = options.rule,
+                                                    .unit = options.unit,
+                                                    .neighbours = options.neighbours,
+                                                    .count_weight = options.count_weight,
+                                                    .normalized = options.normalized,
+                                                    .spacing = options.spacing}));
+    const ObservedLoss loss = [&](const Example& example, dp::clipping::GradientObserver& told) {
+      const NetworkAdapter trained = Watched(told);
+      return BatchLoss(network_, &trained, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
+    };
+    CLOISTER_ASSIGN_OR_RETURN(
+        const double mean, AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine));
+    dp::clipping::UnitClipper clipper(engine);
+    for (const dp::audit::Canary& canary : options.canaries) {
+      ObserveCanary(canary, shapes_, clipper);
+      CLOISTER_RETURN_IF_ERROR(clipper.EndUnit());
+    }
+    return Clipped{std::move(engine).Finish(), mean};
+  });
+}
+
+base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example> examples,
+                                                         std::int64_t micro_batch_tokens,
+                                                         const Progress& progress) {
+  return Guarded("taking gradients", [&]() -> base::Result<Plain> {
+    if (!sum_.defined()) sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_));
+    sum_.zero_();
+    GradientSum observer(shapes_, sum_);
+    const NetworkAdapter trained = Watched(observer);
+    MeanLoss loss;
+    for (const auto& group : Groups(examples, micro_batch_tokens)) {
+      const at::Tensor losses = BatchLoss(network_, &trained, MakeBatch(examples, group));
+      torch::autograd::backward({losses.sum()}, {});
+      loss.Add(losses.detach());
+      if (progress && !progress(loss.count)) return Stopped();
+    }
+    gradient_ = sum_.to(at::kFloat);
+    return Plain{{gradient_.const_data_ptr<float>(), static_cast<std::size_t>(parameters())},
+                 loss.value()};
+  });
+}
+
+base::Result<double> TorchModel::Loss(std::span<const Example> examples,
+                                      std::int64_t micro_batch_tokens, const Progress& progress) {
+  return Guarded("taking a held-out loss", [&]() -> base::Result<double> {
+    const at::NoGradGuard no_grad;
+    MeanLoss loss;
+    for (const auto& group : Groups(examples, micro_batch_tokens)) {
+      loss.Add(BatchLoss(network_, Unwatched(), MakeBatch(examples, group)));
+      if (progress && !progress(loss.count)) return Stopped();
+    }
+    return loss.value();
+  });
+}
+
+base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
+    const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
+    const ComputeOptions& options) {
+  using Loaded = base::Result<std::unique_ptr<TrainableModel>>;
+  return Guarded("loading the model", [&]() -> Loaded {
+    CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
+    if (!lora) {
+      CLOISTER_ASSIGN_OR_RETURN(FlatWeights weights, LoadFlatWeights(files, architecture));
+      return MakeFullModel(architecture, std::move(weights), options);
+    }
+    CLOISTER_RETURN_IF_ERROR(model::Validate(*lora, architecture));
+    CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights, LoadWeights(files, architecture));
+    return MakeLoraModel(Network(architecture, std::move(weights), options), *lora);
+  });
+}
+
+TrainableModel::Size TrainableModel::SizeOf(const model::Architecture& architecture,
+                                            const std::optional<model::LoraConfig>& lora) {
+  if (!lora) return {ParameterCount(architecture), architecture.num_layers + 1};
+  const auto layout = model::AdapterLayout(*lora, architecture);
+  std::set<std::int64_t> layers;
+  for (const model::AdapterTensor& tensor : layout) layers.insert(tensor.layer);
+  return {model::AdapterSize(layout), static_cast<std::int64_t>(layers.size())};
+}
+
+void SetThreads(std::int64_t threads) { at::set_num_threads(static_cast<int>(threads)); }
+
+}  // namespace cloister::trainer

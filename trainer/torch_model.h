@@ -1,0 +1,62 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dp/clipping/gradient_observer.h"
+#include "dp/clipping/parameter_shape.h"
+#include "trainer/memory_gate.h"
+#include "trainer/networks/network.h"
+#include "trainer/networks/weights.h"
+#include "trainer/trainable_model.h"
+
+namespace cloister::trainer {
+
+// What a trained adapter and trained weights share: whatever is trained tells a GradientObserver
+// what its gradient is made of, and private and plain training differ in the observer.
+class TorchModel : public TrainableModel {
+ public:
+  std::int64_t parameters() const override { return flat_.numel(); }
+  const model::Architecture& architecture() const override { return network_.architecture(); }
+  std::span<float> values() override;
+  base::Status SetParameters(std::span<const float> parameters) override;
+  base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
+                                        const ClipOptions& options,
+                                        const Progress& progress) override;
+  base::Result<Plain> Gradient(std::span<const Example> examples, std::int64_t micro_batch_tokens,
+                               const Progress& progress) override;
+  base::Result<double> Loss(std::span<const Example> examples, std::int64_t micro_batch_tokens,
+                            const Progress& progress) override;
+
+ protected:
+  // `flat` fp32 [parameters]: the vector that is trained, cut into `shapes`. A plain gradient is
+  // added up in `sum_type`.
+  TorchModel(Network network, at::Tensor flat, std::vector<dp::clipping::ParameterShape> shapes,
+             at::ScalarType sum_type);
+
+  const Network& network() const { return network_; }
+  std::span<const float> values() const;
+
+ private:
+  // The network as it is trained; its gradients go to `observer`, which must outlive their pass.
+  virtual NetworkAdapter Watched(dp::clipping::GradientObserver& observer) const = 0;
+  // The same for a pass without gradients.
+  virtual const NetworkAdapter* Unwatched() const = 0;
+
+  Network network_;
+  at::Tensor flat_;
+  std::vector<dp::clipping::ParameterShape> shapes_;
+  at::ScalarType sum_type_;
+  MemoryGate gate_;            // of ClippedGradient()
+  at::Tensor sum_, gradient_;  // of Gradient(); one tensor where the types are one
+};
+
+// An adapter, `config` valid for the network; all weights. See TrainableModel::Load.
+std::unique_ptr<TrainableModel> MakeLoraModel(Network network, const model::LoraConfig& config);
+std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
+                                              FlatWeights weights, const ComputeOptions& options);
+
+}  // namespace cloister::trainer
