@@ -160,7 +160,7 @@ class SqliteLedger final : public Ledger {
   }
 
   base::Status RecordStep(const std::string& data_set, const std::string& job,
-                          std::int64_t step) override {
+                          const ReleasedStep& released) override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
     CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> paid,
@@ -170,21 +170,28 @@ class SqliteLedger final : public Ledger {
                         "job " + job + " has spent nothing on this data, privacy ledger " +
                             database_.where() + ": debit its spend before its first step");
     }
-    CLOISTER_ASSIGN_OR_RETURN(const std::int64_t last, ReadStep(database_, job));
-    if (step <= last) {
+    CLOISTER_ASSIGN_OR_RETURN(const RecordedStep last, ReadStep(database_, job));
+    const auto refused = [&](const std::string& why) {
       return base::Fail(base::Code::kAlreadyExists,
-                        "step " + std::to_string(step) + " of job " + job +
-                            " was released already, as were all up to step " +
-                            std::to_string(last) + ", privacy ledger " + database_.where() +
-                            ": go on from the state of the last one");
+                        "step " + std::to_string(released.step) + " of job " + job + " " + why +
+                            ", privacy ledger " + database_.where() +
+                            ": go on from the state of the last released one");
+    };
+    if (released.step <= last.step) {
+      return refused("was released already, as were all up to step " + std::to_string(last.step));
     }
-    CLOISTER_RETURN_IF_ERROR(WriteStep(database_, job, step));
+    if (std::ranges::find(released.follows, last.mark) == released.follows.end()) {
+      return refused("does not follow on step " + std::to_string(last.step) +
+                     " as another copy of this run released it");
+    }
+    CLOISTER_RETURN_IF_ERROR(WriteStep(database_, job, {released.step, released.mark}));
     return transaction.Commit();
   }
 
   base::Result<std::int64_t> LastStep(const std::string& job) const override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
-    return ReadStep(database_, job);
+    CLOISTER_ASSIGN_OR_RETURN(const RecordedStep last, ReadStep(database_, job));
+    return last.step;
   }
 
   base::Result<std::vector<Row>> Rows() const override { return AllSpends(database_); }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -34,6 +35,18 @@ struct Spend {
   SpendKey key;
   Event event;                          // what counts against the budget
   std::optional<Event> own_noise_only;  // with this holder's noise alone (secure aggregation)
+};
+
+// Names the state that a step was released from: random, and of no other step or copy.
+using StepMark = std::array<std::uint8_t, 16>;
+
+// A step of a spend that covers many (a matrix mechanism's).
+struct ReleasedStep {
+  std::int64_t step = 0;  // from 1
+  StepMark mark{};
+  // Of the job's last recorded step as the state that releases this one knows it: either may be;
+  // zeros where none was recorded.
+  std::array<StepMark, 2> follows{};
 };
 
 // Gives the units of a data set one after another, in any order; nothing after the last. A view has
@@ -83,13 +96,13 @@ class Ledger {
   // nothing was written.
   virtual base::Status Debit(const std::string& data_set, const Spend& spend) = 0;
 
-  // Of a spend that covers many steps (a matrix mechanism's): makes durable that the job is about
-  // to release step `step` >= 1 of it. On return of success the release may happen; never before.
-  // kAlreadyExists unless the step is above the job's last one, on whatever data set: a released
-  // step is never executed again, whichever process or copy of a state asks. kFailedPrecondition
-  // for a job that has spent nothing on the data set.
+  // Makes durable that the job is about to release a step. On return of success the release may
+  // happen; never before. kAlreadyExists unless the step is above the job's last one, on whatever
+  // data set, and follows that very one: a released step is never executed again, and of two copies
+  // of a state, or of a state and an older one, only one goes on, whichever process asks.
+  // kFailedPrecondition for a job that has spent nothing on the data set.
   virtual base::Status RecordStep(const std::string& data_set, const std::string& job,
-                                  std::int64_t step) = 0;
+                                  const ReleasedStep& released) = 0;
   // The last step that the job recorded; 0 where none is. Of a ledger that is open for writing.
   virtual base::Result<std::int64_t> LastStep(const std::string& job) const = 0;
 

@@ -29,8 +29,8 @@ constexpr std::int64_t kVersion = 2;
 // overlaps    both directions of every pair of data sets that share a unit
 // orders      the Rényi orders that a data set's filter looks at, fixed at its first spend
 // spends      one row a debit
-// steps       the last step that a job released under a spend which covers many; made at the first
-//             opening for writing, as ledgers from before know no such job
+// released_steps  the last step that a job released under a spend which covers many, and its mark;
+//             made at the first opening for writing, as ledgers from before know no such job
 constexpr char kSchema[] = R"sql(
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE data_sets(id TEXT PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
@@ -47,7 +47,8 @@ CREATE TABLE spends(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES da
   own_event TEXT, time TEXT NOT NULL, UNIQUE(data_set, job, round, attempt));
 )sql";
 constexpr char kStepsSchema[] = R"sql(
-CREATE TABLE IF NOT EXISTS steps(job TEXT PRIMARY KEY, step INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS released_steps(job TEXT PRIMARY KEY, step INTEGER NOT NULL,
+  mark BLOB NOT NULL) WITHOUT ROWID;
 )sql";
 
 constexpr char kKey[] = ".key";

@@ -1,5 +1,6 @@
 #include "dp/ledger/ledger_store.h"
 
+#include <algorithm>
 #include <ctime>
 #include <set>
 
@@ -218,17 +219,25 @@ base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database) {
   }
 }
 
-base::Result<std::int64_t> ReadStep(const Database& database, const std::string& job) {
-  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
-                            database.Prepare("SELECT step FROM steps WHERE job = ?"));
+base::Result<RecordedStep> ReadStep(const Database& database, const std::string& job) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement, database.Prepare("SELECT step, mark FROM released_steps WHERE job = ?"));
   CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Bind(job).Step());
-  return found ? statement.Integer(0) : 0;
+  RecordedStep recorded;
+  if (!found) return recorded;
+  const std::span<const std::uint8_t> mark = statement.Bytes(1);
+  if (mark.size() != recorded.mark.size()) return Damaged(database, "step of job " + job);
+  recorded.step = statement.Integer(0);
+  std::copy(mark.begin(), mark.end(), recorded.mark.begin());
+  return recorded;
 }
 
-base::Status WriteStep(const Database& database, const std::string& job, std::int64_t step) {
-  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
-                            database.Prepare("INSERT OR REPLACE INTO steps VALUES(?, ?)"));
-  return statement.Bind(job).Bind(step).Run();
+base::Status WriteStep(const Database& database, const std::string& job,
+                       const RecordedStep& recorded) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement statement,
+      database.Prepare("INSERT OR REPLACE INTO released_steps VALUES(?, ?, ?)"));
+  return statement.Bind(job).Bind(recorded.step).Bind(std::span(recorded.mark)).Run();
 }
 
 }  // namespace cloister::dp

@@ -55,8 +55,13 @@ base::Result<bool> HasSpend(const Database& database, const std::string& id, con
 base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend);
 base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database);
 
-// The last step that the job recorded; 0 where none is.
-base::Result<std::int64_t> ReadStep(const Database& database, const std::string& job);
-base::Status WriteStep(const Database& database, const std::string& job, std::int64_t step);
+// The last step that the job recorded and its mark; 0 and zeros where none is.
+struct RecordedStep {
+  std::int64_t step = 0;
+  StepMark mark{};
+};
+base::Result<RecordedStep> ReadStep(const Database& database, const std::string& job);
+base::Status WriteStep(const Database& database, const std::string& job,
+                       const RecordedStep& recorded);
 
 }  // namespace cloister::dp

@@ -109,6 +109,7 @@ base::Status CorrelatedNoise::Advance() {
     DrawPart(begin, std::span(z).first(std::min(kPart, dimension - begin)));
   }
   OPENSSL_cleanse(z.data(), sizeof z);
+  security::SystemRandom(mark_);
   ++step_;
   oldest_ = std::max(oldest_, step_ - slots_);
   return {};

@@ -41,13 +41,20 @@ class CorrelatedNoise {
 
   // Steps drawn so far, here and before the states that were restored.
   std::int64_t step() const { return step_; }
+  // Random bytes of the last Advance(), which tell this state from any other of the run, older or
+  // drawn from the same one; zeros before the first.
+  using Mark = std::array<std::uint8_t, 16>;
+  const Mark& mark() const { return mark_; }
+  // That of the last step that was recorded elsewhere, as SetRecorded() told; part of the state.
+  const Mark& recorded() const { return recorded_; }
+  void SetRecorded() { recorded_ = mark_; }
   // Draws the next step's row. kFailedPrecondition when every step of the matrix is drawn.
   base::Status Advance();
   // Of the last Advance(), `dimension` numbers. Each belongs to one release.
   std::span<const std::int64_t> row() const;
 
-  // The state: version, plan, run, and the rows that later steps need. To be sealed where it is
-  // kept.
+  // The state: version, plan, run, marks, and the rows that later steps need. To be sealed where it
+  // is kept.
   security::SecretBytes Serialize() const;
   // The last row alone: states of bands - 1 consecutive steps together restore the noise.
   security::SecretBytes SerializeLastRow() const;
@@ -72,6 +79,8 @@ class CorrelatedNoise {
   std::int64_t step_ = 0;
   std::int64_t oldest_ = 0;  // the first step whose row is kept
   RunId run_{};
+  Mark mark_{};
+  Mark recorded_{};
   std::vector<std::int64_t> rows_;
   LatticeSampler sampler_;
 };

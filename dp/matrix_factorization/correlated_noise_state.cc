@@ -20,12 +20,14 @@ struct Header {
   std::array<char, 8> version;
   security::Sha256Digest plan;
   std::array<std::uint8_t, 16> run;
+  CorrelatedNoise::Mark mark;
+  CorrelatedNoise::Mark recorded;
   std::int64_t first_row;  // step of the first row that follows
   std::int64_t rows;
 };
-constexpr std::array<char, 8> kVersion = {'C', 'L', 'N', 'O', 'I', 'S', 'E', '1'};
+constexpr std::array<char, 8> kVersion = {'C', 'L', 'N', 'O', 'I', 'S', 'E', '2'};
 constexpr std::size_t kDigest = std::tuple_size_v<security::Sha256Digest>;
-static_assert(sizeof(Header) == 72 && std::is_trivially_copyable_v<Header>);
+static_assert(sizeof(Header) == 104 && std::is_trivially_copyable_v<Header>);
 
 tl::unexpected<base::Error> Damaged(const std::string& what) {
   return base::Fail(base::Code::kDataLoss,
@@ -58,7 +60,7 @@ std::int64_t CorrelatedNoise::KeptRows() const {
 }
 
 security::SecretBytes CorrelatedNoise::SerializeRows(std::int64_t rows) const {
-  const Header header{kVersion, PlanDigest(), run_, step_ - rows, rows};
+  const Header header{kVersion, PlanDigest(), run_, mark_, recorded_, step_ - rows, rows};
   const std::size_t row_bytes = static_cast<std::size_t>(dimension_) * sizeof(std::int64_t);
   const std::size_t body = sizeof header + static_cast<std::size_t>(rows) * row_bytes;
   security::SecretBytes state(body + kDigest);
@@ -101,6 +103,8 @@ base::Status CorrelatedNoise::Read(std::span<const std::uint8_t> state, bool fir
   } else if (header.first_row != step_) {
     return Damaged("the rows of steps are missing or out of order");
   }
+  mark_ = header.mark;
+  recorded_ = header.recorded;
   for (std::int64_t row = 0; row < header.rows; ++row, ++step_) {
     const std::span<std::int64_t> target = RowOf(step_);
     std::memcpy(target.data(),

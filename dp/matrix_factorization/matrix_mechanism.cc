@@ -1,5 +1,6 @@
 #include "dp/matrix_factorization/matrix_mechanism.h"
 
+#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -90,10 +91,14 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   if (noise_.step() == 0) {
     CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, Spend{key, event(), std::nullopt}));
   }
+  // The state before may have been persisted and not recorded.
+  const std::array<StepMark, 2> follows = {noise_.mark(), noise_.recorded()};
   CLOISTER_RETURN_IF_ERROR(noise_.Advance());
   CLOISTER_RETURN_IF_ERROR(persist(noise_));
   // After the state, so that a crash between both leaves one that can go on.
-  CLOISTER_RETURN_IF_ERROR(ledger.RecordStep(data_set, key.job, noise_.step()));
+  CLOISTER_RETURN_IF_ERROR(
+      ledger.RecordStep(data_set, key.job, {noise_.step(), noise_.mark(), follows}));
+  noise_.SetRecorded();
   LatticeSum points = std::move(sum).TakePoints();
   points.Add(0, noise_.row());
   return NoisedSum(std::move(points), parameters_.spacing);

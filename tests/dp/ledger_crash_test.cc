@@ -43,8 +43,9 @@ constexpr int kNeverStopped = -1;
         if (::write(releases, "r", 1) != 1) ::_exit(4);
       };
       if (ReleasesTooSoon(job)) release();
-      const base::Status durable = OfSteps(job) ? (*ledger)->RecordStep(*id, "job", round + 1)
-                                                : (*ledger)->Debit(*id, SpendOf(round));
+      const base::Status durable = OfSteps(job)
+                                       ? (*ledger)->RecordStep(*id, "job", StepOf(round + 1))
+                                       : (*ledger)->Debit(*id, SpendOf(round));
       if (!durable) ::_exit(5);
       if (!ReleasesTooSoon(job)) release();
     }
@@ -117,8 +118,8 @@ class LedgerCrashTest : public LedgerTest {
     if (last < releases) return false;
     const std::string id = Register(*ledger, Units(0, 5));
     if (last == 0) return true;
-    EXPECT_EQ(ledger->RecordStep(id, "job", last).error().code, base::Code::kAlreadyExists);
-    EXPECT_TRUE(ledger->RecordStep(id, "job", last + 1));
+    EXPECT_EQ(ledger->RecordStep(id, "job", StepOf(last)).error().code, base::Code::kAlreadyExists);
+    EXPECT_TRUE(ledger->RecordStep(id, "job", StepOf(last + 1)));
     return true;
   }
 

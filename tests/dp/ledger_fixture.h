@@ -63,4 +63,11 @@ inline Spend SpendOf(std::int64_t round, double noise = 1, std::int64_t steps = 
       {"job", round, 0}, {noise, rate, steps, Neighbours::kAddOrRemoveOne, 1e-25}, std::nullopt};
 }
 
+// Of the one copy of a run that there is: marks count the steps.
+inline ReleasedStep StepOf(std::int64_t step, std::int64_t last) {
+  const auto mark = [](std::int64_t of) { return StepMark{static_cast<std::uint8_t>(of)}; };
+  return {step, mark(step), {mark(last), mark(last)}};
+}
+inline ReleasedStep StepOf(std::int64_t step) { return StepOf(step, step - 1); }
+
 }  // namespace cloister::dp

@@ -255,36 +255,59 @@ TEST_F(LedgerTest, AStepIsReleasedOnceWhicheverProcessAsks) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 5));
   const auto other = Open();  // as another process has it
+  const auto code = [&](Ledger& asked, const ReleasedStep& step, const std::string& data_set) {
+    const base::Status recorded = asked.RecordStep(data_set, "job", step);
+    return recorded ? base::Code::kOk : recorded.error().code;
+  };
+  constexpr auto kAlready = base::Code::kAlreadyExists;
   // Nothing is released of what nobody paid for.
-  EXPECT_EQ(ledger->RecordStep(id, "job", 1).error().code, base::Code::kFailedPrecondition);
+  EXPECT_EQ(code(*ledger, StepOf(1), id), base::Code::kFailedPrecondition);
   ASSERT_TRUE(ledger->Debit(id, SpendOf(0)));
   EXPECT_EQ(*ledger->LastStep("job"), 0);
-  EXPECT_EQ(ledger->RecordStep(id, "job", 0).error().code, base::Code::kAlreadyExists);
-  ASSERT_TRUE(ledger->RecordStep(id, "job", 1));
-  EXPECT_EQ(other->RecordStep(id, "job", 1).error().code, base::Code::kAlreadyExists);
-  ASSERT_TRUE(other->RecordStep(id, "job", 4));  // those between were given up
+  EXPECT_EQ(code(*ledger, StepOf(0), id), kAlready);
+  ASSERT_EQ(code(*ledger, StepOf(1), id), base::Code::kOk);
+  EXPECT_EQ(code(*other, StepOf(1, 0), id), kAlready);
+  ASSERT_EQ(code(*other, StepOf(4, 1), id), base::Code::kOk);  // those between were given up
   for (const std::int64_t step : {1, 3, 4}) {
-    EXPECT_EQ(ledger->RecordStep(id, "job", step).error().code, base::Code::kAlreadyExists);
+    EXPECT_EQ(code(*ledger, StepOf(step, 4), id), kAlready);
   }
   EXPECT_EQ(*Open()->LastStep("job"), 4);
   EXPECT_EQ(*ledger->LastStep("another"), 0);
   // Nor under the name of a data set that shares the units.
   const std::string wider = Register(*ledger, Units(0, 9));
-  EXPECT_EQ(ledger->RecordStep(wider, "job", 4).error().code, base::Code::kAlreadyExists);
-  EXPECT_TRUE(ledger->RecordStep(wider, "job", 5));
+  EXPECT_EQ(code(*ledger, StepOf(4, 1), wider), kAlready);
+  EXPECT_EQ(code(*ledger, StepOf(5, 4), wider), base::Code::kOk);
   EXPECT_EQ(ledger->Rows()->size(), 1U);  // it costs nothing
+}
+
+// A copy that went its own way from an earlier step has other rows under the same steps: a later
+// step of it is refused too.
+TEST_F(LedgerTest, AStepFollowsTheOneThatWasReleased) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 5));
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(0)));
+  EXPECT_FALSE(ledger->RecordStep(id, "job", StepOf(3, 2)));  // of a run that another ledger knows
+  ASSERT_TRUE(ledger->RecordStep(id, "job", StepOf(1)));
+  EXPECT_EQ(ledger->RecordStep(id, "job", StepOf(3, 2)).error().code, base::Code::kAlreadyExists);
+  EXPECT_EQ(ledger->RecordStep(id, "job", {2, {7}, {StepMark{}, StepMark{}}}).error().code,
+            base::Code::kAlreadyExists);
+  EXPECT_EQ(*ledger->LastStep("job"), 1);
+  // Either mark that the state knows of will do.
+  EXPECT_TRUE(ledger->RecordStep(id, "job", {2, {2}, {StepMark{9}, StepMark{1}}}));
+  EXPECT_TRUE(ledger->RecordStep(id, "job", {3, {3}, {StepMark{2}, StepMark{1}}}));
 }
 
 TEST_F(LedgerTest, LedgersFromBeforeStepsWereRecordedStillOpen) {
   const std::string id = Register(*Open(), Units(0, 5));
   sqlite3* database = nullptr;
   ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(database, "DROP TABLE steps", nullptr, nullptr, nullptr), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "DROP TABLE released_steps", nullptr, nullptr, nullptr),
+            SQLITE_OK);
   sqlite3_close(database);
   EXPECT_TRUE(Ledger::OpenReadOnly(path_));
   const auto ledger = Open();
   ASSERT_TRUE(ledger->Debit(id, SpendOf(0)));
-  EXPECT_TRUE(ledger->RecordStep(id, "job", 1));
+  EXPECT_TRUE(ledger->RecordStep(id, "job", StepOf(1)));
   EXPECT_EQ(*ledger->LastStep("job"), 1);
 }
 

@@ -263,6 +263,27 @@ TEST_F(MatrixMechanismResume, AStateAheadOfTheLedgerGoesOn) {
   EXPECT_EQ(*ledger_->LastStep(kKey.job), 3);
 }
 
+// Two copies that drew the same step, of which the ledger took one: the other's state ends where
+// the ledger does, and says so to whoever restores it, but its rows are not those of what was
+// released.
+TEST_F(MatrixMechanismResume, TheCopyThatLostIsRefusedAtLaterStepsToo) {
+  MatrixMechanism mechanism = Make();
+  for (int t = 0; t < 4; ++t) ASSERT_EQ(Release(mechanism, *ledger_), base::Code::kOk);
+  MatrixMechanism one = Resumed(3);
+  MatrixMechanism two = Resumed(3);
+  ASSERT_EQ(Release(one, *ledger_), base::Code::kOk);             // step 5, state 4
+  ASSERT_EQ(Release(two, *ledger_), base::Code::kAlreadyExists);  // step 5, state 5
+  EXPECT_EQ(Release(two, *ledger_), base::Code::kAlreadyExists);  // step 6, state 6
+  MatrixMechanism lost = Resumed(5);
+  EXPECT_EQ(lost.step(), *ledger_->LastStep(kKey.job));
+  EXPECT_EQ(Release(lost, *ledger_), base::Code::kAlreadyExists);
+  MatrixMechanism ahead = Resumed(6);
+  EXPECT_EQ(Release(ahead, *ledger_), base::Code::kAlreadyExists);
+  MatrixMechanism kept = Resumed(4);
+  EXPECT_EQ(Release(kept, *ledger_), base::Code::kOk);
+  EXPECT_EQ(*ledger_->LastStep(kKey.job), 6);
+}
+
 TEST_F(MatrixMechanismResume, SealedStatesOpenForTheirOwnRunAndStepAlone) {
   MatrixMechanism mechanism = Make();
   for (int t = 0; t < 3; ++t) ASSERT_EQ(Release(mechanism, *ledger_), base::Code::kOk);
@@ -277,7 +298,7 @@ TEST_F(MatrixMechanismResume, SealedStatesOpenForTheirOwnRunAndStepAlone) {
   // No row can be read in it, and sealing twice shares no key stream.
   const Bytes plain = states_[2].bytes();
   const auto holds = [&](const std::vector<std::uint8_t>& bytes) {
-    return std::search(bytes.begin(), bytes.end(), plain.begin() + 72, plain.begin() + 88) !=
+    return std::search(bytes.begin(), bytes.end(), plain.begin() + 104, plain.begin() + 120) !=
            bytes.end();
   };
   EXPECT_FALSE(holds(sealed));

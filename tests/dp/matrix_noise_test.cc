@@ -244,9 +244,9 @@ TEST(CorrelatedNoise, BoundsWhatAStateSays) {
   const BandedMatrix matrix = Matrix(20, 4);
   CorrelatedNoise noise = Make(matrix, 89);
   for (int t = 0; t < 5; ++t) Next(noise);
-  constexpr std::size_t kFirstRow = 56;
-  constexpr std::size_t kRows = 64;
-  constexpr std::size_t kNumbers = 72;
+  constexpr std::size_t kFirstRow = 88;
+  constexpr std::size_t kRows = 96;
+  constexpr std::size_t kNumbers = 104;
   for (const auto& [at, value] :
        std::vector<std::pair<std::size_t, std::int64_t>>{{kNumbers, std::int64_t{1} << 62},
                                                          {kNumbers + 8, INT64_MIN},

@@ -41,12 +41,12 @@ class FakeLedger final : public Ledger {
     return {};
   }
   base::Status RecordStep(const std::string& data_set, const std::string& job,
-                          std::int64_t step) override {
+                          const ReleasedStep& released) override {
     EXPECT_EQ(data_set, "set");
     EXPECT_FALSE(spends.empty()) << "a step of " << job << " before its debit";
     if (failing_steps) return base::Fail(base::Code::kUnavailable, "disk full");
-    if (step <= last_step) return base::Fail(base::Code::kAlreadyExists, "released");
-    last_step = step;
+    if (released.step <= last_step) return base::Fail(base::Code::kAlreadyExists, "released");
+    last_step = released.step;
     return {};
   }
   base::Result<std::int64_t> LastStep(const std::string&) const override { return last_step; }

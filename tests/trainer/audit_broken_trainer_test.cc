@@ -82,7 +82,8 @@ class UnkeptLedger final : public dp::Ledger {
   }
   base::Status CheckAffordable(const std::string&, const dp::Event&) override { return {}; }
   base::Status Debit(const std::string&, const dp::Spend&) override { return {}; }
-  base::Status RecordStep(const std::string&, const std::string&, std::int64_t) override {
+  base::Status RecordStep(const std::string&, const std::string&,
+                          const dp::ReleasedStep&) override {
     return {};
   }
   base::Result<std::int64_t> LastStep(const std::string&) const override { return 0; }
