@@ -102,15 +102,9 @@ def peer(steps, private):
     return events[0]["seconds"][1:], peak
 
 
-def peer_steps(private, steps):
-    import torch
-    import warnings
-    warnings.filterwarnings("ignore")
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model = AutoModelForCausalLM.from_pretrained(FOLDER / "model", dtype=torch.float32)
-    model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=16, target_modules=TARGETS))
+def labelled():
+    """Tokens, and labels on the answers alone (-100 elsewhere), of all conversations."""
+    from transformers import AutoTokenizer
     tokenizer = AutoTokenizer.from_pretrained(FOLDER / "model")
     ids, labels = [], []
     for messages in conversations():
@@ -120,7 +114,19 @@ def peer_steps(private, steps):
         assert whole[:len(prompt)] == prompt and len(whole) == TOKENS
         ids.append(whole)
         labels.append([-100] * len(prompt) + whole[len(prompt):])
-    ids, labels = torch.tensor(ids), torch.tensor(labels)
+    return ids, labels
+
+
+def peer_steps(private, steps):
+    import torch
+    import warnings
+    warnings.filterwarnings("ignore")
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(FOLDER / "model", dtype=torch.float32)
+    model = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=16, target_modules=TARGETS))
+    ids, labels = map(torch.tensor, labelled())
     model.train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     if private:
@@ -145,21 +151,40 @@ def peer_steps(private, steps):
     print(json.dumps({"seconds": seconds}))
 
 
+LAYERS, SHAPES, VOCABULARY = 30, [(576, 960), (576, 576), (576, 3072), (1536, 576)], (576, 49152)
+
+
 def product_rate(rows):
-    """GFLOP/s of x W^T and g W over the layers of the model, for inputs of so many rows."""
+    """GFLOP/s of x W^T and g W over all layers of the model, for inputs of so many rows."""
     import torch
-    shapes = [(576, 960), (576, 576), (576, 3072), (1536, 576)]
-    pairs = [(torch.randn(rows, n), torch.randn(m, n)) for n, m in shapes]
-    operations = sum(4 * rows * n * m for n, m in shapes)
-    back = [torch.randn(rows, m) for _, m in shapes]
+    weights = [[torch.randn(m, n) for n, m in SHAPES] for _ in range(LAYERS)]
+    inputs = [torch.randn(rows, n) for n, _ in SHAPES]
+    back = [torch.randn(rows, m) for _, m in SHAPES]
+    operations = LAYERS * sum(4 * rows * n * m for n, m in SHAPES)
     rates = []
-    for _ in range(30):
+    for _ in range(5):
         start = time.perf_counter()
-        for (x, w), g in zip(pairs, back):
-            torch.nn.functional.linear(x, w)
-            torch.mm(g, w)
+        for layer in weights:
+            for x, w in zip(inputs, layer):
+                torch.mm(x, w.t())
+        for layer in weights:
+            for g, w in zip(back, layer):
+                torch.mm(g, w)
         rates.append(operations / (time.perf_counter() - start) / 1e9)
     return statistics.median(rates)
+
+
+def product_operations():
+    """Floating-point operations of a LoRA step's products with frozen matrices: forward over all
+    tokens but the last of each conversation, whose prediction nobody asks for, backward the same
+    (through the first layer's attention input nothing is asked for), the head on answers alone."""
+    _, labels = labelled()
+    answers = sum(label != -100 for row in labels for label in row[1:])
+    rows = BATCH * (TOKENS - 1)
+    layer = sum(n * m for n, m in SHAPES)
+    forward = LAYERS * layer * rows
+    backward = (LAYERS * layer - SHAPES[0][0] * SHAPES[0][1]) * rows
+    return 2 * (forward + backward + 2 * answers * VOCABULARY[0] * VOCABULARY[1])
 
 
 def main():
@@ -206,9 +231,14 @@ def main():
     print(f"\nCloister, private over not private: "
           f"{statistics.median(seconds[private]) / statistics.median(seconds[plain]):.2f} times the time, "
           f"{statistics.median(peaks[private]) / statistics.median(peaks[plain]):.2f} times the memory")
+    operations = product_operations() / 1e9
+    print(f"\nA step's products with frozen matrices: {operations:.0f} GFLOP")
     for rows, measured in rates.items():
-        print(f"\nLibTorch's matrix product at the layers' shapes, {rows} rows: "
-              f"{statistics.median(measured):.0f} GFLOP/s")
+        rate = statistics.median(measured)
+        print(f"LibTorch's matrix product at the layers' shapes, {rows} rows: {rate:.0f} GFLOP/s")
+        for name in variants:
+            share = operations / statistics.median(seconds[name]) / rate
+            print(f"  {name}: {100 * share:.0f} % of it")
 
 
 if __name__ == "__main__":

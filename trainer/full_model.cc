@@ -33,8 +33,8 @@ std::vector<ParameterShape> Shapes(const WeightNumbers& numbers,
 class FullModel final : public TorchModel {
  public:
   FullModel(const model::Architecture& architecture, FlatWeights weights,
-            const WeightNumbers& numbers)
-      : TorchModel(Network(architecture, std::move(weights.network)), weights.flat,
+            const WeightNumbers& numbers, const ComputeOptions& options)
+      : TorchModel(Network(architecture, std::move(weights.network), options), weights.flat,
                    Shapes(numbers, weights.places, architecture.num_layers), at::kFloat),
         numbers_(numbers),
         places_(std::move(weights.places)) {
@@ -66,10 +66,10 @@ class FullModel final : public TorchModel {
 }  // namespace
 
 std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
-                                              FlatWeights weights) {
+                                              FlatWeights weights, const ComputeOptions& options) {
   const WeightNumbers numbers(weights.network);
   CLOISTER_CHECK(numbers.parameters() == weights.flat.numel());
-  return std::make_unique<FullModel>(architecture, std::move(weights), numbers);
+  return std::make_unique<FullModel>(architecture, std::move(weights), numbers, options);
 }
 
 }  // namespace cloister::trainer

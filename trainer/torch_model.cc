@@ -14,10 +14,12 @@
 #include <utility>
 
 #include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/networks/batch.h"
 #include "trainer/networks/gradient_sum.h"
 #include "trainer/networks/weights.h"
+#include "trainer/unit_workers.h"
 
 namespace cloister::trainer {
 namespace {
@@ -111,27 +113,20 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
                                                     .unit = options.unit,
                                                     .neighbours = options.neighbours,
                                                     .count_weight = options.count_weight,
-                                                    .normalized = options.normalized}));
-    const NetworkAdapter trained = Watched(engine);
-    MeanLoss loss;
-    for (const UnitExamples& unit : units) {
-      bool observed = false;
-      for (const Example& example : unit) {
-        if (example.answer_tokens() == 0) continue;
-        if (std::exchange(observed, true)) engine.EndPart();
-        const at::Tensor losses =
-            BatchLoss(network_, &trained, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
-        torch::autograd::backward({losses.sum()}, {});
-        loss.Add(losses.detach());
-        if (progress && !progress(loss.count)) return Stopped();
-      }
-      if (observed) CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
-    }
+                                                    .normalized = options.normalized,
+                                                    .spacing = options.spacing}));
+    const ObservedLoss loss = [&](const Example& example, dp::clipping::GradientObserver& told) {
+      const NetworkAdapter trained = Watched(told);
+      return BatchLoss(network_, &trained, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
+    };
+    CLOISTER_ASSIGN_OR_RETURN(
+        const double mean, AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine));
+    dp::clipping::UnitClipper clipper(engine);
     for (const dp::audit::Canary& canary : options.canaries) {
-      ObserveCanary(canary, shapes_, engine);
-      CLOISTER_RETURN_IF_ERROR(engine.EndUnit());
+      ObserveCanary(canary, shapes_, clipper);
+      CLOISTER_RETURN_IF_ERROR(clipper.EndUnit());
     }
-    return Clipped{std::move(engine).Finish(), loss.value()};
+    return Clipped{std::move(engine).Finish(), mean};
   });
 }
 
@@ -170,17 +165,18 @@ base::Result<double> TorchModel::Loss(std::span<const Example> examples,
 }
 
 base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
-    const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora) {
+    const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
+    const ComputeOptions& options) {
   using Loaded = base::Result<std::unique_ptr<TrainableModel>>;
   return Guarded("loading the model", [&]() -> Loaded {
     CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
     if (!lora) {
       CLOISTER_ASSIGN_OR_RETURN(FlatWeights weights, LoadFlatWeights(files, architecture));
-      return MakeFullModel(architecture, std::move(weights));
+      return MakeFullModel(architecture, std::move(weights), options);
     }
     CLOISTER_RETURN_IF_ERROR(model::Validate(*lora, architecture));
     CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights, LoadWeights(files, architecture));
-    return MakeLoraModel(Network(architecture, std::move(weights)), *lora);
+    return MakeLoraModel(Network(architecture, std::move(weights), options), *lora);
   });
 }
 

@@ -8,6 +8,7 @@
 
 #include "dp/clipping/gradient_observer.h"
 #include "dp/clipping/parameter_shape.h"
+#include "trainer/memory_gate.h"
 #include "trainer/networks/network.h"
 #include "trainer/networks/weights.h"
 #include "trainer/trainable_model.h"
@@ -49,12 +50,13 @@ class TorchModel : public TrainableModel {
   at::Tensor flat_;
   std::vector<dp::clipping::ParameterShape> shapes_;
   at::ScalarType sum_type_;
+  MemoryGate gate_;            // of ClippedGradient()
   at::Tensor sum_, gradient_;  // of Gradient(); one tensor where the types are one
 };
 
 // An adapter, `config` valid for the network; all weights. See TrainableModel::Load.
 std::unique_ptr<TrainableModel> MakeLoraModel(Network network, const model::LoraConfig& config);
 std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
-                                              FlatWeights weights);
+                                              FlatWeights weights, const ComputeOptions& options);
 
 }  // namespace cloister::trainer

@@ -16,6 +16,7 @@
 #include "model/architecture.h"
 #include "model/model_files.h"
 #include "trainer/data/example.h"
+#include "trainer/networks/compute_options.h"
 
 namespace cloister::trainer {
 
@@ -29,7 +30,8 @@ class TrainableModel {
   // With `lora` an adapter of zeros on frozen weights (kInvalidArgument as model::Validate);
   // without it all weights, as `files` has them.
   static base::Result<std::unique_ptr<TrainableModel>> Load(
-      const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora);
+      const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
+      const ComputeOptions& options = {});
 
   struct Size {
     std::int64_t parameters = 0;
@@ -60,6 +62,7 @@ class TrainableModel {
     // See BookKeeping::Options.
     double count_weight = 0;
     bool normalized = false;
+    double spacing = 0;
     // Units beside the examples, each with a gradient that is given.
     std::span<const dp::audit::Canary> canaries;
   };
@@ -70,9 +73,9 @@ class TrainableModel {
     double private_loss = 0;
   };
   // Sum over units of each one's clipped gradient, which is the sum over its examples of the mean
-  // answer-token loss's. Every example is a micro-batch of its own, so that what its unit
-  // contributes is, bit for bit, a function of the unit and the parameters, whoever else was drawn
-  // (docs/design/0005-clipping.md).
+  // answer-token loss's. Every example has a pass of its own, on one thread, as many at a time as
+  // SetThreads said: what its unit contributes is, bit for bit, a function of the unit and the
+  // parameters, whoever else was drawn (docs/design/0005-clipping.md).
   virtual base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                                 const ClipOptions& options,
                                                 const Progress& progress) = 0;

@@ -226,7 +226,8 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
       site.model->ClippedGradient(units,
                                   {.rule = {.clip_norms = {site.job.clip_norm}},
                                    .unit = dp::PrivacyUnit::kRecord,
-                                   .neighbours = dp::Neighbours::kAddOrRemoveOne},
+                                   .neighbours = dp::Neighbours::kAddOrRemoveOne,
+                                   .spacing = site.job.spacing},
                                   {}));
   answered_.insert(key);  // from here the spend may be durable: never again, whatever happens
   CLOISTER_ASSIGN_OR_RETURN(
@@ -237,7 +238,8 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
   CLOISTER_ASSIGN_OR_RETURN(
       const dp::Ledger::Total spent,
       site.ledger->SpentByJob(site.data_set, site.job.job, site.job.job_delta));
-  const auto bytes = std::as_bytes(std::span(noised.lattice()));
+  const std::vector<std::int64_t> lattice = noised.lattice();
+  const auto bytes = std::as_bytes(std::span(lattice));
   return Answer{worker::ToJson(worker::Update{.epsilon = spent.epsilon,
                                               .epsilon_own_noise = spent.epsilon_own_noise}),
                 {bytes.begin(), bytes.end()}};

@@ -24,8 +24,11 @@ constexpr double kMostOutside = 1e-7;
 constexpr double kLargestErrorShare = 3e-3;  // of δ: with more, a larger tilt is tried
 constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
 constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
+constexpr double kSmallGain = 1e-4;          // of ε: no errors are worth as little
+constexpr double kLeastLogDelta = -100;      // 1e-43: a smaller δ need not be exact
 constexpr int kMostAttempts = 4;
-constexpr std::int64_t kFewSteps = 64;  // composed at once
+constexpr std::size_t kQuick = std::size_t{1} << 14;  // the longest transform while it is searched
+constexpr std::int64_t kFewSteps = 64;                // composed at once
 constexpr double kQuadratureError = 2e-13;
 constexpr double kRounding = 4e-16;
 
@@ -38,6 +41,7 @@ struct LatticeRule {
   double rise = 0;    // of log δ, at one level of composition
   double widest = 0;  // spacing: where one loss decides, the rise of all mass says too little
   double outside = 0;
+  std::size_t longest = kLongest;  // transform
 
   double Spacing(std::span<const Part> parts) const {
     return std::min(widest, SpacingFor(parts, tilt, rise));
@@ -72,8 +76,9 @@ std::optional<Blocks> BlocksOf(TiltedLoss step, double steps, const LatticeRule&
   const Part block = {&step, length};
   Blocks made;
   made.blocks = count / length;
-  std::optional<TiltedLoss> composed = Compose({&block, 1}, rule.tilt, rule.Spacing({&all, 1}),
-                                               rule.outside / static_cast<double>(made.blocks));
+  std::optional<TiltedLoss> composed =
+      Compose({&block, 1}, rule.tilt, rule.Spacing({&all, 1}),
+              rule.outside / static_cast<double>(made.blocks), rule.longest);
   if (!composed) return std::nullopt;
   made.block = *std::move(composed);
   made.rest = count % length;
@@ -98,7 +103,7 @@ double RiseFor(const Target& target, const Saddle& saddle) {
 }
 
 std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction direction,
-                                      const Saddle& saddle, double rise) {
+                                      const Saddle& saddle, double rise, std::size_t longest) {
   const double tilt = saddle.tilt;
   const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
   // At the tilt, the mass rises by this part of what δ does.
@@ -138,7 +143,7 @@ std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction dir
   const double local = std::sqrt(12 * level_rise / (saddle.slope * (saddle.slope + 1)));
   LatticeRule rule{tilt, level_rise * tilt_share / static_cast<double>(kinds.size()),
                    std::min(local, std::max(saddle.epsilon, 2 / saddle.slope) / kCellsToEpsilon),
-                   outside};
+                   outside, longest};
   std::vector<Blocks> blocks;
   blocks.reserve(kinds.size());
   for (std::size_t k = 0; k < kinds.size(); ++k) {
@@ -152,7 +157,8 @@ std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction dir
     if (kind.rest > 0) parts.push_back({&kind.step, kind.rest});
   }
   rule.rise = level_rise * tilt_share;
-  const std::optional<TiltedLoss> composed = Compose(parts, tilt, rule.Spacing(parts), outside);
+  const std::optional<TiltedLoss> composed =
+      Compose(parts, tilt, rule.Spacing(parts), outside, longest);
   if (!composed) return std::nullopt;
   return ComposedLoss(*composed, scale);
 }
@@ -163,48 +169,71 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
                                           const Target& target) {
   const std::vector<Kind> kinds = KindsOf(events);
   const double steps = StepsOf(kinds);
-  const double first_guess = target.at_delta ? std::log(target.value) : -100;
+  const double first_guess = target.at_delta ? std::log(target.value) : kLeastLogDelta;
   const auto find = [&](const Target& at, double log_delta, double error) {
     return FindSaddle(CoarseLosses(kinds, direction, TailFor(log_delta, steps)), at, error,
                       kLargestErrorShare);
   };
   double error = ErrorOf(steps);
   Saddle saddle = find(target, first_guess, error);
-  if (saddle.log_delta < first_guess) saddle = find(target, -700, error);
-  std::optional<ComposedLoss> composed =
-      ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
+  if (saddle.log_delta < first_guess) {
+    saddle = find(target, -700, error);
+  } else if (!target.at_delta) {
+    // δ decides how much of a step's tail may become infinity mass, and that tail may decide the
+    // saddle: a δ that agrees with its own tail.
+    double low = first_guess;
+    double high = 0;
+    while (high - low > 5) {
+      const double middle = (low + high) / 2;
+      const Saddle at = find(target, middle, error);
+      (at.log_delta < middle ? high : low) = middle;
+      if (at.log_delta >= middle) saddle = at;
+    }
+  }
+  std::size_t longest = kQuick;
+  std::optional<ComposedLoss> best;
+  double best_answer = std::numeric_limits<double>::infinity();
   // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
   // of the share of mass that decides: then again, at what was found.
-  for (int attempt = 0; composed && attempt < kMostAttempts; ++attempt) {
+  for (int attempt = 0; attempt <= kMostAttempts; ++attempt) {
+    if (attempt == kMostAttempts) longest = kLongest;
+    std::optional<ComposedLoss> made =
+        ComposeAt(kinds, direction, saddle, RiseFor(target, saddle), longest);
+    if (!made) break;
+    const double answer =
+        target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
     const Saddle last = saddle;
-    if (target.at_delta) {
-      saddle.epsilon = composed->Epsilon(saddle.log_delta);
-    } else {
-      saddle.log_delta = composed->LogDelta(saddle.epsilon);
+    (target.at_delta ? saddle.epsilon : saddle.log_delta) = answer;
+    const double slope = made->Slope(saddle.epsilon);
+    const double share = made->ErrorShare(saddle.epsilon);
+    const bool coarse = made->IsCoarse();
+    if (!best || answer < best_answer) {
+      best = std::move(made);
+      best_answer = answer;
     }
-    if (saddle.epsilon == 0 && target.at_delta) break;
-    if (!std::isfinite(saddle.epsilon) || !std::isfinite(saddle.log_delta)) break;
-    const double slope = composed->Slope(saddle.epsilon);
-    const double share = composed->ErrorShare(saddle.epsilon);
+    if (!std::isfinite(answer) || answer <= target.enough) break;
+    if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
     const bool near =
         std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
         slope < kSlopeTolerance * last.slope;
-    if (near && share < kLargestErrorShare) break;
-    // Errors are larger than thought: as many times, and more where they hide what they are added
-    // to.
-    if (share > kLargestErrorShare) error *= share / kLargestErrorShare / (1.001 - share);
-    const double log_delta = saddle.log_delta;
-    saddle = find({false, saddle.epsilon}, std::min(first_guess, log_delta), error);
-    const bool same = saddle.tilt < 1.05 * last.tilt && log_delta > last.log_delta - 1;
-    if (near && same) break;
-    saddle.log_delta = log_delta;
+    bool done =
+        near && (share < kLargestErrorShare ||
+                 (target.at_delta && -std::log1p(-share) < kSmallGain * saddle.epsilon * slope));
+    if (!done) {
+      // Errors are larger than thought: as many times, and more where they hide what they are added
+      // to.
+      if (share > kLargestErrorShare) error *= share / kLargestErrorShare / (1.001 - share);
+      const double log_delta = saddle.log_delta;
+      saddle = find({false, saddle.epsilon}, std::min(first_guess, log_delta), error);
+      saddle.log_delta = log_delta;
+      done = saddle.tilt < 1.05 * last.tilt && ((near && log_delta > last.log_delta - 1) ||
+                                                (coarse && saddle.tilt > last.tilt / 1.05));
+    }
     saddle.slope = std::max(saddle.tilt, slope);
-    std::optional<ComposedLoss> better =
-        ComposeAt(kinds, direction, saddle, RiseFor(target, saddle));
-    if (!better) break;
-    composed = std::move(better);
+    if (done && (!coarse || longest == kLongest)) break;
+    if (done) longest = kLongest;
   }
-  return composed;
+  return best;
 }
 
 double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon) {

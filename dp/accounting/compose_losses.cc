@@ -16,7 +16,6 @@ using Complex = std::complex<double>;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnit = std::numeric_limits<double>::epsilon();
 constexpr int kMostWidenings = 8;
-constexpr std::size_t kLongest = std::size_t{1} << 16;
 // Terms below exp(-80) of the whole are set to zero: 1e-35, far below a rounding error.
 constexpr double kLeastLogTerm = -80;
 
@@ -52,11 +51,24 @@ Moments MomentsOf(const LatticeLoss& lattice) {
 
 // log of the expectation of exp(order · (index - mean)).
 double LogMoment(const LatticeLoss& lattice, double mean, double order) {
+  // Where indices follow each other the exponential grows by a factor, for so many times that
+  // roundings stay under the margin.
+  constexpr double kMargin = 1e-13;
+  const int most_times = std::abs(order) < 1 ? 64 : 1;
+  const double ratio = std::exp(order);
   double moment = 0;
+  double factor = 0;
+  int times = most_times;
   for (std::size_t i = 0; i < lattice.mass.size(); ++i) {
-    moment += lattice.mass[i] * std::exp(order * (static_cast<double>(lattice.index[i]) - mean));
+    if (times == most_times || lattice.index[i] != lattice.index[i - 1] + 1) {
+      factor = std::exp(order * (static_cast<double>(lattice.index[i]) - mean));
+      times = 0;
+    }
+    moment += lattice.mass[i] * factor;
+    factor *= ratio;
+    ++times;
   }
-  return std::log(moment);
+  return std::log(moment) + kMargin;
 }
 
 struct Window {
@@ -152,7 +164,7 @@ struct PartTransform {
   double error = 0;        // Euclidean norm, of all terms
 };
 
-PartTransform TransformOf(const LatticeLoss& lattice, std::size_t size) {
+PartTransform TransformOf(const LatticeLoss& lattice, std::size_t size, const Fourier& fourier) {
   const auto largest = std::max_element(lattice.mass.begin(), lattice.mass.end());
   PartTransform made;
   made.start = lattice.index[static_cast<std::size_t>(largest - lattice.mass.begin())];
@@ -163,7 +175,7 @@ PartTransform TransformOf(const LatticeLoss& lattice, std::size_t size) {
   const double apart = std::exchange(values[0], 0);
   double squares = 0;
   for (const double value : values) squares += value * value;
-  made.terms = Transform(values);
+  made.terms = fourier.Transform(values);
   for (Complex& term : made.terms) term += apart;
   made.error = TransformError(size) * std::sqrt(static_cast<double>(size) * squares);
   return made;
@@ -183,8 +195,9 @@ Composed ComposeOnLattice(std::span<const LatticeLoss> lattices, std::span<const
   double log_total = 0;
   double input_error = 0;
   double rounding = TransformError(size);
+  const Fourier fourier(size);
   for (std::size_t p = 0; p < parts.size(); ++p) {
-    const PartTransform part = TransformOf(lattices[p], size);
+    const PartTransform part = TransformOf(lattices[p], size, fourier);
     for (std::size_t k = 0; k < terms.size(); ++k) {
       terms[k] = Product(terms[k], Power(part.terms[k], parts[p].count));
     }
@@ -199,7 +212,7 @@ Composed ComposeOnLattice(std::span<const LatticeLoss> lattices, std::span<const
   }
   double squares = 0;
   for (const Complex& term : terms) squares += 2 * std::norm(term);
-  made.mass = InverseTransform(terms);
+  made.mass = fourier.Inverse(terms);
   // The Euclidean norm of the terms' errors bounds the sum of the values' (Parseval, Cauchy).
   made.error = std::exp(log_total + input_error) * input_error + rounding * std::sqrt(squares) +
                1e-30 * std::sqrt(static_cast<double>(size));
@@ -236,22 +249,29 @@ double SpacingFor(std::span<const Part> parts, double tilt, double rise) {
 }
 
 std::optional<TiltedLoss> Compose(std::span<const Part> parts, double tilt, double spacing,
-                                  double outside) {
+                                  double outside, std::size_t longest) {
+  TiltedLoss made;
   std::vector<LatticeLoss> lattices;
   Window window;
   std::size_t size = 0;
   for (int attempt = 0;; ++attempt) {
-    if (attempt == kMostWidenings) return std::nullopt;
+    if (attempt == kMostWidenings || !(spacing > 0)) return std::nullopt;
+    made.coarse = attempt > 0;
+    for (const Part& part : parts) made.coarse = made.coarse || part.loss->coarse;
     lattices.clear();
-    for (const Part& part : parts) lattices.push_back(OnLattice(*part.loss, tilt, spacing));
+    for (const Part& part : parts) {
+      lattices.push_back(OnLattice(*part.loss, tilt, spacing));
+      const double sum = Sum(lattices.back().mass);
+      if (!(sum > 0 && std::isfinite(sum))) return std::nullopt;
+    }
     window = WindowOf(lattices, parts, outside);
     const double needed = static_cast<double>(window.last - window.first) + 1;
     size = FourierSize(static_cast<std::size_t>(std::min(needed, 1e9)));
-    if (size <= kLongest) break;
-    spacing *= std::max(1.05, needed / static_cast<double>(kLongest) * 1.01);
+    if (size <= longest) break;
+    // With some room, since masses spread a little more on a coarser lattice.
+    spacing *= std::max(1.05, needed / static_cast<double>(longest) * 1.04);
   }
   const Composed composed = ComposeOnLattice(lattices, parts, size);
-  TiltedLoss made;
   double origin = 0;
   double log_total = 0;
   double log_stray = 0;

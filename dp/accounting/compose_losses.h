@@ -23,9 +23,11 @@ double SpacingFor(std::span<const Part> parts, double tilt, double rise);
 // which can only raise masses, and is counted again as stray mass, so that the result dominates; a
 // bound on all rounding errors of the transforms, in the sum of masses, is stray mass too.
 //
-// A lattice that would need more than 65536 terms is made coarser, which only raises losses.
-// Nothing where that does not end: many steps of which rare large losses need a fine lattice.
+// A lattice that would need more than `longest` terms is made coarser, which only raises losses,
+// and the result says so. Nothing where that does not end: many steps of which rare large losses
+// need a fine lattice.
+inline constexpr std::size_t kLongest = 3 * (std::size_t{1} << 14);
 std::optional<TiltedLoss> Compose(std::span<const Part> parts, double tilt, double spacing,
-                                  double outside);
+                                  double outside, std::size_t longest = kLongest);
 
 }  // namespace cloister::dp

@@ -23,7 +23,7 @@ double LogAdd(double a, double b) {
 double WorstPlace(double tilt) { return std::exp(-tilt * std::log1p(1 / tilt)) / (tilt + 1); }
 
 ComposedLoss::ComposedLoss(const TiltedLoss& loss, const Scale& scale)
-    : scale_(scale), stray_(loss.stray), loss_(loss.loss) {
+    : scale_(scale), stray_(loss.stray), coarse_(loss.coarse), loss_(loss.loss) {
   CLOISTER_CHECK(!loss_.empty() && scale.tilt > 0);
   const std::size_t size = loss_.size();
   if (size > 1) spacing_ = (loss_.back() - loss_.front()) / static_cast<double>(size - 1);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <span>
 #include <vector>
@@ -12,6 +13,9 @@ namespace cloister::dp {
 struct Target {
   bool at_delta = true;  // ε at `value`; else δ at it
   double value = 0;
+  // Of ε, or of log δ: what is not larger need not be known any better, since another direction is
+  // as large.
+  double enough = -std::numeric_limits<double>::infinity();
 };
 
 // The most that a unit of tilted mass, wherever its loss, can add to δ(ε) exp(tilt ε):
@@ -40,6 +44,8 @@ class ComposedLoss {
   double Slope(double epsilon) const;
   // The share of δ at ε that is a bound on errors and on what was cut off.
   double ErrorShare(double epsilon) const;
+  // Whether some lattice is wider than was asked for, to be short enough.
+  bool IsCoarse() const { return coarse_; }
 
  private:
   double LogFinite(double epsilon) const;
@@ -47,6 +53,7 @@ class ComposedLoss {
   Scale scale_;
   double spacing_ = 1;
   double stray_ = 0;
+  bool coarse_ = false;
   std::vector<double> loss_;
   // From each loss on, with tilts as seen from it: Σ mass e^{-(tilt+1) d} and
   // Σ mass e^{-tilt d} (1 - e^{-d}), d being the distance.

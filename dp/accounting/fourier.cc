@@ -34,21 +34,31 @@ std::size_t FourierSize(std::size_t size) {
   return 2 * best;
 }
 
-std::vector<Complex> Transform(const std::vector<double>& values) {
-  const std::size_t half = values.size() / 2;
-  CLOISTER_CHECK(half > 0 && values.size() == 2 * half);
-  const kissfft<double> plan(half, false);
+struct Fourier::Plan {
+  std::size_t half;
+  kissfft<double> series{half, false};
+};
+
+Fourier::Fourier(std::size_t size) : plan_(new Plan{size / 2}) {
+  CLOISTER_CHECK(size > 0 && size % 2 == 0);
+}
+
+Fourier::~Fourier() = default;
+
+std::vector<Complex> Fourier::Transform(const std::vector<double>& values) const {
+  const std::size_t half = plan_->half;
+  CLOISTER_CHECK(values.size() == 2 * half);
   std::vector<Complex> terms(half + 1);
-  plan.transform_real(values.data(), terms.data());
+  plan_->series.transform_real(values.data(), terms.data());
   // The last term, real as the first is, comes in its imaginary part.
   terms[half] = terms[0].imag();
   terms[0] = terms[0].real();
   return terms;
 }
 
-std::vector<double> InverseTransform(const std::vector<Complex>& terms) {
-  const std::size_t half = terms.size() - 1;
-  CLOISTER_CHECK(half > 0);
+std::vector<double> Fourier::Inverse(const std::vector<Complex>& terms) const {
+  const std::size_t half = plan_->half;
+  CLOISTER_CHECK(terms.size() == half + 1);
   // Even and odd values are the real and imaginary parts of a series half as long, whose terms are
   // E + iO with E = (X[k] + X*[half - k]) / 2 and O the half difference turned by e^{2πik/size}.
   std::vector<Complex> packed(half);
@@ -67,17 +77,17 @@ std::vector<double> InverseTransform(const std::vector<Complex>& terms) {
       const Complex turn = Product(coarse, fine[k - start]);
       const Complex odd = Product(turn, x - mirrored);
       packed[k] = {(x.real() + mirrored.real() - odd.imag()) / 2,
-                   (x.imag() + mirrored.imag() + odd.real()) / 2};
+                   -(x.imag() + mirrored.imag() + odd.real()) / 2};
     }
   }
-  const kissfft<double> plan(half, true);
+  // The inverse is the transform between two conjugations, the first of which is made above.
   std::vector<Complex> series(half);
-  plan.transform(packed.data(), series.data());
+  plan_->series.transform(packed.data(), series.data());
   std::vector<double> values(2 * half);
   const double scale = 1 / static_cast<double>(half);
   for (std::size_t i = 0; i < half; ++i) {
     values[2 * i] = series[i].real() * scale;
-    values[2 * i + 1] = series[i].imag() * scale;
+    values[2 * i + 1] = -series[i].imag() * scale;
   }
   return values;
 }

@@ -2,6 +2,7 @@
 
 #include <complex>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 namespace cloister::dp {
@@ -10,10 +11,20 @@ namespace cloister::dp {
 // once.
 std::size_t FourierSize(std::size_t size);
 
-// The discrete Fourier transform of `values` (of a FourierSize): its terms 0 to size/2, the others
-// being their conjugates; and its inverse. By kissfft, in double.
-std::vector<std::complex<double>> Transform(const std::vector<double>& values);
-std::vector<double> InverseTransform(const std::vector<std::complex<double>>& terms);
+// Discrete Fourier transforms of `size` real values, a FourierSize: the terms 0 to size/2, the
+// others being their conjugates; and back. By kissfft, in double.
+class Fourier {
+ public:
+  explicit Fourier(std::size_t size);
+  ~Fourier();
+
+  std::vector<std::complex<double>> Transform(const std::vector<double>& values) const;
+  std::vector<double> Inverse(const std::vector<std::complex<double>>& terms) const;
+
+ private:
+  struct Plan;
+  std::unique_ptr<const Plan> plan_;
+};
 
 // Either transform's error in the Euclidean norm, over the norm of its exact result, is at most
 // this: Higham's bound (Accuracy and Stability of Numerical Algorithms, theorem 24.2) with twiddle

@@ -108,4 +108,28 @@ double EpsilonOfGaussian(double mu, double log_delta) {
   return high;
 }
 
+// (1 - q) f + q f' exceeds e^ε f by q (f' - e^ε' f), e^ε' = 1 + (e^ε - 1) / q.
+double LogDeltaOfOneSampled(double mu, double rate, double epsilon) {
+  const double inner = epsilon < 30
+                           ? std::log1p(std::expm1(epsilon) / rate)
+                           : epsilon - std::log(rate) + std::log1p((rate - 1) * std::exp(-epsilon));
+  const double log_delta = LogDeltaOfGaussian(mu, std::max(0.0, inner * (1 - kMargin)));
+  return std::min(0.0, std::log(rate) + log_delta + kMargin);
+}
+
+double EpsilonOfOneSampled(double mu, double rate, double log_delta) {
+  const double log_rate = std::log(rate);
+  if (log_delta >= log_rate) return 0;
+  const double inner = EpsilonOfGaussian(mu, log_delta - log_rate - kMargin);
+  const double epsilon = inner < 30
+                             ? std::log1p(rate * std::expm1(inner))
+                             : inner + log_rate + std::log1p((1 - rate) / rate * std::exp(-inner));
+  // What is returned keeps δ by the function above, roundings of either and all.
+  double raised = std::max(0.0, epsilon);
+  for (double part = kMargin; LogDeltaOfOneSampled(mu, rate, raised) > log_delta; part *= 2) {
+    raised = epsilon * (1 + part) + std::numeric_limits<double>::denorm_min();
+  }
+  return raised;
+}
+
 }  // namespace cloister::dp

@@ -14,4 +14,9 @@ double NormalUpperQuantile(double tail);
 double LogDeltaOfGaussian(double mu, double epsilon);
 double EpsilonOfGaussian(double mu, double log_delta);
 
+// The same of one release on a Poisson sample of `rate`, exactly (Balle, Barthe, Gaboardi 2018),
+// when a unit is removed; when one is added, no δ at an ε >= 0 is larger (docs/design, accounting).
+double LogDeltaOfOneSampled(double mu, double rate, double epsilon);
+double EpsilonOfOneSampled(double mu, double rate, double log_delta);
+
 }  // namespace cloister::dp

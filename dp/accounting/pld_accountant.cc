@@ -59,6 +59,15 @@ double LogHitProbability(std::span<const Event> events) {
   return std::min(0.0, std::log(-std::expm1(log_missed)) + 1e-12);
 }
 
+// Whether the composition is one sampled Gaussian release, whose profile is known: that of a
+// removal, which is the larger direction.
+bool IsOneSampled(std::span<const Event> events) {
+  return events.size() == 1 && events[0].steps == 1 && AllGaussian(events) &&
+         (events[0].neighbours == Neighbours::kRemove ||
+          events[0].neighbours == Neighbours::kAddOrRemoveOne ||
+          events[0].neighbours == Neighbours::kZeroOut);
+}
+
 base::Status CheckCovered(std::span<const Event> events) {
   constexpr std::size_t kMostKinds = 200;
   if (KindsOf(events).size() > kMostKinds) {
@@ -105,6 +114,9 @@ double WithSlack(double delta, double slack, const Bound& bound) {
 
 double LogDeltaOf(std::span<const Event> events, double epsilon) {
   const bool exact = AllGaussian(events) && AllUnsampled(events);
+  if (IsOneSampled(events)) {
+    return LogDeltaOfOneSampled(GaussianRatio(events), events[0].sampling_rate, epsilon);
+  }
   double log_delta = -kInfinity;
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (epsilon >= LargestTotal(events, direction)) continue;
@@ -114,7 +126,7 @@ double LogDeltaOf(std::span<const Event> events, double epsilon) {
     }
     double one = 0;
     if (!exact) {
-      const auto composed = ComposeEvents(events, direction, {false, epsilon});
+      const auto composed = ComposeEvents(events, direction, {false, epsilon, log_delta});
       if (composed) one = composed->LogDelta(epsilon);
     }
     log_delta = std::max(log_delta, one);
@@ -134,6 +146,11 @@ base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
   const bool exact = AllGaussian(events) && AllUnsampled(events);
   if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
   if (TotalSlack(events) == 0 && LogHitProbability(events) <= std::log(delta)) return 0.0;
+  if (IsOneSampled(events)) {
+    return WithSlack(delta, TotalSlack(events), [&](double log_delta) {
+      return EpsilonOfOneSampled(GaussianRatio(events), events[0].sampling_rate, log_delta);
+    });
+  }
   double epsilon = 0;
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (!exact && epsilon > 0 && TotalSlack(events) == 0 &&
@@ -141,7 +158,10 @@ base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
       continue;  // of no larger ε
     }
     std::optional<ComposedLoss> composed;
-    if (!exact) composed = ComposeEvents(events, direction, {true, delta});
+    if (!exact) {
+      const double enough = TotalSlack(events) == 0 ? epsilon / (1 + kMargin) : 0;
+      composed = ComposeEvents(events, direction, {true, delta, enough});
+    }
     const double one = WithSlack(delta, TotalSlack(events), [&](double log_delta) {
       return EpsilonOf(events, direction, composed ? &*composed : nullptr, log_delta);
     });

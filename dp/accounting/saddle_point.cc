@@ -8,6 +8,8 @@ namespace cloister::dp {
 namespace {
 
 constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
+// A δ below this is none that a double can tell: larger tilts would only overflow.
+constexpr double kLeastLogDelta = -800;
 
 // log of δ at the tilted mean, by the saddle point method: a guess, never a bound.
 double GuessLogDelta(double tilt, const Cumulant& at, double epsilon) {
@@ -144,8 +146,9 @@ Saddle FindSaddle(const CoarseLosses& coarse, const Target& target, double error
   Saddle found;
   found.slope = Turn(least, most, [&](double tilt) {
     const Cumulant at = coarse.At(tilt);
-    return target.at_delta ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
-                           : at.mean < target.value;
+    return target.at_delta
+               ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
+               : at.mean < target.value && at.value - tilt * target.value > kLeastLogDelta;
   });
   const Cumulant at = coarse.At(found.slope);
   found.epsilon = target.at_delta ? at.mean : target.value;

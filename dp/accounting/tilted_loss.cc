@@ -10,6 +10,12 @@ namespace {
 // Rounding of a loss or of its place on the lattice, in units of the larger of them.
 constexpr double kRounding = 4 * std::numeric_limits<double>::epsilon();
 
+// 1 - e^-x for x >= 0: on fine lattices by a few terms of its series, to a rounding or two.
+double OneLessExp(double x) {
+  if (x > 1e-3) return -std::expm1(-x);
+  return x * (1 - x / 2 * (1 - x / 3 * (1 - x / 4 * (1 - x / 5))));
+}
+
 void Add(LatticeLoss& lattice, std::int64_t index, double mass) {
   // Neighbours of ascending losses: the index is the last, the one before it or a new one.
   const std::size_t size = lattice.index.size();
@@ -78,8 +84,12 @@ LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
   LatticeLoss made;
   made.origin = loss.loss.front();
   made.spacing = spacing;
-  const double scale = std::expm1(-spacing);
+  const double scale = OneLessExp(spacing);
   const double lift = tilt * spacing;
+  // Two factors where none overflows, which saves an exponential a loss.
+  const double lift_factor = lift < 500 ? std::exp(lift) : 0;
+  made.index.reserve(2 * loss.loss.size());
+  made.mass.reserve(2 * loss.loss.size());
   for (std::size_t i = 0; i < loss.loss.size(); ++i) {
     const double away = loss.loss[i] - made.origin;
     auto index = static_cast<std::int64_t>(away / spacing);
@@ -96,9 +106,12 @@ LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
       continue;
     }
     // The upper neighbour takes (1 - e^-above) / (1 - e^-spacing), and each mass is tilted anew.
-    const double upper = std::expm1(-above) / scale;
-    Add(made, index, loss.mass[i] * (1 - upper) * std::exp(-tilt * above));
-    Add(made, index + 1, loss.mass[i] * upper * std::exp(lift - tilt * above));
+    const double upper = OneLessExp(above) / scale;
+    const double fall = std::exp(-tilt * above);
+    Add(made, index, loss.mass[i] * (1 - upper) * fall);
+    Add(made, index + 1,
+        loss.mass[i] * upper *
+            (lift_factor > 0 ? lift_factor * fall : std::exp(lift - tilt * above)));
   }
   return made;
 }

@@ -14,8 +14,9 @@ namespace cloister::dp {
 struct TiltedLoss {
   std::vector<double> loss;
   std::vector<double> mass;
-  double stray = 0;  // at most so much more mass, at losses unknown
-  double shift = 0;  // losses may be too low by at most this
+  double stray = 0;     // at most so much more mass, at losses unknown
+  double shift = 0;     // losses may be too low by at most this
+  bool coarse = false;  // on a wider lattice than was asked for
 };
 
 // log Σ mass · exp(tilt · loss), and its first two derivatives by tilt.

@@ -1,16 +1,16 @@
 #include "dp/clipping/book_keeping.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <string>
 #include <utility>
 
 #include "base/check.h"
 #include "dp/clipping/clipped_sum_factory.h"
+#include "dp/clipping/unit_gradient.h"
+#include "dp/mechanism/lattice_rounding.h"
 
 namespace cloister::dp::clipping {
 namespace {
@@ -29,6 +29,13 @@ std::int64_t CountParameters(std::vector<ParameterShape> shapes) {
 
 }  // namespace
 
+// One parameter's numbers are added by one thread at a time.
+struct BookKeeping::Guards {
+  explicit Guards(std::size_t parameters) : parameter(parameters) {}
+  std::vector<std::mutex> parameter;
+  std::mutex count;
+};
+
 base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes,
                                               const Options& options) {
   std::int64_t groups = 1;
@@ -45,7 +52,15 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
   }
   CLOISTER_CHECK(options.count_weight >= 0 && std::isfinite(options.count_weight));
   const std::int64_t parameters = CountParameters(shapes);
-  return BookKeeping(std::move(shapes), parameters, groups, options);
+  BookKeeping sum(std::move(shapes), parameters, groups, options);
+  if (options.spacing == 0) sum.options_.spacing = sum.sensitivity() * 0x1p-24;
+  if (!(std::isfinite(options.spacing) && options.spacing >= 0 &&
+        sum.sensitivity() <= sum.options_.spacing * LatticeSum::kLargestSummand)) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "the lattice that gradients are rounded to must have a spacing of at least "
+                      "clip_norm / 2^26");
+  }
+  return sum;
 }
 
 BookKeeping::BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters,
@@ -54,82 +69,49 @@ BookKeeping::BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parame
       parameters_(parameters),
       groups_(groups),
       options_(options),
-      unit_(shapes_, options.method),
-      sum_(at::zeros({parameters + (options.count_weight > 0 ? 1 : 0)},
-                     at::TensorOptions(at::kDouble))) {}
+      sum_(parameters + (options.count_weight > 0 ? 1 : 0)),
+      guards_(std::make_shared<Guards>(shapes_->size())) {}
 
-void BookKeeping::ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
-                                const at::Tensor& right) {
-  unit_.ObserveMatrix(parameter, left, right);
-}
-
-void BookKeeping::ObserveLookup(std::int64_t parameter, const at::Tensor& ids,
-                                const at::Tensor& values) {
-  unit_.ObserveLookup(parameter, ids, values);
-}
-
-void BookKeeping::ObserveVector(std::int64_t parameter, const at::Tensor& values) {
-  unit_.ObserveVector(parameter, values);
-}
-
-void BookKeeping::EndPart() {
-  const at::NoGradGuard no_grad;
-  CLOISTER_CHECK(options_.unit == PrivacyUnit::kUser);
-  if (!buffer_.defined()) buffer_ = at::empty({parameters_}, at::TensorOptions(at::kDouble));
-  if (!buffered_) buffer_.zero_();
-  buffered_ = true;
-  unit_.AddTo(buffer_, std::vector<double>(static_cast<std::size_t>(groups_), 1.0));
-  unit_.Clear();
-}
-
-// What is added is the buffer itself: its norm has the roundings of a sum of squares alone.
-std::vector<NormBound> BookKeeping::BufferNorms() const {
-  std::vector<NormBound> norms(static_cast<std::size_t>(groups_));
-  for (const ParameterShape& shape : *shapes_) {
-    const double norm =
-        at::linalg_vector_norm(buffer_.narrow(0, shape.offset, shape.elements())).item<double>();
-    norms[static_cast<std::size_t>(shape.group)] += NormBound::Of(norm, shape.elements());
-  }
-  return norms;
-}
-
-base::Result<BookKeeping::Norm> BookKeeping::EndUnit() {
-  const at::NoGradGuard no_grad;
+base::Status BookKeeping::Count(double bound) {
+  const std::lock_guard lock(guards_->count);
   if (units_ == kMaxUnits) {
     return base::Fail(base::Code::kOutOfRange, "more than " + std::to_string(kMaxUnits) +
                                                    " units in one step: lower the sampling rate");
   }
   ++units_;
-  if (buffered_) EndPart();
-  const std::vector<NormBound> norms = buffered_ ? BufferNorms() : unit_.Norms(groups_);
-  NormBound whole;
-  std::vector<double> bounds;
-  for (const NormBound& norm : norms) {
-    whole += norm;
-    bounds.push_back(norm.upper());
-  }
-  const double bound = whole.upper();
-  std::vector<double> factors = options_.rule.Factors(bounds);
-  if (options_.normalized) {
-    for (double& factor : factors) factor /= options_.rule.clip_norms[0];
-  }
-  if (buffered_) {
-    for (const ParameterShape& shape : *shapes_) {
-      const double factor = factors[static_cast<std::size_t>(shape.group)];
-      if (factor == 0) continue;
-      sum_.narrow(0, shape.offset, shape.elements())
-          .add_(buffer_.narrow(0, shape.offset, shape.elements()), factor);
-    }
-  } else {
-    unit_.AddTo(sum_.narrow(0, 0, parameters_), factors);
-  }
   if (options_.count_weight > 0 && std::isfinite(bound)) {
     const double half = options_.count_weight / 2;
-    sum_[parameters_] += bound <= options_.rule.clip_norms[0] ? half : -half;
+    const double part = bound <= options_.rule.clip_norms[0] ? half : -half;
+    sum_.AddRounded(parameters_, std::span(&part, 1), 1 / options_.spacing);
   }
-  buffered_ = false;
-  unit_.Clear();
-  return Norm{whole.computed(), bound};
+  return {};
+}
+
+void BookKeeping::Add(const UnitGradient& gradient, std::span<const double> factors) {
+  gradient.ForEachPiece(factors, [&](std::size_t parameter, std::int64_t offset,
+                                     const at::Tensor& piece, double factor) {
+    const auto size = static_cast<std::size_t>(piece.numel());
+    const double scale = factor / options_.spacing;
+    const std::lock_guard lock(guards_->parameter[parameter]);
+    if (piece.scalar_type() == at::kDouble) {
+      sum_.AddRounded(offset, std::span(piece.const_data_ptr<double>(), size), scale);
+    } else {
+      sum_.AddRounded(offset, std::span(piece.const_data_ptr<float>(), size), scale);
+    }
+  });
+}
+
+void BookKeeping::Add(const at::Tensor& gradient, std::span<const double> factors) {
+  const double* values = gradient.const_data_ptr<double>();
+  for (std::size_t i = 0; i < shapes_->size(); ++i) {
+    const ParameterShape& shape = (*shapes_)[i];
+    const double factor = factors[static_cast<std::size_t>(shape.group)];
+    if (factor == 0) continue;
+    const std::lock_guard lock(guards_->parameter[i]);
+    sum_.AddRounded(shape.offset,
+                    std::span(values + shape.offset, static_cast<std::size_t>(shape.elements())),
+                    factor / options_.spacing);
+  }
 }
 
 double BookKeeping::sensitivity() const {
@@ -137,17 +119,14 @@ double BookKeeping::sensitivity() const {
                     options_.count_weight / 2);
 }
 
-double BookKeeping::summation_error() const {
-  constexpr double kUnitRoundoff = std::numeric_limits<double>::epsilon() / 2;
-  constexpr auto kUnits = static_cast<double>(kMaxUnits);
-  return sensitivity() * kUnits * (kUnits + 8) * kUnitRoundoff;
+double BookKeeping::excess() const {
+  return LatticeExcess(sensitivity(), options_.spacing, sum_.dimension());
 }
 
 ClippedSum BookKeeping::Finish() && {
-  CLOISTER_CHECK(unit_.empty() && !buffered_);
-  const auto* data = sum_.const_data_ptr<double>();
-  return ClippedSumFactory::Make(std::vector<double>(data, data + sum_.numel()), sensitivity(),
-                                 summation_error(), options_.unit, options_.neighbours);
+  const double excess = this->excess();
+  return ClippedSumFactory::Make(std::move(sum_), options_.spacing, sensitivity(), excess,
+                                 options_.unit, options_.neighbours);
 }
 
 }  // namespace cloister::dp::clipping

@@ -1,36 +1,37 @@
 #pragma once
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <memory>
+#include <mutex>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
 #include "dp/clipping/clip_rule.h"
-#include "dp/clipping/gradient_observer.h"
+#include "dp/clipping/matrix_gradient.h"
 #include "dp/clipping/parameter_shape.h"
-#include "dp/clipping/unit_gradient.h"
 #include "dp/mechanism/clipped_sum.h"
 
 namespace cloister::dp::clipping {
 
-// Book-keeping clipping (Bu et al. 2023): from one ordinary backward pass over the examples of a
-// privacy unit it takes the norm of the unit's gradient, scales the gradient by `rule`, and adds it
-// to one fp64 sum. A unit's gradient of a large matrix is never held.
+class UnitGradient;
+
+// The sum of book-keeping clipping (Bu et al. 2023): from one ordinary backward pass over the
+// examples of a privacy unit a UnitClipper takes the norm of the unit's gradient, scales the
+// gradient by `rule`, rounds it to a lattice and adds it here. A unit's gradient of a large matrix
+// is never held.
 //
-//   BookKeeping engine = BookKeeping::Create(shapes, options);
-//   for each drawn unit: forward, then backward of the sum of its examples' losses with the engine
-//                        as observer; engine.EndUnit()
-//   dp::ClippedSum sum = std::move(engine).Finish();
+//   BookKeeping sum = BookKeeping::Create(shapes, options);
+//   UnitClipper unit(sum);                     one for each thread
+//   for each drawn unit: forward, then backward of the sum of its examples' losses with `unit` as
+//                        observer; unit.EndUnit()
+//   dp::ClippedSum clipped = std::move(sum).Finish();
 //
-// A unit too large for one pass comes in parts: EndPart() after each but the last. Its gradient is
-// then held once, in fp64.
-//
-// Guarantee (docs/design/0005-clipping.md): each unit's contribution, as computed, has L2 norm at
-// most rule.Sensitivity() + summation_error; a unit with a non-finite gradient contributes zero.
-// Not thread-safe.
-class BookKeeping : public GradientObserver {
+// Guarantee (docs/design/0005-clipping.md): each unit's contribution, as added, has L2 norm at most
+// sensitivity() + excess(); a unit with a non-finite gradient contributes zero. The sum is exact,
+// so the order of the units and the threads that they come from do not show in it. Thread-safe but
+// for Finish().
+class BookKeeping {
  public:
   struct Options {
     ClipRule rule;
@@ -45,55 +46,42 @@ class BookKeeping : public GradientObserver {
     // The sum is in units of the clip norm: a unit's contribution has norm 1 at most. For a norm
     // that changes from sum to sum under one mechanism. kFlat alone.
     bool normalized = false;
+    // Of the lattice; 0: sensitivity() / 2^24.
+    double spacing = 0;
   };
-  // More units than this in one sum are refused: the summation error is stated for so many.
-  static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 18;
+  // More units than this in one sum are refused: beyond, whole numbers of 64 bits may not hold it.
+  static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 30;
 
-  // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, and for a count with another
-  // rule than kFlat.
+  // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, for a count with another
+  // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite.
   static base::Result<BookKeeping> Create(std::vector<ParameterShape> shapes,
                                           const Options& options);
-
-  void ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
-                     const at::Tensor& right) override;
-  void ObserveLookup(std::int64_t parameter, const at::Tensor& ids,
-                     const at::Tensor& values) override;
-  void ObserveVector(std::int64_t parameter, const at::Tensor& values) override;
-
-  // What was observed since the last call is a part of a unit, and more of it follows. For unit
-  // "user" alone.
-  void EndPart();
-
-  // The norm of the unit's gradient over all parameters.
-  struct Norm {
-    double computed = 0;  // before the safety bound
-    double bound = 0;     // what was clipped by
-  };
-  // Clips and adds the unit whose last part was observed since the last call. kOutOfRange past
-  // kMaxUnits.
-  base::Result<Norm> EndUnit();
 
   ClippedSum Finish() &&;
 
   // Of a unit with the count's part.
   double sensitivity() const;
-  // L2 bound on computed minus exact, whatever the data: sensitivity * kMaxUnits^2 * 2^-53 and a
-  // bit.
-  double summation_error() const;
+  // What rounding to the lattice adds to it at most.
+  double excess() const;
 
  private:
+  friend class UnitClipper;
+  struct Guards;
+
   BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters, std::int64_t groups,
               const Options& options);
-  std::vector<NormBound> BufferNorms() const;
+  // One more unit, whose norm is at most `bound`. kOutOfRange past kMaxUnits.
+  base::Status Count(double bound);
+  // A unit's gradient, group by group times `factors`.
+  void Add(const UnitGradient& gradient, std::span<const double> factors);
+  void Add(const at::Tensor& gradient, std::span<const double> factors);  // fp64 [parameters]
 
   std::shared_ptr<const std::vector<ParameterShape>> shapes_;
   std::int64_t parameters_;
   std::int64_t groups_;
   Options options_;
-  UnitGradient unit_;
-  at::Tensor buffer_;  // fp64 [parameters]: the parts of a unit; undefined where it has one
-  bool buffered_ = false;
-  at::Tensor sum_;  // fp64 [parameters (+ 1)]
+  LatticeSum sum_;
+  std::shared_ptr<Guards> guards_;
   std::int64_t units_ = 0;
 };
 

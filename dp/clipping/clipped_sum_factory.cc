@@ -4,10 +4,9 @@
 
 namespace cloister::dp::clipping {
 
-ClippedSum ClippedSumFactory::Make(std::vector<double> values, double clip_norm,
-                                   double summation_error, PrivacyUnit unit,
-                                   Neighbours neighbours) {
-  return ClippedSum(std::move(values), clip_norm, summation_error, unit, neighbours);
+ClippedSum ClippedSumFactory::Make(LatticeSum points, double spacing, double clip_norm,
+                                   double excess, PrivacyUnit unit, Neighbours neighbours) {
+  return ClippedSum(std::move(points), spacing, clip_norm, excess, unit, neighbours);
 }
 
 }  // namespace cloister::dp::clipping

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "dp/mechanism/clipped_sum.h"
 
 namespace cloister::dp::clipping {
@@ -12,7 +10,7 @@ class BookKeeping;
 class ClippedSumFactory {
  private:
   friend class BookKeeping;
-  static ClippedSum Make(std::vector<double> values, double clip_norm, double summation_error,
+  static ClippedSum Make(LatticeSum points, double spacing, double clip_norm, double excess,
                          PrivacyUnit unit, Neighbours neighbours);
 };
 

@@ -31,9 +31,9 @@ NormBound LookupGradient::Cross(const MatrixGradient& other) const {
   return cross;
 }
 
-void LookupGradient::AddTo(const at::Tensor& sum, double factor) const {
-  const at::NoGradGuard no_grad;
-  at::Tensor(sum).index_add_(0, ids_, built_, factor);
+void LookupGradient::ForEachPiece(const RowVisitor& visit) const {
+  const std::int64_t* rows = ids_.const_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < ids_.size(0); ++i) visit(rows[i], built_[i]);
 }
 
 }  // namespace cloister::dp::clipping

@@ -20,8 +20,8 @@ class LookupGradient {
   // the head as well; slack and all.
   NormBound Cross(const MatrixGradient& other) const;
 
-  // sum += factor * Ĝ. `sum` fp64 [rows, columns].
-  void AddTo(const at::Tensor& sum, double factor) const;
+  // Visits the rows of Ĝ that the unit reads, each alone: fp64 [columns].
+  void ForEachPiece(const RowVisitor& visit) const;
 
  private:
   at::Tensor ids_;    // i64 [n], distinct

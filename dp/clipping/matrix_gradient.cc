@@ -82,7 +82,7 @@ void MatrixGradient::TakeNarrowNorm(bool gram) {
     norm_.slack = (2 * one + one * one) * size_ * size_;
     norm_.squared_error = once * once;
   } else {
-    ForEachPiece(
+    ForEachNarrowPiece(
         [&](std::int64_t, const at::Tensor& piece) { norm_.squared += SquaredNorm(piece); });
     norm_.slack = 1e-9 * norm_.squared;
     // Built once for the norm and once when it is added.
@@ -90,25 +90,22 @@ void MatrixGradient::TakeNarrowNorm(bool gram) {
   }
 }
 
-template <typename Add>
-void MatrixGradient::ForEachPiece(const Add& add) const {
+void MatrixGradient::ForEachNarrowPiece(const RowVisitor& visit) const {
   const std::int64_t rows = left_.size(1);
   const std::int64_t step = std::max<std::int64_t>(1, kPieceElements / right_.size(1));
   for (std::int64_t start = 0; start < rows; start += step) {
-    add(start, at::mm(left_.narrow(1, start, std::min(step, rows - start)).t(), right_));
+    visit(start, at::mm(left_.narrow(1, start, std::min(step, rows - start)).t(), right_));
   }
 }
 
-void MatrixGradient::AddTo(const at::Tensor& sum, double factor) const {
+void MatrixGradient::ForEachPiece(const RowVisitor& visit) const {
   const at::NoGradGuard no_grad;
   if (built_.defined()) {
-    at::Tensor(sum).add_(built_, factor);
-  } else if (sum.numel() <= kWideElements) {
-    at::Tensor(sum).add_(at::mm(left_.to(at::kDouble).t(), right_.to(at::kDouble)), factor);
+    visit(0, built_);
+  } else if (left_.size(1) * right_.size(1) <= kWideElements) {
+    visit(0, at::mm(left_.to(at::kDouble).t(), right_.to(at::kDouble)));
   } else {
-    ForEachPiece([&](std::int64_t start, const at::Tensor& piece) {
-      sum.narrow(0, start, piece.size(0)).add_(piece, factor);
-    });
+    ForEachNarrowPiece(visit);
   }
 }
 

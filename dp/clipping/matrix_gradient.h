@@ -3,10 +3,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "dp/clipping/norm_bound.h"
 
 namespace cloister::dp::clipping {
+
+// Told of contiguous rows of a matrix from `row` on.
+using RowVisitor = std::function<void(std::int64_t row, const at::Tensor& piece)>;
 
 // How the norm of a matrix's gradient is taken.
 //   kInstantiate  by building it
@@ -29,8 +33,8 @@ class MatrixGradient {
   // sum over t of ‖left[t]‖ ‖right[t]‖: at least ‖G‖.
   double size() const { return size_; }
 
-  // sum += factor * Ĝ. `sum` fp64 [rows, columns].
-  void AddTo(const at::Tensor& sum, double factor) const;
+  // Visits Ĝ in pieces of whole rows, fp32 or fp64.
+  void ForEachPiece(const RowVisitor& visit) const;
 
   const at::Tensor& left() const { return left_; }
   const at::Tensor& right() const { return right_; }
@@ -38,9 +42,7 @@ class MatrixGradient {
  private:
   void TakeWideNorm(bool gram);
   void TakeNarrowNorm(bool gram);
-  // Calls add(first row, fp32 rows of Ĝ) for one piece after another.
-  template <typename Add>
-  void ForEachPiece(const Add& add) const;
+  void ForEachNarrowPiece(const RowVisitor& visit) const;
 
   at::Tensor left_, right_;
   at::Tensor built_;  // fp64 [rows, columns], of a small matrix

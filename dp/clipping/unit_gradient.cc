@@ -55,16 +55,18 @@ std::vector<NormBound> UnitGradient::Norms(std::int64_t groups) const {
   return norms;
 }
 
-void UnitGradient::AddTo(const at::Tensor& sum, std::span<const double> factors) const {
+void UnitGradient::ForEachPiece(std::span<const double> factors, const Visitor& visit) const {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const ParameterShape& shape = (*shapes_)[i];
     const double factor = factors[static_cast<std::size_t>(shape.group)];
     if (factor == 0) continue;  // also what keeps a non-finite unit out: 0 * NaN is NaN
-    const at::Tensor flat = sum.narrow(0, shape.offset, shape.elements());
+    const RowVisitor of_rows = [&](std::int64_t row, const at::Tensor& piece) {
+      visit(i, shape.offset + row * shape.columns, piece, factor);
+    };
     const Part& part = parts_[i];
-    if (part.matrix) part.matrix->AddTo(flat.view({shape.rows, shape.columns}), factor);
-    if (part.lookup) part.lookup->AddTo(flat.view({shape.rows, shape.columns}), factor);
-    if (part.vector) part.vector->AddTo(flat, factor);
+    if (part.matrix) part.matrix->ForEachPiece(of_rows);
+    if (part.lookup) part.lookup->ForEachPiece(of_rows);
+    if (part.vector) of_rows(0, part.vector->built());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,11 +33,14 @@ class UnitGradient : public GradientObserver {
   void ObserveVector(std::int64_t parameter, const at::Tensor& values) override;
 
   bool empty() const;
-  // Of the parameters of each group, as they are added by AddTo.
+  // Of the parameters of each group, as ForEachPiece gives them.
   std::vector<NormBound> Norms(std::int64_t groups) const;
-  // sum += factors[group] * gradient. A factor of zero leaves its group out, whatever it holds.
-  // `sum` fp64, the flat vector.
-  void AddTo(const at::Tensor& sum, std::span<const double> factors) const;
+  // Visits the gradient in pieces: fp32 or fp64, contiguous, numbers [offset, offset + numel) of
+  // the flat vector, to be multiplied by factors[group]. A looked-up row of a matrix is a piece
+  // beside the matrix's. A factor of zero leaves its group out, whatever it holds.
+  using Visitor = std::function<void(std::size_t parameter, std::int64_t offset,
+                                     const at::Tensor& piece, double factor)>;
+  void ForEachPiece(std::span<const double> factors, const Visitor& visit) const;
   void Clear();
 
  private:

@@ -11,9 +11,4 @@ VectorGradient::VectorGradient(const at::Tensor& values) {
   norm_ = NormBound::Of(at::linalg_vector_norm(built_).item<double>(), built_.numel());
 }
 
-void VectorGradient::AddTo(const at::Tensor& sum, double factor) const {
-  const at::NoGradGuard no_grad;
-  at::Tensor(sum).add_(built_, factor);
-}
-
 }  // namespace cloister::dp::clipping

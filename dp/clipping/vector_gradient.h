@@ -13,11 +13,10 @@ class VectorGradient {
   explicit VectorGradient(const at::Tensor& values);  // [tokens, n]
 
   const NormBound& norm() const { return norm_; }
-  // sum += factor * Ĝ. `sum` fp64 [n].
-  void AddTo(const at::Tensor& sum, double factor) const;
+  const at::Tensor& built() const { return built_; }  // Ĝ: fp64 [n]
 
  private:
-  at::Tensor built_;  // fp64 [n]
+  at::Tensor built_;
   NormBound norm_;
 };
 

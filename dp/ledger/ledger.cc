@@ -72,7 +72,8 @@ base::Status CheckAgrees(const DataSetRow& row, const DataSetRow& asked, const s
     return Wrong("data set '" + name + "' shares units with one registered as " +
                  std::string(UnitName(row.unit)) + ", " +
                  std::string(NeighboursName(row.neighbours)) +
-                 ": name the same privacy unit and neighbour relation");
+                 ": spends of two kinds do not compose; name the same privacy unit and neighbour "
+                 "relation, or take other data");
   }
   if (asked.budget.epsilon > row.budget.epsilon || asked.budget.delta > row.budget.delta) {
     return base::Fail(base::Code::kPermissionDenied,
@@ -156,6 +157,34 @@ class SqliteLedger final : public Ledger {
     CLOISTER_RETURN_IF_ERROR(RecordOrders(database_, data_set, orders));
     CLOISTER_RETURN_IF_ERROR(InsertSpend(database_, data_set, spend));
     return transaction.Commit();
+  }
+
+  base::Status RecordStep(const std::string& data_set, const std::string& job,
+                          std::int64_t step) override {
+    CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> paid,
+                              EventsOfJob(database_, data_set, job, WhichEvent::kCounted));
+    if (paid.empty()) {
+      return base::Fail(base::Code::kFailedPrecondition,
+                        "job " + job + " has spent nothing on this data, privacy ledger " +
+                            database_.where() + ": debit its spend before its first step");
+    }
+    CLOISTER_ASSIGN_OR_RETURN(const std::int64_t last, ReadStep(database_, job));
+    if (step <= last) {
+      return base::Fail(base::Code::kAlreadyExists,
+                        "step " + std::to_string(step) + " of job " + job +
+                            " was released already, as were all up to step " +
+                            std::to_string(last) + ", privacy ledger " + database_.where() +
+                            ": go on from the state of the last one");
+    }
+    CLOISTER_RETURN_IF_ERROR(WriteStep(database_, job, step));
+    return transaction.Commit();
+  }
+
+  base::Result<std::int64_t> LastStep(const std::string& job) const override {
+    CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    return ReadStep(database_, job);
   }
 
   base::Result<std::vector<Row>> Rows() const override { return AllSpends(database_); }

@@ -83,6 +83,16 @@ class Ledger {
   // nothing was written.
   virtual base::Status Debit(const std::string& data_set, const Spend& spend) = 0;
 
+  // Of a spend that covers many steps (a matrix mechanism's): makes durable that the job is about
+  // to release step `step` >= 1 of it. On return of success the release may happen; never before.
+  // kAlreadyExists unless the step is above the job's last one, on whatever data set: a released
+  // step is never executed again, whichever process or copy of a state asks. kFailedPrecondition
+  // for a job that has spent nothing on the data set.
+  virtual base::Status RecordStep(const std::string& data_set, const std::string& job,
+                                  std::int64_t step) = 0;
+  // The last step that the job recorded; 0 where none is. Of a ledger that is open for writing.
+  virtual base::Result<std::int64_t> LastStep(const std::string& job) const = 0;
+
   struct Row {
     std::string data_set;
     std::string name;

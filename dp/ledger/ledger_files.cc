@@ -29,6 +29,8 @@ constexpr std::int64_t kVersion = 2;
 // overlaps    both directions of every pair of data sets that share a unit
 // orders      the Rényi orders that a data set's filter looks at, fixed at its first spend
 // spends      one row a debit
+// steps       the last step that a job released under a spend which covers many; made at the first
+//             opening for writing, as ledgers from before know no such job
 constexpr char kSchema[] = R"sql(
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE data_sets(id TEXT PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
@@ -43,6 +45,9 @@ CREATE TABLE orders(data_set TEXT NOT NULL REFERENCES data_sets(id), alpha REAL 
 CREATE TABLE spends(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
   job TEXT NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL, event TEXT NOT NULL,
   own_event TEXT, time TEXT NOT NULL, UNIQUE(data_set, job, round, attempt));
+)sql";
+constexpr char kStepsSchema[] = R"sql(
+CREATE TABLE IF NOT EXISTS steps(job TEXT PRIMARY KEY, step INTEGER NOT NULL) WITHOUT ROWID;
 )sql";
 
 constexpr char kKey[] = ".key";
@@ -115,9 +120,9 @@ base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
                             Database::Open(path, Database::Access::kReadWrite));
   CLOISTER_RETURN_IF_ERROR(database.Execute("PRAGMA synchronous=FULL"));
   CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
-  CLOISTER_RETURN_IF_ERROR(
-      database.Execute("PRAGMA application_id=" + std::to_string(kApplication) +
-                       "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema));
+  CLOISTER_RETURN_IF_ERROR(database.Execute(
+      "PRAGMA application_id=" + std::to_string(kApplication) +
+      "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema + kStepsSchema));
   {
     CLOISTER_ASSIGN_OR_RETURN(
         Statement insert, database.Prepare("INSERT INTO meta(name, value) VALUES('key check', ?)"));
@@ -286,6 +291,7 @@ base::Result<Database> OpenForWriting(const fs::path& path, const security::Secr
   CLOISTER_RETURN_IF_ERROR(
       database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
   CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, path));
+  CLOISTER_RETURN_IF_ERROR(database.Execute(kStepsSchema));
   return database;
 }
 

@@ -218,4 +218,17 @@ base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database) {
   }
 }
 
+base::Result<std::int64_t> ReadStep(const Database& database, const std::string& job) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT step FROM steps WHERE job = ?"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Bind(job).Step());
+  return found ? statement.Integer(0) : 0;
+}
+
+base::Status WriteStep(const Database& database, const std::string& job, std::int64_t step) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("INSERT OR REPLACE INTO steps VALUES(?, ?)"));
+  return statement.Bind(job).Bind(step).Run();
+}
+
 }  // namespace cloister::dp

@@ -55,4 +55,8 @@ base::Result<bool> HasSpend(const Database& database, const std::string& id, con
 base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend);
 base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database);
 
+// The last step that the job recorded; 0 where none is.
+base::Result<std::int64_t> ReadStep(const Database& database, const std::string& job);
+base::Status WriteStep(const Database& database, const std::string& job, std::int64_t step);
+
 }  // namespace cloister::dp

@@ -14,7 +14,7 @@ tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string&
 }
 
 LatticeRounding RoundingOf(const MatrixMechanism::Parameters& p) {
-  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, p.margin, Neighbours::kZeroOut};
+  return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, Neighbours::kZeroOut};
 }
 
 // Of z, in units of 2^-16 spacings. Written so that a NaN fails.
@@ -28,6 +28,17 @@ base::Result<double> SigmaOf(const MatrixMechanism::Parameters& p, const BandedM
   }
   CLOISTER_ASSIGN_OR_RETURN(const double sensitivity, Sensitivity(matrix, p.participation));
   return p.noise_multiplier * sensitivity * (p.clip_norm / p.spacing) * BandedMatrix::kOne;
+}
+
+Event MakeEvent(const MatrixMechanism::Parameters& p, double sigma, std::int64_t steps) {
+  Event event;
+  event.noise_multiplier = EffectiveMultiplier(p.noise_multiplier, RoundingOf(p));
+  event.sampling_rate = 1;
+  event.steps = 1;
+  event.neighbours = Neighbours::kZeroOut;
+  event.delta_slack = static_cast<double>(steps) * static_cast<double>(p.dimension) *
+                      LatticeSampler::TotalVariationBound(sigma);
+  return event;
 }
 
 }  // namespace
@@ -63,15 +74,12 @@ base::Result<MatrixMechanism> MatrixMechanism::Restore(
   return MatrixMechanism(parameters, std::move(noise), sigma, matrix.steps());
 }
 
-Event MatrixMechanism::event() const {
-  Event event;
-  event.noise_multiplier = parameters_.noise_multiplier / (1 + parameters_.margin);
-  event.sampling_rate = 1;
-  event.steps = 1;
-  event.neighbours = Neighbours::kZeroOut;
-  event.delta_slack = static_cast<double>(steps_) * static_cast<double>(parameters_.dimension) *
-                      LatticeSampler::TotalVariationBound(sigma_);
-  return event;
+Event MatrixMechanism::event() const { return MakeEvent(parameters_, sigma_, steps_); }
+
+base::Result<Event> MatrixMechanism::EventOf(const Parameters& parameters,
+                                             const BandedMatrix& matrix) {
+  CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
+  return MakeEvent(parameters, sigma, matrix.steps());
 }
 
 base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
@@ -84,9 +92,11 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   }
   CLOISTER_RETURN_IF_ERROR(noise_.Advance());
   CLOISTER_RETURN_IF_ERROR(persist(noise_));
-  std::vector<std::int64_t> lattice(noise_.row().begin(), noise_.row().end());
-  AddLatticePoints(sum, parameters_.spacing, lattice);
-  return NoisedSum(std::move(lattice), parameters_.spacing);
+  // After the state, so that a crash between both leaves one that can go on.
+  CLOISTER_RETURN_IF_ERROR(ledger.RecordStep(data_set, key.job, noise_.step()));
+  LatticeSum points = std::move(sum).TakePoints();
+  points.Add(0, noise_.row());
+  return NoisedSum(std::move(points), parameters_.spacing);
 }
 
 }  // namespace cloister::dp

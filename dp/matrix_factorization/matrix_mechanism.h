@@ -30,32 +30,35 @@ class MatrixMechanism {
     std::int64_t dimension = 0;
     double spacing = 0;  // g; at most noise_multiplier * clip_norm / 64
     Participation participation;
-    double margin = kLargestLatticeMargin;  // as GaussianMechanism's
   };
   // kInvalidArgument naming the parameter that breaks a rule.
   static base::Result<MatrixMechanism> Create(const Parameters& parameters,
                                               const BandedMatrix& matrix,
                                               security::AesCtrStream random);
   // Goes on after the last step of `states` (CorrelatedNoise::Restore), of which each was made
-  // durable before its step was released. `last_released`: the number of steps that any other
-  // record (ledger, log, model) knows of; kFailedPrecondition when the states end before, because a
-  // released step may not be executed again.
+  // durable before its step was released. `last_released`: Ledger::LastStep of the job, or more
+  // where another record (log, model) knows of more; kFailedPrecondition when the states end
+  // before, because a released step may not be executed again.
   static base::Result<MatrixMechanism> Restore(
       const Parameters& parameters, const BandedMatrix& matrix, security::AesCtrStream random,
       std::span<const std::span<const std::uint8_t>> states, std::int64_t last_released);
 
   // The event that all steps cost together: sampling rate 1, one step, zero-out.
   Event event() const;
+  // The same of a mechanism that is not made, its rows not taken from memory. Errors as Create,
+  // but for the noise's range.
+  static base::Result<Event> EventOf(const Parameters& parameters, const BandedMatrix& matrix);
   std::int64_t step() const { return noise_.step(); }  // steps that are done or given up
 
   // Makes what it takes from the noise (Serialize, or SerializeLastRow) durable, sealed.
   using Persist = std::function<base::Status(const CorrelatedNoise&)>;
   // The next step's sum and its noise. In this order: checks the sum; debits the ledger with
   // event(), before the first step; draws the step's noise; persists it, with which the step is
-  // done for good; returns. After an error nothing was released. kInvalidArgument for a sum that
-  // GaussianMechanism would refuse or that is not zero-out (the step is not done then), the
-  // ledger's or the persister's error (after the latter the step is given up), kFailedPrecondition
-  // after the last step.
+  // done for good; has the ledger record the step; returns. After an error nothing was released.
+  // kInvalidArgument for a sum that GaussianMechanism would refuse or that is not zero-out, the
+  // ledger's error of the debit (the step is not done then); the persister's error, or the ledger's
+  // kAlreadyExists where another copy of this state has released the step (then the step is given
+  // up); kFailedPrecondition after the last step. `key` names the job; it is the same at each step.
   base::Result<NoisedSum> Release(ClippedSum sum, Ledger& ledger, const std::string& data_set,
                                   const SpendKey& key, const Persist& persist);
 

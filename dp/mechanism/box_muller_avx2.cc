@@ -42,7 +42,6 @@ struct Avx2Lanes {
   static Doubles Mul(Doubles a, Doubles b) { return _mm256_mul_pd(a, b); }
   static Doubles Div(Doubles a, Doubles b) { return _mm256_div_pd(a, b); }
   static Doubles Sqrt(Doubles x) { return _mm256_sqrt_pd(x); }
-  static Doubles Fma(Doubles a, Doubles b, Doubles c) { return _mm256_fmadd_pd(a, b, c); }
   static Doubles Abs(Doubles x) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), x); }
   static Doubles Max(Doubles a, Doubles b) { return _mm256_max_pd(a, b); }
   static Doubles FlipSign(Doubles x, Words sign) { return _mm256_xor_pd(x, AsDoubles(sign)); }

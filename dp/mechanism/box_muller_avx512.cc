@@ -39,7 +39,6 @@ struct Avx512Lanes {
   static Doubles Mul(Doubles a, Doubles b) { return _mm512_mul_pd(a, b); }
   static Doubles Div(Doubles a, Doubles b) { return _mm512_div_pd(a, b); }
   static Doubles Sqrt(Doubles x) { return _mm512_sqrt_pd(x); }
-  static Doubles Fma(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
   static Doubles Abs(Doubles x) { return _mm512_abs_pd(x); }
   static Doubles Max(Doubles a, Doubles b) { return _mm512_max_pd(a, b); }
   static Doubles FlipSign(Doubles x, Words sign) { return _mm512_xor_pd(x, AsDoubles(sign)); }

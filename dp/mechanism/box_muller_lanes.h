@@ -2,11 +2,14 @@
 
 // Only for the files of the sampler's tiers. The first stage of Box–Muller on the lanes of a vector
 // type V: one sequence of correctly rounded operations (no library function, no contraction), so
-// that every tier computes the same bits. Error bounds: docs/design, lattice noise, section 2.
+// that every tier computes the same bits; sums, products, quotients and roots alone, since the
+// oldest processors have no fused multiply-add. Error bounds: docs/design, lattice noise,
+// section 2.
 //
 // V names its types Doubles and Words (as many 64-bit lanes) and Mask, and the operations below.
 // Unnamed, so that each file, compiled for other instructions, keeps a copy of its own.
 
+#include <cstddef>
 #include <cstdint>
 
 namespace cloister::dp {
@@ -20,7 +23,33 @@ struct FirstStageLanes {
   typename V::Doubles sine;
 };
 
-// -ln(bits / 2^53), bits in [1, 2^53): relative error at most 6.3 * 2^-53.
+// ln 2 in two parts, the first of 42 bits: its product with a number below 64 is exact.
+constexpr double kLn2 = 0x1.62e42fefa3800p-1;
+constexpr double kLn2Rest = 0x1.ef35793c76730p-45;
+
+// a b + c, rounded twice.
+template <typename V>
+inline typename V::Doubles MulAdd(typename V::Doubles a, typename V::Doubles b,
+                                  typename V::Doubles c) {
+  return V::Add(V::Mul(a, b), c);
+}
+
+// c[0] + c[1] x + c[2] x² + …, an even number of terms: even and odd ones apart, so that two chains
+// of half the length run beside each other.
+template <typename V, std::size_t Terms>
+inline typename V::Doubles Polynomial(typename V::Doubles x, const double (&c)[Terms]) {
+  static_assert(Terms % 2 == 0);
+  const auto square = V::Mul(x, x);
+  auto even = V::Set(c[Terms - 2]);
+  auto odd = V::Set(c[Terms - 1]);
+  for (std::size_t i = Terms - 2; i > 0; i -= 2) {
+    even = MulAdd<V>(square, even, V::Set(c[i - 2]));
+    odd = MulAdd<V>(square, odd, V::Set(c[i - 1]));
+  }
+  return MulAdd<V>(x, odd, even);
+}
+
+// -ln(bits / 2^53), bits in [1, 2^53): relative error at most 5.2 * 2^-53.
 template <typename V>
 inline typename V::Doubles MinusLogLanes(typename V::Doubles bits) {
   // bits = 2^e m, sqrt(1/2) <= m < sqrt(2).
@@ -33,22 +62,16 @@ inline typename V::Doubles MinusLogLanes(typename V::Doubles bits) {
   // ln m = 2 atanh(s), s = f / (2 + f), |s| < 0.1716: 2 s (1 + s^2/3 + s^4/5 + …).
   const auto s = V::Div(f, V::Add(V::Set(2), f));
   const auto w = V::Mul(s, s);
-  auto series = V::Set(1.0 / 21);
-  series = V::Fma(w, series, V::Set(1.0 / 19));
-  series = V::Fma(w, series, V::Set(1.0 / 17));
-  series = V::Fma(w, series, V::Set(1.0 / 15));
-  series = V::Fma(w, series, V::Set(1.0 / 13));
-  series = V::Fma(w, series, V::Set(1.0 / 11));
-  series = V::Fma(w, series, V::Set(1.0 / 9));
-  series = V::Fma(w, series, V::Set(1.0 / 7));
-  series = V::Fma(w, series, V::Set(1.0 / 5));
-  series = V::Fma(w, series, V::Set(1.0 / 3));
+  constexpr double kSeries[] = {1.0 / 3,  1.0 / 5,  1.0 / 7,  1.0 / 9,  1.0 / 11,
+                                1.0 / 13, 1.0 / 15, 1.0 / 17, 1.0 / 19, 1.0 / 21};
+  const auto series = Polynomial<V>(w, kSeries);
   const auto twice = V::Add(s, s);
-  const auto log_m = V::Fma(twice, V::Mul(w, series), twice);
+  const auto log_m = MulAdd<V>(twice, V::Mul(w, series), twice);
   // 53 - e, exact: the small whole number stands in the last bits of 2^52 + e.
   const auto e = V::AsDoubles(V::OrWords(exponent, V::SetWord(0x4330000000000000)));
   const auto halvings = V::Sub(V::Set(0x1p52 + 53), e);
-  return V::Sub(V::Set(0), V::Fma(halvings, V::Set(-0x1.62e42fefa39efp-1), log_m));
+  const auto rest = V::Sub(V::Mul(halvings, V::Set(kLn2Rest)), log_m);
+  return V::Add(V::Mul(halvings, V::Set(kLn2)), rest);
 }
 
 // `first`, `second`: U1 and U2 to 53 bits.
@@ -72,24 +95,15 @@ inline FirstStageLanes<V> EvaluateLanes(typename V::Words first, typename V::Wor
              V::Set(0x1p52 + 0x1p50));
   const auto a = V::Mul(rest, V::Set(0x1.921fb54442d18p0 * 0x1p-51));  // |a| <= pi/4
   const auto z = V::Mul(a, a);
-  auto sine = V::Set(1.0 / 355687428096000);  // Taylor: 1/17!
-  sine = V::Fma(z, sine, V::Set(-1.0 / 1307674368000));
-  sine = V::Fma(z, sine, V::Set(1.0 / 6227020800));
-  sine = V::Fma(z, sine, V::Set(-1.0 / 39916800));
-  sine = V::Fma(z, sine, V::Set(1.0 / 362880));
-  sine = V::Fma(z, sine, V::Set(-1.0 / 5040));
-  sine = V::Fma(z, sine, V::Set(1.0 / 120));
-  sine = V::Fma(z, sine, V::Set(-1.0 / 6));
-  sine = V::Fma(V::Mul(a, z), sine, a);
-  auto cosine = V::Set(1.0 / 20922789888000);  // 1/16!
-  cosine = V::Fma(z, cosine, V::Set(-1.0 / 87178291200));
-  cosine = V::Fma(z, cosine, V::Set(1.0 / 479001600));
-  cosine = V::Fma(z, cosine, V::Set(-1.0 / 3628800));
-  cosine = V::Fma(z, cosine, V::Set(1.0 / 40320));
-  cosine = V::Fma(z, cosine, V::Set(-1.0 / 720));
-  cosine = V::Fma(z, cosine, V::Set(1.0 / 24));
-  cosine = V::Fma(z, cosine, V::Set(-1.0 / 2));
-  cosine = V::Fma(z, cosine, V::Set(1));
+  // Taylor: z = a² is at most 0.617, and 1/19! and 1/18! of its powers are left out.
+  constexpr double kSine[] = {
+      -1.0 / 6,        1.0 / 120,        -1.0 / 5040,          1.0 / 362880,
+      -1.0 / 39916800, 1.0 / 6227020800, -1.0 / 1307674368000, 1.0 / 355687428096000};
+  constexpr double kCosine[] = {
+      -1.0 / 2,       1.0 / 24,        -1.0 / 720,         1.0 / 40320,
+      -1.0 / 3628800, 1.0 / 479001600, -1.0 / 87178291200, 1.0 / 20922789888000};
+  const auto sine = MulAdd<V>(V::Mul(a, z), Polynomial<V>(z, kSine), a);
+  const auto cosine = MulAdd<V>(z, Polynomial<V>(z, kCosine), V::Set(1));
 
   // Quadrants 1 and 3 exchange the two; the cosine is negative in 1 and 2, the sine in 2 and 3.
   const auto odd = V::template ShiftLeft<12>(moved);
@@ -126,9 +140,11 @@ inline RoundedLanes<V> RoundLanes(double sigma, const FirstStageLanes<V>& stage)
   // The last bits of 1.5 * 2^52 + y are the integer nearest to y.
   constexpr double kToInteger = 0x1.8p52;
 
-  // sigma 2^-53 (1.1 / (u1 r) + 16 r): the undrawn bits of U1; those of U2 and every rounding.
-  const auto steep = V::Div(V::Set(1.1 * 0x1p53), V::Mul(stage.first_bits, stage.radius));
-  const auto error = V::Mul(V::Set(sigma * 0x1p-53), V::Fma(V::Set(16), stage.radius, steep));
+  // The error is sigma 2^-53 (1.1 / (u1 r) + 16 r): the undrawn bits of U1; those of U2 and every
+  // rounding. Both sides of the comparison are taken times 2^53 u1 r, which costs no quotient.
+  const auto steepness = V::Mul(stage.first_bits, stage.radius);
+  const auto error = V::Mul(V::Set(sigma * 0x1p-53), MulAdd<V>(V::Mul(V::Set(16), stage.radius),
+                                                               steepness, V::Set(1.1 * 0x1p53)));
   const auto scaled = V::Mul(V::Set(sigma), stage.radius);
   const auto y1 = V::Mul(scaled, stage.cosine);
   const auto y2 = V::Mul(scaled, stage.sine);
@@ -138,7 +154,7 @@ inline RoundedLanes<V> RoundLanes(double sigma, const FirstStageLanes<V>& stage)
   const auto off2 = V::Abs(V::Sub(y2, V::Sub(n2, V::Set(kToInteger))));
   const auto to_boundary = V::Sub(V::Set(0.5), V::Max(off1, off2));
   RoundedLanes<V> rounded;
-  rounded.decided = V::AndMask(V::Less(error, to_boundary),
+  rounded.decided = V::AndMask(V::Less(error, V::Mul(to_boundary, steepness)),
                                V::AndMask(V::LessEqual(V::Set(kLeastFirst), stage.first_bits),
                                           V::LessEqual(stage.first_bits, V::Set(kMostFirst))));
   const auto zero = V::SetWord(0x4338000000000000);  // kToInteger's bits

@@ -1,6 +1,6 @@
 #pragma once
 
-// Inside dp/mechanism/ only: one lane, the reference of every tier.
+// Inside dp/mechanism/ only: one lane, in plain C++: the reference of every tier.
 
 #include <bit>
 #include <cmath>
@@ -41,7 +41,6 @@ struct ScalarLanes {
   static Doubles Mul(Doubles a, Doubles b) { return a * b; }
   static Doubles Div(Doubles a, Doubles b) { return a / b; }
   static Doubles Sqrt(Doubles x) { return std::sqrt(x); }
-  static Doubles Fma(Doubles a, Doubles b, Doubles c) { return std::fma(a, b, c); }
   static Doubles Abs(Doubles x) { return std::fabs(x); }
   static Doubles Max(Doubles a, Doubles b) { return a > b ? a : b; }
   static Doubles FlipSign(Doubles x, Words sign) { return AsDoubles(AsWords(x) ^ sign); }

@@ -1,22 +1,13 @@
 #include "dp/mechanism/box_muller_tiers.h"
 
 #include "base/check.h"
-#include "dp/mechanism/box_muller_scalar.h"
 
 namespace cloister::dp {
-namespace {
-
-void DecideBlocksScalar(double sigma, const std::uint64_t* words, std::size_t blocks,
-                        std::int64_t* samples, std::uint8_t* undecided) {
-  DecideBlocksLanes<ScalarLanes>(sigma, words, blocks, samples, undecided);
-}
-
-}  // namespace
 
 std::string_view SamplerTierName(SamplerTier tier) {
   switch (tier) {
-    case SamplerTier::kScalar:
-      return "scalar";
+    case SamplerTier::kSse2:
+      return "sse2";
     case SamplerTier::kAvx2:
       return "avx2";
     case SamplerTier::kAvx512:
@@ -27,10 +18,8 @@ std::string_view SamplerTierName(SamplerTier tier) {
 
 std::vector<SamplerTier> SupportedSamplerTiers() {
   // The compiler's run-time test includes the operating system's (XGETBV).
-  std::vector<SamplerTier> tiers = {SamplerTier::kScalar};
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-    tiers.push_back(SamplerTier::kAvx2);
-  }
+  std::vector<SamplerTier> tiers = {SamplerTier::kSse2};
+  if (__builtin_cpu_supports("avx2")) tiers.push_back(SamplerTier::kAvx2);
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) {
     tiers.push_back(SamplerTier::kAvx512);
   }
@@ -39,8 +28,8 @@ std::vector<SamplerTier> SupportedSamplerTiers() {
 
 DecideBlocks BlocksOf(SamplerTier tier) {
   switch (tier) {
-    case SamplerTier::kScalar:
-      return &DecideBlocksScalar;
+    case SamplerTier::kSse2:
+      return &DecideBlocksSse2;
     case SamplerTier::kAvx2:
       return &DecideBlocksAvx2;
     case SamplerTier::kAvx512:

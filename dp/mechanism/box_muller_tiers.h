@@ -18,15 +18,18 @@ inline constexpr std::size_t kPairsInBlock = 8;
 using DecideBlocks = void (*)(double sigma, const std::uint64_t* words, std::size_t blocks,
                               std::int64_t* samples, std::uint8_t* undecided);
 
-// In rising order. kAvx2 is AVX2 and FMA, kAvx512 AVX-512 F and DQ.
-enum class SamplerTier { kScalar, kAvx2, kAvx512 };
+// In rising order, of 2, 4 and 8 lanes. kSse2 is what every x86-64 processor has, kAvx512 AVX-512 F
+// and DQ.
+enum class SamplerTier { kSse2, kAvx2, kAvx512 };
 
 std::string_view SamplerTierName(SamplerTier tier);
-// Those that this processor, and the operating system's saved state, can run; kScalar first.
+// Those that this processor, and the operating system's saved state, can run; kSse2 first.
 std::vector<SamplerTier> SupportedSamplerTiers();
 DecideBlocks BlocksOf(SamplerTier tier);
 
-// box_muller_avx2.cc and box_muller_avx512.cc, compiled for their instructions.
+// box_muller_sse2.cc, box_muller_avx2.cc and box_muller_avx512.cc, compiled for their instructions.
+void DecideBlocksSse2(double sigma, const std::uint64_t* words, std::size_t blocks,
+                      std::int64_t* samples, std::uint8_t* undecided);
 void DecideBlocksAvx2(double sigma, const std::uint64_t* words, std::size_t blocks,
                       std::int64_t* samples, std::uint8_t* undecided);
 void DecideBlocksAvx512(double sigma, const std::uint64_t* words, std::size_t blocks,

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/result.h"
+#include "dp/mechanism/lattice_sum.h"
 #include "dp/mechanism/privacy_types.h"
 
 namespace cloister::dp {
@@ -12,17 +14,34 @@ namespace clipping {
 class ClippedSumFactory;  // dp/clipping: the only maker
 }
 
-// A sum over privacy units of vectors whose L2 norm is at most `clip_norm`, as computed in floating
-// point. Adding or removing one unit moves the computed value by at most
-// clip_norm + 2 * summation_error in L2 norm. Only the clipping engine makes one: whatever holds a
-// ClippedSum need not ask whether the clipping was done.
+// A sum over privacy units of vectors that were clipped and then rounded to the lattice spacing *
+// Z, each unit's for itself. The sum is exact: adding or removing one unit moves it by that unit's
+// vector, whose L2 norm is at most clip_norm + excess. Only the clipping engine makes one: whatever
+// holds a ClippedSum need not ask whether the clipping was done.
 class ClippedSum {
  public:
-  const std::vector<double>& values() const { return values_; }
+  const LatticeSum& points() const { return points_; }
+  double spacing() const { return spacing_; }
   double clip_norm() const { return clip_norm_; }
-  double summation_error() const { return summation_error_; }  // L2 bound on |computed - exact|
+  double excess() const { return excess_; }
   PrivacyUnit unit() const { return unit_; }
   Neighbours neighbours() const { return neighbours_; }
+
+  // points() * spacing, all of them: a copy.
+  std::vector<double> values() const {
+    std::vector<double> values;
+    values.reserve(static_cast<std::size_t>(points_.dimension()));
+    for (const std::int64_t point : points_.All()) {
+      values.push_back(static_cast<double>(point) * spacing_);
+    }
+    return values;
+  }
+  LatticeSum TakePoints() && { return std::move(points_); }
+
+  // One sum of those that several ranks made of the units that each drew, no unit on two ranks. An
+  // empty rank gives a sum of none. It is exact, so that it is the sum of a single rank to the bit.
+  // kInvalidArgument for none, and where lattice, norm, unit, relation or dimension differ.
+  static base::Result<ClippedSum> Join(std::vector<ClippedSum> ranks);
 
   ClippedSum(ClippedSum&&) = default;
   ClippedSum& operator=(ClippedSum&&) = default;
@@ -31,17 +50,19 @@ class ClippedSum {
 
  private:
   friend class clipping::ClippedSumFactory;
-  ClippedSum(std::vector<double> values, double clip_norm, double summation_error, PrivacyUnit unit,
+  ClippedSum(LatticeSum points, double spacing, double clip_norm, double excess, PrivacyUnit unit,
              Neighbours neighbours)
-      : values_(std::move(values)),
+      : points_(std::move(points)),
+        spacing_(spacing),
         clip_norm_(clip_norm),
-        summation_error_(summation_error),
+        excess_(excess),
         unit_(unit),
         neighbours_(neighbours) {}
 
-  std::vector<double> values_;
+  LatticeSum points_;
+  double spacing_;
   double clip_norm_;
-  double summation_error_;
+  double excess_;
   PrivacyUnit unit_;
   Neighbours neighbours_;
 };

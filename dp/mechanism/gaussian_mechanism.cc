@@ -1,5 +1,6 @@
 #include "dp/mechanism/gaussian_mechanism.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "dp/mechanism/aliasing.h"
@@ -11,6 +12,7 @@ namespace {
 constexpr double kLeastSigma = 16;  // of a share, in lattice units: LatticeSampler's domain
 constexpr double kLargestSigma = 0x1p40;
 constexpr std::int64_t kMostShares = 1024;
+constexpr std::int64_t kNoiseBlock = std::int64_t{1} << 16;  // samples that are held at a time
 
 tl::unexpected<base::Error> Bad(const std::string& parameter, const std::string& rule) {
   return base::Fail(base::Code::kInvalidArgument, "Gaussian mechanism, " + parameter + ": " + rule);
@@ -22,7 +24,7 @@ double ShareSigma(const GaussianMechanism::Parameters& p) {
 }
 
 LatticeRounding RoundingOf(const GaussianMechanism::Parameters& p) {
-  return {"Gaussian mechanism", p.clip_norm, p.dimension, p.spacing, p.margin, p.neighbours};
+  return {"Gaussian mechanism", p.clip_norm, p.dimension, p.spacing, p.neighbours};
 }
 
 // Written so that a NaN fails.
@@ -64,7 +66,7 @@ GaussianMechanism::GaussianMechanism(const Parameters& parameters, LatticeSample
 Event GaussianMechanism::event() const {
   const Parameters& p = parameters_;
   Event event;
-  event.noise_multiplier = p.noise_multiplier / (1 + p.margin);
+  event.noise_multiplier = EffectiveMultiplier(p.noise_multiplier, RoundingOf(p));
   event.sampling_rate = p.sampling_rate;
   event.steps = 1;
   event.neighbours = p.neighbours;
@@ -92,10 +94,14 @@ base::Result<NoisedSum> GaussianMechanism::Release(ClippedSum sum, Ledger& ledge
   Spend spend{key, event(), std::nullopt};
   if (parameters_.noise_shares > 1) spend.own_noise_only = own_noise_event();
   CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, spend));
-  std::vector<std::int64_t> lattice(sum.values().size());
-  sampler_.Fill(lattice);
-  AddLatticePoints(sum, parameters_.spacing, lattice);
-  return NoisedSum(std::move(lattice), parameters_.spacing);
+  LatticeSum points = std::move(sum).TakePoints();
+  std::vector<std::int64_t> noise;
+  for (std::int64_t begin = 0; begin < points.dimension(); begin += kNoiseBlock) {
+    noise.resize(static_cast<std::size_t>(std::min(kNoiseBlock, points.dimension() - begin)));
+    sampler_.Fill(noise);
+    points.Add(begin, noise);
+  }
+  return NoisedSum(std::move(points), parameters_.spacing);
 }
 
 }  // namespace cloister::dp

@@ -18,31 +18,30 @@ namespace cloister::dp {
 // the ledger already. Only GaussianMechanism and MatrixMechanism make one.
 class NoisedSum {
  public:
-  const std::vector<std::int64_t>& lattice() const { return lattice_; }
+  const LatticeSum& points() const { return points_; }
+  std::vector<std::int64_t> lattice() const { return points_.All(); }  // a copy
   double spacing() const { return spacing_; }
 
  private:
   friend class GaussianMechanism;
   friend class MatrixMechanism;  // dp/matrix_factorization
-  NoisedSum(std::vector<std::int64_t> lattice, double spacing)
-      : lattice_(std::move(lattice)), spacing_(spacing) {}
-  std::vector<std::int64_t> lattice_;
+  NoisedSum(LatticeSum points, double spacing) : points_(std::move(points)), spacing_(spacing) {}
+  LatticeSum points_;
   double spacing_;
 };
 
-// Rounds a clipped sum to a lattice and adds rounded-Gaussian noise (docs/design, lattice
-// mechanism). Sensitivity: clip_norm + spacing * sqrt(dimension) + 2 * summation_error, at most (1
-// + margin) * clip_norm. The bound, which is public, is divided out of the noise multiplier that is
-// accounted; a sum that passes it is refused. Not thread-safe.
+// Adds rounded-Gaussian noise to a clipped sum on its lattice, in the sum's own memory
+// (docs/design, lattice mechanism). Sensitivity: the sum's clip_norm + excess, at most 1.01 *
+// clip_norm. The excess, which is public, is divided out of the noise multiplier that is accounted.
+// Not thread-safe.
 class GaussianMechanism {
  public:
-  static constexpr double kLargestMargin = kLargestLatticeMargin;
   struct Parameters {
     double noise_multiplier = 0;  // standard deviation of the whole noise over clip_norm
     double clip_norm = 0;
     double sampling_rate = 0;
     std::int64_t dimension = 0;
-    double spacing = 0;  // g; at most noise_multiplier * clip_norm / 64
+    double spacing = 0;  // g; at most noise_multiplier * clip_norm / 64, at least clip_norm / 2^26
     Neighbours neighbours{};
     // Secure aggregation, `distributed` mode: this holder adds noise of standard deviation
     // noise_multiplier * clip_norm / sqrt(noise_shares); any `noise_shares` honest survivors
@@ -50,8 +49,6 @@ class GaussianMechanism {
     std::int64_t noise_shares = 1;
     // Honest holders' shares that may be summed at most (for the aliasing bound): n.
     std::int64_t summed_shares = 1;
-    // What rounding and summation may add to the sensitivity, over clip_norm.
-    double margin = kLargestMargin;
   };
   // kInvalidArgument naming the parameter that breaks a rule above.
   static base::Result<GaussianMechanism> Create(const Parameters& parameters,
@@ -65,8 +62,7 @@ class GaussianMechanism {
 
   // Debits the ledger durably, then returns sum + noise. After an error nothing was released; the
   // spend may be durable all the same (it is never refunded). kInvalidArgument for a sum of another
-  // clip norm, dimension or neighbour relation, with a value that is not finite or is too large for
-  // the lattice, or with a summation error past the margin (then nothing was debited either); the
+  // clip norm, lattice, dimension or neighbour relation (then nothing was debited either); the
   // ledger's error otherwise.
   base::Result<NoisedSum> Release(ClippedSum sum, Ledger& ledger, const std::string& data_set,
                                   const SpendKey& key);

@@ -3,16 +3,10 @@
 #include <cmath>
 #include <string>
 
-#include "base/check.h"
-
 namespace cloister::dp {
 namespace {
 
 constexpr std::int64_t kLargestDimension = std::int64_t{1} << 40;
-// A quotient that fp64 rounds moves by at most 2^-53 of itself, 2^-13 up to this size: rounding
-// adds at most g (1/2 + 2^-13) a coordinate.
-constexpr double kLargestLatticePoint = 0x1p40;
-constexpr double kRoundingFactor = 1 + 0x1p-12;
 
 tl::unexpected<base::Error> Bad(const LatticeRounding& r, const std::string& parameter,
                                 const std::string& rule) {
@@ -20,12 +14,18 @@ tl::unexpected<base::Error> Bad(const LatticeRounding& r, const std::string& par
                     std::string(r.mechanism) + ", " + parameter + ": " + rule);
 }
 
-// What rounding to the lattice adds to the sensitivity.
-double LatticeShare(const LatticeRounding& r) {
-  return r.spacing * std::sqrt(static_cast<double>(r.dimension)) * kRoundingFactor;
+}  // namespace
+
+// A coordinate is rounded at most twice (a matrix that is embedding and head), each time by half a
+// spacing. 2^-40 covers the roundings of the clip factor, of its product with a value, and of
+// norms.
+double LatticeExcess(double clip_norm, double spacing, std::int64_t dimension) {
+  return spacing * std::sqrt(static_cast<double>(dimension)) + clip_norm * 0x1p-40;
 }
 
-}  // namespace
+double EffectiveMultiplier(double noise_multiplier, const LatticeRounding& r) {
+  return noise_multiplier / (1 + LatticeExcess(r.clip_norm, r.spacing, r.dimension) / r.clip_norm);
+}
 
 // Written so that a NaN fails.
 base::Status CheckRounding(const LatticeRounding& r) {
@@ -35,12 +35,13 @@ base::Status CheckRounding(const LatticeRounding& r) {
   if (r.dimension < 1 || r.dimension > kLargestDimension) {
     return Bad(r, "dimension", "give the number of parameters, from 1 to 2^40");
   }
-  if (!(r.margin > 0 && r.margin <= kLargestLatticeMargin)) {
-    return Bad(r, "margin", "give a number above 0 and at most 0.01");
-  }
-  if (!(r.spacing > 0 && LatticeShare(r) <= r.margin * r.clip_norm)) {
+  if (!(r.spacing > 0 &&
+        LatticeExcess(r.clip_norm, r.spacing, r.dimension) <= kLargestLatticeExcess * r.clip_norm)) {
     return Bad(r, "spacing",
                "give a lattice with spacing * sqrt(dimension) at most 1 % of clip_norm");
+  }
+  if (!(r.clip_norm / r.spacing <= LatticeSum::kLargestSummand)) {
+    return Bad(r, "spacing", "give a lattice of at least clip_norm / 2^26");
   }
   return {};
 }
@@ -49,27 +50,14 @@ base::Status CheckSum(const ClippedSum& sum, const LatticeRounding& r) {
   if (sum.clip_norm() != r.clip_norm || sum.neighbours() != r.neighbours) {
     return Bad(r, "sum", "it was clipped to another norm or under another neighbour relation");
   }
-  if (static_cast<std::int64_t>(sum.values().size()) != r.dimension) {
+  if (sum.spacing() != r.spacing) return Bad(r, "sum", "it is on another lattice");
+  if (sum.points().dimension() != r.dimension) {
     return Bad(r, "sum", "it has another dimension than the mechanism");
   }
-  const double sensitivity_share = LatticeShare(r) + 2 * sum.summation_error();
-  if (!(sum.summation_error() >= 0 && sensitivity_share <= r.margin * r.clip_norm)) {
-    return Bad(r, "sum", "its summation error passes the margin: accumulate in higher precision");
-  }
-  for (const double value : sum.values()) {
-    if (!(std::abs(value) / r.spacing <= kLargestLatticePoint)) {
-      return Bad(r, "sum",
-                 "a value is not finite or beyond 2^40 spacings: clip, or coarsen the lattice");
-    }
+  if (!(sum.excess() >= 0 && sum.excess() <= LatticeExcess(r.clip_norm, r.spacing, r.dimension))) {
+    return Bad(r, "sum", "rounding adds more to its sensitivity than is accounted for");
   }
   return {};
-}
-
-void AddLatticePoints(const ClippedSum& sum, double spacing, std::span<std::int64_t> lattice) {
-  CLOISTER_CHECK(lattice.size() == sum.values().size());
-  for (std::size_t i = 0; i < lattice.size(); ++i) {
-    lattice[i] += std::llrint(sum.values()[i] / spacing);
-  }
 }
 
 }  // namespace cloister::dp

@@ -1,10 +1,9 @@
 #pragma once
 
-// Inside dp/mechanism/ and dp/matrix_factorization/ only: the rounding of clipped sums to a
-// lattice, which every Gaussian mechanism shares (docs/design, lattice noise, section 1).
+// What every Gaussian mechanism asks of a clipped sum on a lattice (docs/design, lattice noise,
+// section 1).
 
 #include <cstdint>
-#include <span>
 #include <string_view>
 
 #include "base/result.h"
@@ -18,21 +17,23 @@ struct LatticeRounding {
   double clip_norm = 0;
   std::int64_t dimension = 0;
   double spacing = 0;
-  double margin = 0;  // what rounding and summation may add to the sensitivity, over clip_norm
   Neighbours neighbours{};
 };
 
-inline constexpr double kLargestLatticeMargin = 0.01;
+// Over the clip norm; a lattice on which rounding adds more is refused.
+inline constexpr double kLargestLatticeExcess = 0.01;
 
-// kInvalidArgument naming the field that is out of range, or that rounding alone would pass the
-// margin.
+// How far a clipped and rounded vector of so many coordinates may pass its clip norm, in L2 norm.
+double LatticeExcess(double clip_norm, double spacing, std::int64_t dimension);
+
+// What noise of `noise_multiplier` times the clip norm is times the sensitivity, excess and all.
+double EffectiveMultiplier(double noise_multiplier, const LatticeRounding& rounding);
+
+// kInvalidArgument naming the field that is out of range.
 base::Status CheckRounding(const LatticeRounding& rounding);
 
-// kInvalidArgument for a sum of another clip norm, dimension or relation, with a value that is not
-// finite or is beyond 2^40 spacings, or whose summation error passes the margin.
+// kInvalidArgument for a sum of another clip norm, lattice, dimension or relation, or with a larger
+// excess than LatticeExcess().
 base::Status CheckSum(const ClippedSum& sum, const LatticeRounding& rounding);
-
-// lattice[i] += the lattice point nearest to values[i], for a sum that was checked.
-void AddLatticePoints(const ClippedSum& sum, double spacing, std::span<std::int64_t> lattice);
 
 }  // namespace cloister::dp

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "tests/clipping/network_case.h"
+#include "tests/clipping/torch.h"
 
 namespace cloister::dp::clipping {
 namespace {
@@ -15,10 +16,6 @@ BookKeeping Engine(std::vector<ParameterShape> shapes, double clip_norm,
                                                  .neighbours = Neighbours::kAddOrRemoveOne,
                                                  .method = method})
       .value();
-}
-
-at::Tensor Values(const ClippedSum& sum) {
-  return at::tensor(sum.values(), at::TensorOptions(at::kDouble));
 }
 
 double Norm(const at::Tensor& x) { return at::linalg_vector_norm(x).item<double>(); }
@@ -44,9 +41,10 @@ double MiddleNorm(const NetworkCase& one) {
 at::Tensor EngineSum(const NetworkCase& one, double clip_norm,
                      NormMethod method = NormMethod::kCheapest) {
   BookKeeping engine = Engine(one.shapes(), clip_norm, method);
+  UnitClipper unit(engine);
   for (std::size_t i = 0; i < one.examples(); ++i) {
-    one.Run(std::array{i}, engine);
-    EXPECT_TRUE(engine.EndUnit());
+    one.Run(std::array{i}, unit);
+    EXPECT_TRUE(unit.EndUnit());
   }
   return Values(std::move(engine).Finish());
 }
@@ -80,9 +78,10 @@ TEST_P(OnFixtures, NormsEqualThoseOfAPerExampleLoop) {
   for (const NormMethod method :
        {NormMethod::kCheapest, NormMethod::kInstantiate, NormMethod::kGram}) {
     BookKeeping engine = Engine(one.shapes(), 1.0, method);
+    UnitClipper unit(engine);
     for (std::size_t i = 0; i < one.examples(); ++i) {
-      one.Run(std::array{i}, engine);
-      const auto norm = engine.EndUnit();
+      one.Run(std::array{i}, unit);
+      const auto norm = unit.EndUnit();
       ASSERT_TRUE(norm);
       const double expected = Norm(one.Gradient(i));
       EXPECT_NEAR(norm->computed, expected, 1e-3 * expected);
@@ -110,12 +109,13 @@ TEST_P(OnFixtures, OneExampleMovesTheSumByTheClipNormAtMost) {
   const double clip_norm = MiddleNorm(one) / 10;  // every example is clipped
   for (std::size_t i = 0; i < one.examples(); ++i) {
     BookKeeping engine = Engine(one.shapes(), clip_norm);
-    one.Run(std::array{i}, engine);
-    ASSERT_TRUE(engine.EndUnit());
+    UnitClipper unit(engine);
+    one.Run(std::array{i}, unit);
+    ASSERT_TRUE(unit.EndUnit());
     const ClippedSum sum = std::move(engine).Finish();
-    EXPECT_LE(Norm(Values(sum)), clip_norm + sum.summation_error());
+    EXPECT_LE(Norm(Values(sum)), clip_norm + sum.excess());
     EXPECT_GT(Norm(Values(sum)), 0.999 * clip_norm);
-    EXPECT_LT(sum.summation_error(), 1e-3 * clip_norm);
+    EXPECT_LT(sum.excess(), 1e-3 * clip_norm);
   }
 }
 
@@ -144,10 +144,11 @@ at::Tensor PoisonedSum(float poison, std::span<const std::int64_t> chosen) {
   x[1][2][3] = poison;
   BookKeeping engine = Engine(
       {{.rows = 2, .columns = 5, .offset = 0}, {.rows = 6, .columns = 2, .offset = 10}}, 1.0);
+  UnitClipper unit(engine);
   for (const std::int64_t i : chosen) {
-    const at::Tensor y = LoraPath(x.narrow(0, i, 1), a, b, 0.5, {&engine, 0, 1});
+    const at::Tensor y = LoraPath(x.narrow(0, i, 1), a, b, 0.5, {&unit, 0, 1});
     torch::autograd::backward({(y * weight[i]).sum()}, {});
-    EXPECT_TRUE(engine.EndUnit());
+    EXPECT_TRUE(unit.EndUnit());
   }
   return Values(std::move(engine).Finish());
 }

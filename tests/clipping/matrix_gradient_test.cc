@@ -22,10 +22,17 @@ at::Tensor Exact(const at::Tensor& left, const at::Tensor& right) {
   return at::mm(left.to(at::kDouble).t(), right.to(at::kDouble));
 }
 
-// What is added with factor 1.
+// Adds what a gradient gives to be added.
+template <typename Gradient>
+void AddTo(const at::Tensor& sum, const Gradient& gradient) {
+  gradient.ForEachPiece([&](std::int64_t row, const at::Tensor& piece) {
+    sum.flatten().narrow(0, row * sum.size(1), piece.numel()).add_(piece.flatten());
+  });
+}
+
 at::Tensor Added(const MatrixGradient& gradient, std::int64_t rows, std::int64_t columns) {
   const at::Tensor sum = at::zeros({rows, columns}, at::TensorOptions(at::kDouble));
-  gradient.AddTo(sum, 1.0);
+  AddTo(sum, gradient);
   return sum;
 }
 
@@ -137,7 +144,7 @@ TEST(LookupGradient, CrossTermOfATiedMatrix) {
         both += matrix.norm();
         both += lookup.Cross(matrix);
         const at::Tensor sum = Added(matrix, rows, 64);
-        lookup.AddTo(sum, 1.0);
+        AddTo(sum, lookup);
         EXPECT_GE(both.upper(), Norm(sum));
         // What nearly cancels is bounded, and computed no better than fp32 allows.
         if (scale > 0) {

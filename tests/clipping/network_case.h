@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "model/model_files.h"
 #include "trainer/networks/adapter_view.h"
 #include "trainer/networks/batch.h"
@@ -24,7 +24,8 @@ namespace cloister::dp::clipping {
 // examples of different lengths: what the clipping engine is compared on.
 class NetworkCase {
  public:
-  NetworkCase(const std::string& fixture, std::int64_t rank, std::int64_t first_layer) {
+  NetworkCase(const std::string& fixture, std::int64_t rank, std::int64_t first_layer,
+              const trainer::ComputeOptions& options = {}) {
     at::set_num_threads(1);  // too small to share
     const auto files =
         model::ModelFiles::Open(std::string(CLOISTER_TEST_DATA) + "/models/" + fixture).value();
@@ -34,7 +35,7 @@ class NetworkCase {
                .targets = AllTargets(architecture_, first_layer),
                .first_layer = first_layer};
     weights_ = trainer::LoadWeights(*files, architecture_).value();
-    network_ = std::make_unique<trainer::Network>(architecture_, weights_);
+    network_ = std::make_unique<trainer::Network>(architecture_, weights_, options);
     at::manual_seed(kSeed);
     std::printf("seed %d\n", kSeed);
     flat_ = at::randn({model::AdapterSize(model::AdapterLayout(config_, architecture_))}) * 0.1;
@@ -58,6 +59,13 @@ class NetworkCase {
     const at::Tensor losses =
         trainer::BatchLoss(*network_, &adapter, trainer::MakeBatch(examples_, chosen));
     torch::autograd::backward({losses.sum()}, {});
+  }
+
+  // The chosen examples' gradients of the adapter's matrices, without an observer.
+  std::vector<at::Tensor> PlainGradients(std::span<const std::size_t> chosen) const {
+    const at::Tensor losses =
+        trainer::BatchLoss(*network_, &view_.network, trainer::MakeBatch(examples_, chosen));
+    return torch::autograd::grad({losses.sum()}, view_.leaves);
   }
 
   // The gradient of one example alone, fp64 [parameters], by ordinary differentiation of the

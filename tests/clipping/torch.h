@@ -3,3 +3,13 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
+
+#include "dp/mechanism/clipped_sum.h"
+
+namespace cloister::dp::clipping {
+
+inline at::Tensor Values(const ClippedSum& sum) {
+  return at::tensor(sum.values(), at::TensorOptions(at::kDouble));
+}
+
+}  // namespace cloister::dp::clipping

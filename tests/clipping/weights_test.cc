@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <map>
 
-#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "model/huggingface/safetensors_file.h"
 #include "model/model_files.h"
 #include "tests/clipping/torch.h"
@@ -22,10 +22,6 @@ using trainer::Example;
 
 double Norm(const at::Tensor& x) { return at::linalg_vector_norm(x).item<double>(); }
 double RelativeError(const at::Tensor& a, const at::Tensor& b) { return Norm(a - b) / Norm(b); }
-
-at::Tensor Values(const ClippedSum& sum) {
-  return at::tensor(sum.values(), at::TensorOptions(at::kDouble));
-}
 
 // A fixture's network with all its weights to be trained, and its rows as examples.
 class WholeNetwork {
@@ -131,9 +127,10 @@ TEST_P(EveryFixture, NormsAreTheOtherImplementations) {
   for (const NormMethod method :
        {NormMethod::kCheapest, NormMethod::kInstantiate, NormMethod::kGram}) {
     BookKeeping engine = Engine(network, {.clip_norms = {1.0}}, method);
+    UnitClipper unit(engine);
     for (std::size_t i = 0; i < network.examples(); ++i) {
-      network.Run(i, engine);
-      const auto norm = engine.EndUnit();
+      network.Run(i, unit);
+      const auto norm = unit.EndUnit();
       ASSERT_TRUE(norm);
       const double expected = network.golden_norm(i);
       EXPECT_NEAR(norm->computed, expected, 1e-3 * expected);
@@ -153,9 +150,10 @@ TEST_P(EveryFixture, ClippedSumEqualsTheNaiveLoops) {
   }
   for (const NormMethod method : {NormMethod::kInstantiate, NormMethod::kGram}) {
     BookKeeping engine = Engine(network, {.clip_norms = {clip_norm}}, method);
+    UnitClipper unit(engine);
     for (std::size_t i = 0; i < network.examples(); ++i) {
-      network.Run(i, engine);
-      ASSERT_TRUE(engine.EndUnit());
+      network.Run(i, unit);
+      ASSERT_TRUE(unit.EndUnit());
     }
     EXPECT_LT(RelativeError(Values(std::move(engine).Finish()), naive), 1e-5);
   }
@@ -173,11 +171,12 @@ TEST_P(EveryFixture, AutomaticAndPerGroupClippingEqualTheNaiveLoops) {
   at::Tensor naive_grouped = at::zeros_like(naive_automatic);
   BookKeeping automatic_engine = Engine(network, automatic, NormMethod::kCheapest);
   BookKeeping grouped_engine = Engine(network, grouped, NormMethod::kCheapest);
+  UnitClipper automatic_unit(automatic_engine), grouped_unit(grouped_engine);
   for (std::size_t i = 0; i < network.examples(); ++i) {
-    network.Run(i, automatic_engine);
-    ASSERT_TRUE(automatic_engine.EndUnit());
-    network.Run(i, grouped_engine);
-    ASSERT_TRUE(grouped_engine.EndUnit());
+    network.Run(i, automatic_unit);
+    ASSERT_TRUE(automatic_unit.EndUnit());
+    network.Run(i, grouped_unit);
+    ASSERT_TRUE(grouped_unit.EndUnit());
     const at::Tensor gradient = network.Gradient(i);
     naive_automatic += gradient * (clip_norm / (Norm(gradient) + 0.01));
     std::array<double, 3> squared = {};
@@ -207,11 +206,12 @@ TEST_P(EveryFixture, AUsersExamplesAreClippedTogether) {
   const double clip_norm = Norm(whole) / 2;
   BookKeeping engine =
       Engine(network, {.clip_norms = {clip_norm}}, NormMethod::kCheapest, PrivacyUnit::kUser);
+  UnitClipper unit(engine);
   for (std::size_t i = 0; i < network.examples(); ++i) {
-    network.Run(i, engine);
-    if (i + 1 < network.examples()) engine.EndPart();
+    network.Run(i, unit);
+    if (i + 1 < network.examples()) unit.EndPart();
   }
-  const auto norm = engine.EndUnit();
+  const auto norm = unit.EndUnit();
   ASSERT_TRUE(norm);
   EXPECT_NEAR(norm->computed, Norm(whole), 1e-5 * Norm(whole));
   EXPECT_LT(RelativeError(Values(std::move(engine).Finish()), whole / 2), 1e-5);
@@ -239,13 +239,14 @@ TEST(AdaptiveClipNorm, CountIsPartOfTheSumAndOfItsSensitivity) {
                                                        .count_weight = weight})
           .value();
   int within = 0;
+  UnitClipper unit(engine);
   for (std::size_t i = 0; i < network.examples(); ++i) {
-    network.Run(i, engine);
-    within += engine.EndUnit()->bound <= clip_norm ? 1 : -1;
+    network.Run(i, unit);
+    within += unit.EndUnit()->bound <= clip_norm ? 1 : -1;
   }
   const ClippedSum sum = std::move(engine).Finish();
   ASSERT_EQ(static_cast<std::int64_t>(sum.values().size()), network.numbers().parameters() + 1);
-  EXPECT_NEAR(sum.values().back(), within * weight / 2, 1e-12 * weight);
+  EXPECT_NEAR(sum.values().back(), within * weight / 2, sum.spacing());
   // Noise of `joint` times the whole's sensitivity is noise of 1 times each part's.
   const double joint = JointNoiseMultiplier(1.0, 1.0);
   EXPECT_NEAR(joint, std::sqrt(0.5), 1e-15);

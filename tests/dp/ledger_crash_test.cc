@@ -17,7 +17,15 @@ namespace fs = std::filesystem;
 enum class Job {
   kDebitsFirst,
   kReleasesFirst,  // the broken variant: a noised value leaves before its debit
+  // Debits once, for all, and has the ledger record each step.
+  kRecordsFirst,
+  kReleasesUnrecorded,  // the broken variant: a step's value leaves before it is recorded
 };
+
+bool OfSteps(Job job) { return job == Job::kRecordsFirst || job == Job::kReleasesUnrecorded; }
+bool ReleasesTooSoon(Job job) {
+  return job == Job::kReleasesFirst || job == Job::kReleasesUnrecorded;
+}
 
 constexpr std::int64_t kRounds = 2;
 constexpr int kNeverStopped = -1;
@@ -29,13 +37,16 @@ constexpr int kNeverStopped = -1;
     if (!ledger) ::_exit(2);
     const auto id = TryRegister(**ledger, Units(0, 5));
     if (!id) ::_exit(3);
+    if (OfSteps(job) && !(*ledger)->Debit(*id, SpendOf(0))) ::_exit(5);
     for (std::int64_t round = 0; round < kRounds; ++round) {
       const auto release = [&] {
         if (::write(releases, "r", 1) != 1) ::_exit(4);
       };
-      if (job == Job::kReleasesFirst) release();
-      if (!(*ledger)->Debit(*id, SpendOf(round))) ::_exit(5);
-      if (job == Job::kDebitsFirst) release();
+      if (ReleasesTooSoon(job)) release();
+      const base::Status durable = OfSteps(job) ? (*ledger)->RecordStep(*id, "job", round + 1)
+                                                : (*ledger)->Debit(*id, SpendOf(round));
+      if (!durable) ::_exit(5);
+      if (!ReleasesTooSoon(job)) release();
     }
   }  // the log is moved into the ledger, and deleted
   ::_exit(0);
@@ -98,6 +109,19 @@ class LedgerCrashTest : public LedgerTest {
     return true;
   }
 
+  // The same of steps: none that was released may be recorded again.
+  bool RecordedWhatWasReleased(int releases) {
+    const auto ledger = Open();
+    if (ledger == nullptr) return false;
+    const std::int64_t last = ledger->LastStep("job").value();
+    if (last < releases) return false;
+    const std::string id = Register(*ledger, Units(0, 5));
+    if (last == 0) return true;
+    EXPECT_EQ(ledger->RecordStep(id, "job", last).error().code, base::Code::kAlreadyExists);
+    EXPECT_TRUE(ledger->RecordStep(id, "job", last + 1));
+    return true;
+  }
+
   struct Outcome {
     std::int64_t stops = 0;   // moments at which the job was stopped
     std::int64_t losses = 0;  // of them, those after which a release was not spent
@@ -114,7 +138,9 @@ class LedgerCrashTest : public LedgerTest {
       if (releases == kNeverStopped || HasFailure()) return outcome;
       ++outcome.stops;
       outcome.most_releases = std::max(outcome.most_releases, releases);
-      if (!SpentWhatWasUsed(releases)) ++outcome.losses;
+      const bool kept =
+          OfSteps(job) ? RecordedWhatWasReleased(releases) : SpentWhatWasUsed(releases);
+      if (!kept) ++outcome.losses;
     }
   }
 
@@ -147,7 +173,18 @@ TEST_F(LedgerCrashTest, AJobWhosePowerIsCutAtAnyWriteHasSpentWhatItReleased) {
   }
 }
 
-// The broken variants, so that the two tests above are known to see what they look for.
+TEST_F(LedgerCrashTest, AStepIsRecordedBeforeItsReleaseWhateverStopsIt) {
+  const fs::path begin = Begin(true);
+  for (const Crash::Kind kind : {Crash::Kind::kKill, Crash::Kind::kPowerCut}) {
+    const Outcome outcome = StopEverywhere({kind}, Job::kRecordsFirst, begin);
+    EXPECT_GT(outcome.stops, 15);
+    EXPECT_EQ(outcome.most_releases, kRounds);
+    EXPECT_EQ(outcome.losses, 0);
+    EXPECT_GT(StopEverywhere({kind}, Job::kReleasesUnrecorded, begin).losses, 0);
+  }
+}
+
+// The broken variants, so that the tests above are known to see what they look for.
 TEST_F(LedgerCrashTest, SyncsThatDoNothingAreCaught) {
   const Outcome outcome = StopEverywhere({Crash::Kind::kPowerCut, 0, /*ignore_syncs=*/true},
                                          Job::kDebitsFirst, Begin(true));

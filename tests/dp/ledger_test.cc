@@ -1,6 +1,9 @@
 #include "dp/ledger/ledger.h"
 
+#include <sqlite3.h>
 #include <sys/stat.h>
+
+#include <tuple>
 
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/ledger/rdp_filter.h"
@@ -212,6 +215,77 @@ TEST_F(LedgerTest, RefusesWhatItCannotAccountFor) {
   EXPECT_EQ(code(ledger->Debit("no such set", SpendOf(1))), base::Code::kNotFound);
   EXPECT_EQ(code(ledger->Spent("no such set")), base::Code::kNotFound);
   EXPECT_TRUE(ledger->Rows()->empty());
+}
+
+// Spends under zero-out and under add-or-remove-one say different things of the same people: no
+// conversion is built, so that one unit in common is enough to be refused, whichever came first.
+TEST_F(LedgerTest, ZeroOutSpendsNeverStandBesideAddOrRemoveOnes) {
+  const auto ledger = Open();
+  using N = Neighbours;
+  const auto registered = [&](const std::vector<std::string>& units, N relation) {
+    return ledger->RegisterDataSet("notes", units, PrivacyUnit::kRecord, relation, kBudget);
+  };
+  const auto event = [](N relation) {
+    return Spend{{"job", 1, 1}, {2, 1, 1, relation, 0}, std::nullopt};
+  };
+  for (const auto& [first, second, from] :
+       {std::tuple{N::kAddOrRemoveOne, N::kZeroOut, 0}, {N::kZeroOut, N::kAddOrRemoveOne, 100}}) {
+    const auto id = registered(Units(from, from + 10), first);
+    ASSERT_TRUE(id) << id.error().message;
+    ASSERT_TRUE(ledger->Debit(*id, event(first)));
+    for (const auto& units : {Units(from, from + 10), Units(from + 9, from + 20)}) {
+      const auto mixed = registered(units, second);
+      ASSERT_FALSE(mixed);
+      EXPECT_EQ(mixed.error().code, base::Code::kInvalidArgument);
+      EXPECT_NE(mixed.error().message.find(std::string(NeighboursName(first))), std::string::npos)
+          << mixed.error().message;
+    }
+    EXPECT_TRUE(registered(Units(from + 10, from + 20), first));  // its own kind may
+    Spend other = event(second);
+    other.key.round = 2;
+    EXPECT_EQ(ledger->Debit(*id, other).error().code, base::Code::kInvalidArgument);
+    EXPECT_FALSE(ledger->CheckAffordable(*id, other.event));
+    EXPECT_EQ(ledger->SpentByJob(*id, "job", 1e-5)->epsilon,
+              RdpEpsilon(std::vector{event(first).event}, 1e-5));
+  }
+  EXPECT_EQ(ledger->Rows()->size(), 2U);
+}
+
+TEST_F(LedgerTest, AStepIsReleasedOnceWhicheverProcessAsks) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 5));
+  const auto other = Open();  // as another process has it
+  // Nothing is released of what nobody paid for.
+  EXPECT_EQ(ledger->RecordStep(id, "job", 1).error().code, base::Code::kFailedPrecondition);
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(0)));
+  EXPECT_EQ(*ledger->LastStep("job"), 0);
+  EXPECT_EQ(ledger->RecordStep(id, "job", 0).error().code, base::Code::kAlreadyExists);
+  ASSERT_TRUE(ledger->RecordStep(id, "job", 1));
+  EXPECT_EQ(other->RecordStep(id, "job", 1).error().code, base::Code::kAlreadyExists);
+  ASSERT_TRUE(other->RecordStep(id, "job", 4));  // those between were given up
+  for (const std::int64_t step : {1, 3, 4}) {
+    EXPECT_EQ(ledger->RecordStep(id, "job", step).error().code, base::Code::kAlreadyExists);
+  }
+  EXPECT_EQ(*Open()->LastStep("job"), 4);
+  EXPECT_EQ(*ledger->LastStep("another"), 0);
+  // Nor under the name of a data set that shares the units.
+  const std::string wider = Register(*ledger, Units(0, 9));
+  EXPECT_EQ(ledger->RecordStep(wider, "job", 4).error().code, base::Code::kAlreadyExists);
+  EXPECT_TRUE(ledger->RecordStep(wider, "job", 5));
+  EXPECT_EQ(ledger->Rows()->size(), 1U);  // it costs nothing
+}
+
+TEST_F(LedgerTest, LedgersFromBeforeStepsWereRecordedStillOpen) {
+  const std::string id = Register(*Open(), Units(0, 5));
+  sqlite3* database = nullptr;
+  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+  ASSERT_EQ(sqlite3_exec(database, "DROP TABLE steps", nullptr, nullptr, nullptr), SQLITE_OK);
+  sqlite3_close(database);
+  EXPECT_TRUE(Ledger::OpenReadOnly(path_));
+  const auto ledger = Open();
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(0)));
+  EXPECT_TRUE(ledger->RecordStep(id, "job", 1));
+  EXPECT_EQ(*ledger->LastStep("job"), 1);
 }
 
 }  // namespace

@@ -2,12 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/matrix_factorization/factorization.h"
+#include "dp/matrix_factorization/sealed_noise.h"
 #include "tests/dp/mechanism_fakes.h"
 #include "tests/dp/rounded_gaussian.h"
 
@@ -43,7 +48,8 @@ MatrixMechanism Make(std::uint8_t seed = 95) {
 }
 
 ClippedSum Sum(double value = 0, Neighbours neighbours = Neighbours::kZeroOut) {
-  return ClippedSumFactory::Make(std::vector<double>(kDimension, value), 0.5, 0, neighbours);
+  return ClippedSumFactory::Make(std::vector<double>(kDimension, value), Good().spacing, 0.5, 0,
+                                 neighbours);
 }
 
 const SpendKey kKey{"job", 0, 0};
@@ -59,7 +65,9 @@ TEST(MatrixMechanism, CostsOneGaussianForAllSteps) {
   const Event& event = ledger.spends[0].event;
   EXPECT_EQ(event, mechanism.event());
   EXPECT_TRUE(Validate(event));
-  EXPECT_DOUBLE_EQ(event.noise_multiplier, 2 / 1.01);
+  const double excess = Good().spacing * std::sqrt(static_cast<double>(kDimension));
+  EXPECT_NEAR(event.noise_multiplier, 2 / (1 + excess / 0.5), 1e-11);
+  EXPECT_LT(event.noise_multiplier, 2);
   EXPECT_EQ(event.sampling_rate, 1);
   EXPECT_EQ(event.steps, 1);
   EXPECT_EQ(event.neighbours, Neighbours::kZeroOut);
@@ -115,6 +123,12 @@ TEST(MatrixMechanism, DebitsThenPersistsThenReleases) {
   ASSERT_FALSE(lost);
   EXPECT_EQ(lost.error().code, base::Code::kUnavailable);
   EXPECT_EQ(mechanism.step(), 2);
+  // So is one that the ledger does not record.
+  ledger.failing_steps = true;
+  persisted = 2;
+  EXPECT_FALSE(mechanism.Release(Sum(), ledger, "set", kKey, count));
+  EXPECT_EQ(persisted, 3);
+  EXPECT_EQ(mechanism.step(), 3);
 }
 
 TEST(MatrixMechanism, RefusesSumsOfAnotherKind) {
@@ -126,10 +140,10 @@ TEST(MatrixMechanism, RefusesSumsOfAnotherKind) {
   };
   EXPECT_EQ(code(Sum(0, Neighbours::kAddOrRemoveOne)), base::Code::kInvalidArgument);
   EXPECT_EQ(code(Sum(0, Neighbours::kReplaceOne)), base::Code::kInvalidArgument);
-  EXPECT_EQ(code(Sum(std::nan(""))), base::Code::kInvalidArgument);
-  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(3), 0.5, 0, Neighbours::kZeroOut)),
+  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(3), Good().spacing, 0.5, 0,
+                                         Neighbours::kZeroOut)),
             base::Code::kInvalidArgument);
-  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(kDimension), 0.5, 0.1,
+  EXPECT_EQ(code(ClippedSumFactory::Make(std::vector<double>(kDimension), Good().spacing, 0.5, 0.1,
                                          Neighbours::kZeroOut)),
             base::Code::kInvalidArgument);
   EXPECT_TRUE(ledger.spends.empty());
@@ -160,6 +174,137 @@ TEST(MatrixMechanism, ResumesWithoutANewDebitAndNeverBehindAReleasedStep) {
   EXPECT_EQ(ledger.spends.size(), 1u);
 }
 
+// Two copies of one state, as two processes that resume the same checkpoint have them: under the
+// same earlier rows only one of them may release a step. The ledger is a real one.
+class MatrixMechanismResume : public testing::Test {
+ protected:
+  MatrixMechanismResume() {
+    std::string name = (std::filesystem::temp_directory_path() / "cloister-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+    ledger_ = Ledger::Open(folder_ / "ledger").value();
+    const std::vector<std::string> units = {"a", "b"};
+    data_set_ =
+        ledger_
+            ->RegisterDataSet("set", units, PrivacyUnit::kRecord, Neighbours::kZeroOut, {8, 1e-5})
+            .value();
+  }
+  ~MatrixMechanismResume() override {
+    ledger_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  base::Code Release(MatrixMechanism& mechanism, Ledger& ledger) {
+    const auto noised =
+        mechanism.Release(Sum(), ledger, data_set_, kKey, [&](const CorrelatedNoise& noise) {
+          states_.push_back(noise.Serialize());
+          return base::Status();
+        });
+    return noised ? base::Code::kOk : noised.error().code;
+  }
+  MatrixMechanism Resumed(std::size_t state) {
+    const std::vector<Bytes> states = {states_[state].bytes()};
+    return MatrixMechanism::Restore(Good(), Matrix(), StreamOfSeed(98), states, 0).value();
+  }
+
+  std::filesystem::path folder_;
+  std::unique_ptr<Ledger> ledger_;
+  std::string data_set_;
+  std::vector<security::SecretBytes> states_;
+};
+
+TEST_F(MatrixMechanismResume, AReleasedStepIsRefusedASecondTime) {
+  MatrixMechanism mechanism = Make();
+  for (int t = 0; t < 6; ++t) ASSERT_EQ(Release(mechanism, *ledger_), base::Code::kOk);
+  EXPECT_EQ(*ledger_->LastStep(kKey.job), 6);
+  EXPECT_EQ(ledger_->Rows()->size(), 1U);
+
+  // From before the last step, though whoever restores it claims to know of no release.
+  MatrixMechanism behind = Resumed(3);
+  EXPECT_EQ(behind.step(), 4);
+  EXPECT_EQ(Release(behind, *ledger_), base::Code::kAlreadyExists);
+  EXPECT_EQ(Release(behind, *ledger_), base::Code::kAlreadyExists);
+
+  // From the last one, twice at once.
+  MatrixMechanism one = Resumed(5);
+  MatrixMechanism two = Resumed(5);
+  EXPECT_EQ(Release(one, *ledger_), base::Code::kOk);
+  EXPECT_EQ(Release(two, *ledger_), base::Code::kAlreadyExists);
+  // And from the very beginning: the plan is paid for once.
+  MatrixMechanism anew = Make(99);
+  EXPECT_EQ(Release(anew, *ledger_), base::Code::kAlreadyExists);
+
+  // The broken variant: a ledger that forgets its steps lets all of it pass.
+  FakeLedger forgetful;
+  forgetful.spends.push_back({});
+  data_set_ = "set";
+  MatrixMechanism again = Resumed(3);
+  EXPECT_EQ(Release(again, forgetful), base::Code::kOk);
+  forgetful.last_step = 0;
+  MatrixMechanism twice = Resumed(3);
+  EXPECT_EQ(Release(twice, forgetful), base::Code::kOk);
+}
+
+// A crash between the two: the state is ahead of the ledger, and the run goes on behind it.
+TEST_F(MatrixMechanismResume, AStateAheadOfTheLedgerGoesOn) {
+  MatrixMechanism mechanism = Make();
+  ASSERT_EQ(Release(mechanism, *ledger_), base::Code::kOk);
+  FakeLedger dies;
+  dies.spends.push_back({});
+  dies.failing_steps = true;
+  const std::string set = std::exchange(data_set_, "set");
+  EXPECT_EQ(Release(mechanism, dies), base::Code::kUnavailable);
+  data_set_ = set;
+  const std::vector<Bytes> states = {states_.back().bytes()};
+  auto resumed = MatrixMechanism::Restore(Good(), Matrix(), StreamOfSeed(98), states,
+                                          *ledger_->LastStep(kKey.job));
+  ASSERT_TRUE(resumed) << resumed.error().message;
+  EXPECT_EQ(resumed->step(), 2);
+  EXPECT_EQ(Release(*resumed, *ledger_), base::Code::kOk);
+  EXPECT_EQ(*ledger_->LastStep(kKey.job), 3);
+}
+
+TEST_F(MatrixMechanismResume, SealedStatesOpenForTheirOwnRunAndStepAlone) {
+  MatrixMechanism mechanism = Make();
+  for (int t = 0; t < 3; ++t) ASSERT_EQ(Release(mechanism, *ledger_), base::Code::kOk);
+  const security::SecretBytes key = security::RandomSecret(32);
+  const NoiseStateContext context = {kKey.job, 3};
+  const std::vector<std::uint8_t> sealed = SealNoiseState(states_[2], context, key);
+  const auto opened = OpenNoiseState(sealed, context, key);
+  ASSERT_TRUE(opened) << opened.error().message;
+  const std::vector<Bytes> states = {opened->bytes()};
+  EXPECT_EQ(MatrixMechanism::Restore(Good(), Matrix(), StreamOfSeed(98), states, 3)->step(), 3);
+
+  // No row can be read in it, and sealing twice shares no key stream.
+  const Bytes plain = states_[2].bytes();
+  const auto holds = [&](const std::vector<std::uint8_t>& bytes) {
+    return std::search(bytes.begin(), bytes.end(), plain.begin() + 72, plain.begin() + 88) !=
+           bytes.end();
+  };
+  EXPECT_FALSE(holds(sealed));
+  EXPECT_TRUE(holds({plain.begin(), plain.end()}));
+  EXPECT_NE(SealNoiseState(states_[2], context, key), sealed);
+
+  const auto lost = [&](std::vector<std::uint8_t> bytes, const NoiseStateContext& of,
+                        const security::SecretBytes& by) {
+    const auto state = OpenNoiseState(bytes, of, by);
+    return !state && state.error().code == base::Code::kDataLoss;
+  };
+  EXPECT_FALSE(lost(sealed, context, key));
+  EXPECT_TRUE(lost(sealed, {kKey.job, 2}, key));
+  EXPECT_TRUE(lost(sealed, {"another", 3}, key));
+  EXPECT_TRUE(lost(sealed, context, security::RandomSecret(32)));
+  for (const std::size_t at : {std::size_t{0}, std::size_t{40}, sealed.size() - 1}) {
+    std::vector<std::uint8_t> altered = sealed;
+    altered[at] ^= 1;
+    EXPECT_TRUE(lost(altered, context, key)) << at;
+  }
+  for (const std::size_t size : {std::size_t{0}, std::size_t{32}, sealed.size() - 1}) {
+    EXPECT_TRUE(
+        lost({sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(size)}, context, key))
+        << size;
+  }
+}
+
 TEST(MatrixMechanism, RefusesParametersThatBreakTheArgument) {
   const auto created = [](const MatrixMechanism::Parameters& p) {
     return MatrixMechanism::Create(p, Matrix(), StreamOfSeed(97)).has_value();
@@ -175,10 +320,9 @@ TEST(MatrixMechanism, RefusesParametersThatBreakTheArgument) {
     EXPECT_TRUE(broken([&](P& p) { p.noise_multiplier = bad; })) << bad;
     EXPECT_TRUE(broken([&](P& p) { p.clip_norm = bad; })) << bad;
     EXPECT_TRUE(broken([&](P& p) { p.spacing = bad; })) << bad;
-    EXPECT_TRUE(broken([&](P& p) { p.margin = bad; })) << bad;
   }
   EXPECT_TRUE(broken([](P& p) { p.dimension = 0; }));
-  EXPECT_TRUE(broken([](P& p) { p.spacing = 1e-4; }));     // rounding alone passes the margin
+  EXPECT_TRUE(broken([](P& p) { p.spacing = 1e-4; }));     // rounding passes 1 % of the norm
   EXPECT_TRUE(broken([](P& p) { p.spacing = 0x1p-40; }));  // beyond the sampler
   EXPECT_TRUE(broken([](P& p) { p.participation.min_separation = 7; }));  // fewer than bands
   EXPECT_TRUE(broken([](P& p) { p.participation.max_participations = 0; }));

@@ -16,9 +16,11 @@ namespace clipping {
 // Stands in for the clipping engine, which is not linked here.
 class ClippedSumFactory {
  public:
-  static ClippedSum Make(std::vector<double> values, double clip_norm, double summation_error,
-                         Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
-    return ClippedSum(std::move(values), clip_norm, summation_error, PrivacyUnit::kRecord,
+  static ClippedSum Make(std::span<const double> values, double spacing, double clip_norm,
+                         double excess = 0, Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
+    LatticeSum points(static_cast<std::int64_t>(values.size()));
+    points.AddRounded(0, values, 1 / spacing);
+    return ClippedSum(std::move(points), spacing, clip_norm, excess, PrivacyUnit::kRecord,
                       neighbours);
   }
 };
@@ -38,6 +40,16 @@ class FakeLedger final : public Ledger {
     if (failing) return base::Fail(base::Code::kResourceExhausted, "budget");
     return {};
   }
+  base::Status RecordStep(const std::string& data_set, const std::string& job,
+                          std::int64_t step) override {
+    EXPECT_EQ(data_set, "set");
+    EXPECT_FALSE(spends.empty()) << "a step of " << job << " before its debit";
+    if (failing_steps) return base::Fail(base::Code::kUnavailable, "disk full");
+    if (step <= last_step) return base::Fail(base::Code::kAlreadyExists, "released");
+    last_step = step;
+    return {};
+  }
+  base::Result<std::int64_t> LastStep(const std::string&) const override { return last_step; }
   base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
   base::Result<Total> Spent(const std::string&) const override { return Total(); }
   base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
@@ -45,6 +57,8 @@ class FakeLedger final : public Ledger {
   }
 
   bool failing = false;
+  bool failing_steps = false;
+  std::int64_t last_step = 0;
   std::vector<Spend> spends;
 };
 

@@ -25,8 +25,8 @@ using Wide = boost::multiprecision::number<
 
 constexpr std::uint64_t kRange = std::uint64_t{1} << 53;
 constexpr double kUnit = 0x1p-53;  // what the note states errors in
-constexpr double kRadiusError = 4.2;
-constexpr double kAngleError = 2.4;
+constexpr double kRadiusError = 3.7;
+constexpr double kAngleError = 2.6;
 
 std::mt19937_64 Generator(std::uint64_t seed) {
   std::cout << "seed " << seed << "\n";

@@ -20,7 +20,7 @@ DEPENDS = {
     "federation": ["security", "dp", "model"],
     "cli": ["base", "security", "model", "kernels", "dp", "inference", "federation"],
     "cli/train": ["cli", "trainer"],
-    "bench": ["dp", "model"],
+    "bench": ["dp", "model", "trainer"],
 }
 TORCH = {"dp/clipping", "trainer", "cli/train", "tests/trainer", "tests/clipping"}
 PROTOBUF = {"federation/rpc", "tests/federation"}

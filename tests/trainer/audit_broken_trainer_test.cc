@@ -12,7 +12,7 @@
 
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/audit/canary_set.h"
-#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/unit_clipper.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "model/model_files.h"
 #include "trainer/audit/canary_gradient.h"
@@ -82,6 +82,10 @@ class UnkeptLedger final : public dp::Ledger {
   }
   base::Status CheckAffordable(const std::string&, const dp::Event&) override { return {}; }
   base::Status Debit(const std::string&, const dp::Spend&) override { return {}; }
+  base::Status RecordStep(const std::string&, const std::string&, std::int64_t) override {
+    return {};
+  }
+  base::Result<std::int64_t> LastStep(const std::string&) const override { return 0; }
   base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
   base::Result<Total> Spent(const std::string&) const override { return Total(); }
   base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
@@ -157,20 +161,21 @@ class Trainer {
     };
     std::vector<dp::ClippedSum> sums;
     std::optional<BookKeeping> current(engine());
+    std::optional<dp::clipping::UnitClipper> clipper(*current);
     std::int64_t in_batch = 0;
     for (const std::int64_t unit : PoissonDraw(units, kRate, random_)) {
       if (in_batch == micro_batch) {
         sums.push_back(std::move(*current).Finish());
-        current.emplace(engine());
+        clipper.emplace(current.emplace(engine()));
         in_batch = 0;
       }
       if (unit < kRecords) {
         const at::Tensor record = records_[unit];
-        current->ObserveMatrix(1, record.narrow(1, 0, 4), record.narrow(1, 4, 25));
+        clipper->ObserveMatrix(1, record.narrow(1, 0, 4), record.narrow(1, 4, 25));
       } else {
-        ObserveCanary(included[static_cast<std::size_t>(unit - kRecords)], kShapes, *current);
+        ObserveCanary(included[static_cast<std::size_t>(unit - kRecords)], kShapes, *clipper);
       }
-      EXPECT_TRUE(current->EndUnit());
+      EXPECT_TRUE(clipper->EndUnit());
       ++in_batch;
     }
     sums.push_back(std::move(*current).Finish());

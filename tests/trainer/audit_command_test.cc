@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/trainer/tiny_chat_model.h"
 
 namespace cloister::cli {
 namespace {
@@ -124,6 +125,28 @@ TEST_F(AuditCommand, StopsAtASignalAndLeavesNothing) {
       Run("dp-lora.yaml", "--records 100 --set training.steps=10000", "timeout -s TERM 5 ");
   EXPECT_EQ(outcome.out, "");
   EXPECT_THAT(outcome.error, HasSubstr("error: audit stopped by a signal"));
+}
+
+// The run's 640 parameters of a tiny model are canaries in a fixed order, two turns each.
+TEST_F(AuditCommand, MatrixFactorizationIsAuditedByOneMatchedRelease) {
+  const fs::path model = fs::path(testing::TempDir()) / "audit_command_tiny";
+  fs::remove_all(model);
+  trainer::WriteTinyChatModel(model);
+  model_ = model;
+  const Outcome outcome =
+      Run("dp-matrix-factorization.yaml",
+          "--set lora.first_layer=0 --set lora.rank=8 --set training.steps=8 --set "
+          "training.batch_size=5 "
+          "--set privacy.nominal_units=20 --set privacy.bands=4 --set privacy.min_separation=4 "
+          "--set privacy.ledger=" +
+              (folder_ / "ledger").string() + " --json");
+  fs::remove_all(model);
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  const auto result = nlohmann::json::parse(outcome.out);
+  EXPECT_NEAR(result["epsilon"].get<double>(), 8, 0.01);
+  EXPECT_LT(result["epsilon_lower"].get<double>(), 8);
+  EXPECT_GT(result["epsilon_lower"].get<double>(), 0.5);
+  EXPECT_EQ(result["steps"], 8);
 }
 
 }  // namespace

@@ -249,6 +249,10 @@ class UnkeptLedger final : public dp::Ledger {
   }
   base::Status CheckAffordable(const std::string&, const dp::Event&) override { return {}; }
   base::Status Debit(const std::string&, const dp::Spend&) override { return {}; }
+  base::Status RecordStep(const std::string&, const std::string&, std::int64_t) override {
+    return {};
+  }
+  base::Result<std::int64_t> LastStep(const std::string&) const override { return 0; }
   base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
   base::Result<Total> Spent(const std::string&) const override { return Total(); }
   base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {

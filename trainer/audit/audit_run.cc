@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "trainer/audit/audit_data.h"
+#include "trainer/audit/matched_filter.h"
+#include "trainer/run/matrix_plan.h"
 
 namespace cloister::trainer {
 namespace {
@@ -53,14 +55,21 @@ class TemporaryFolder {
 
 class AuditProbe final : public RunProbe {
  public:
-  AuditProbe(const AuditOptions& options, double nominal_batch, security::AesCtrStream& random)
-      : options_(options), nominal_batch_(nominal_batch), random_(random) {}
+  AuditProbe(const Recipe& recipe, const AuditOptions& options, security::AesCtrStream& random)
+      : recipe_(recipe), options_(options), random_(random) {}
 
   base::Status Start(const PrivacyPlan& plan, std::int64_t parameters) override {
     claimed_ = {.noise_multiplier = plan.mechanism.noise_multiplier,
                 .sampling_rate = plan.mechanism.sampling_rate,
                 .clip_norm = plan.mechanism.clip_norm,
                 .steps = plan.steps};
+    if (plan.matrix) {  // all steps are one release
+      claimed_.steps = 1;
+      CLOISTER_ASSIGN_OR_RETURN(FixedOrderBatches order, OrderOf(recipe_, plan));
+      CLOISTER_ASSIGN_OR_RETURN(const double sensitivity,
+                                dp::Sensitivity(plan.matrix->encoder, plan.matrix->participation));
+      filter_.emplace(plan.matrix->encoder, std::move(order), sensitivity, parameters);
+    }
     const std::int64_t count = options_.canaries > 0
                                    ? options_.canaries
                                    : std::min(AuditOptions::kUsualCanaries, parameters);
@@ -78,20 +87,34 @@ class AuditProbe final : public RunProbe {
 
   void Released(std::span<const double> gradient) override {
     noised_sum_.assign(gradient.begin(), gradient.end());
-    for (double& value : noised_sum_) value *= nominal_batch_;
-    canaries_->Observe(noised_sum_);
+    const double divisor = NominalBatch();
+    for (double& value : noised_sum_) value *= divisor;
+    if (filter_) {
+      filter_->Observe(noised_sum_);
+    } else {
+      canaries_->Observe(noised_sum_);
+    }
   }
 
-  base::Result<dp::audit::Verdict> Verdict(double delta) const {
+  // After the run.
+  base::Result<dp::audit::Verdict> Verdict(double delta) {
+    if (filter_) canaries_->Observe(filter_->Matched());
     return dp::audit::Judge(*canaries_, claimed_, options_.guesses, delta, options_.confidence);
   }
 
  private:
+  double NominalBatch() const {
+    const Recipe::Privacy& privacy = *recipe_.privacy;
+    if (privacy.matrix) return static_cast<double>(recipe_.training.batch_size);
+    return privacy.sampling_rate * static_cast<double>(privacy.nominal_units);
+  }
+
+  const Recipe& recipe_;
   const AuditOptions& options_;
-  double nominal_batch_;
   security::AesCtrStream& random_;
   dp::audit::ClaimedMechanism claimed_;
   std::optional<dp::audit::CanarySet> canaries_;
+  std::optional<MatchedFilter> filter_;  // with matrix factorization
   std::vector<double> noised_sum_;
 };
 
@@ -132,9 +155,11 @@ base::Result<AuditResult> RunAudit(const Recipe& recipe, const AuditOptions& opt
   const Recipe audited = WithoutData(recipe, folder.path());
   const Recipe::Privacy& privacy = *audited.privacy;
   const std::int64_t tokens = std::min(privacy.nominal_tokens, audited.data.max_tokens);
-  CLOISTER_RETURN_IF_ERROR(WriteRandomRecords(audited.data.train, options.records, tokens, random));
-  AuditProbe probe(options, privacy.sampling_rate * static_cast<double>(privacy.nominal_units),
-                   random);
+  // In a fixed order there is a slot for no more.
+  const std::int64_t records =
+      privacy.matrix ? std::min(options.records, privacy.nominal_units) : options.records;
+  CLOISTER_RETURN_IF_ERROR(WriteRandomRecords(audited.data.train, records, tokens, random));
+  AuditProbe probe(audited, options, random);
   AuditResult result;
   result.delta = privacy.delta;
   const auto listen = [&result](const nlohmann::ordered_json& event) {

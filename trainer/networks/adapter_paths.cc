@@ -33,6 +33,15 @@ LayerAdapter LayerAdapter::WeightsAlone() const {
   return alone;
 }
 
+std::vector<at::Tensor> LayerAdapter::Parameters() const {
+  std::vector<at::Tensor> all;
+  if (adapter_ == nullptr || adapter_->layers.empty()) return all;
+  for (const auto& path : adapter_->layers[layer_]) {
+    if (path) all.insert(all.end(), {path->a, path->b});
+  }
+  return all;
+}
+
 at::Tensor LayerAdapter::Add(const at::Tensor& y, const at::Tensor& x, Target target) const {
   if (!Has(target)) return y;
   const NetworkAdapter::Path& path = *adapter_->layers[layer_][static_cast<std::size_t>(target)];

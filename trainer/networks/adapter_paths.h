@@ -47,6 +47,8 @@ class LayerAdapter {
   // Without its paths.
   LayerAdapter WeightsAlone() const;
   WeightWatch weights() const { return adapter_ == nullptr ? WeightWatch() : adapter_->weights; }
+  // The matrices of its paths.
+  std::vector<at::Tensor> Parameters() const;
   // `y`, the output of the target for input `x`, plus what a path there adds.
   at::Tensor Add(const at::Tensor& y, const at::Tensor& x, Target target) const;
 

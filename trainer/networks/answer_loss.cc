@@ -7,6 +7,7 @@
 
 #include "dp/clipping/observer_handle.h"
 #include "trainer/networks/frozen_linear.h"
+#include "trainer/networks/operators.h"
 
 namespace cloister::trainer {
 namespace {
@@ -31,11 +32,10 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
         watched ? at::empty({count, head.size(0)}, rows.options()) : at::Tensor();
     for (std::int64_t start = 0; start < count; start += kChunkRows) {
       const std::int64_t size = std::min(kChunkRows, count - start);
-      const at::Tensor target = targets.narrow(0, start, size).unsqueeze(1);
-      at::Tensor scores = at::log_softmax(Product(rows.narrow(0, start, size), head), -1);
-      losses.narrow(0, start, size).copy_(scores.gather(1, target).squeeze(1).neg_());
+      const at::Tensor scores = Product(rows.narrow(0, start, size), head);
+      losses.narrow(0, start, size)
+          .copy_(CrossEntropy(scores, targets.narrow(0, start, size), differentiate));
       if (!differentiate) continue;
-      scores.exp_().scatter_add_(1, target, at::full({size, 1}, -1.0F, rows.options()));
       gradient.narrow(0, start, size).copy_(Product(scores, head.t()));
       if (watched) of_scores.narrow(0, start, size).copy_(scores);
     }

@@ -36,6 +36,27 @@ struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   }
 };
 
+struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const std::optional<at::Tensor>& bias) {
+    context->save_for_backward({x, weight});
+    context->saved_data["bias"] = bias.has_value();
+    return Product(x, weight, bias.value_or(at::Tensor()));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor& g = gradients[0];
+    const at::Tensor x_rows = saved[0].reshape({-1, saved[0].size(-1)});
+    const at::Tensor g_rows = g.reshape({-1, g.size(-1)});
+    at::Tensor gradient_x, gradient_weight, gradient_bias;
+    if (context->needs_input_grad(0)) gradient_x = Product(g, saved[1].t());
+    if (context->needs_input_grad(1)) gradient_weight = Product(g_rows.t(), x_rows.t());
+    if (context->saved_data["bias"].toBool()) gradient_bias = g_rows.sum(0);
+    return {gradient_x, gradient_weight, gradient_bias};
+  }
+};
+
 }  // namespace
 
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
@@ -48,8 +69,7 @@ at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b
 }
 
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  const bool trained = weight.requires_grad() && at::GradMode::is_enabled();
-  if (trained) return at::linear(x, weight, IfDefined(bias));
+  if (weight.requires_grad()) return TrainedLinearFunction::apply(x, weight, IfDefined(bias));
   return FrozenLinearFunction::apply(x, weight, IfDefined(bias));
 }
 

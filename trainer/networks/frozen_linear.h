@@ -12,7 +12,7 @@ namespace cloister::trainer {
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias = {});
 
 // A linear layer's output, differentiable in x; keeps nothing but the weight for the backward pass.
-// A weight that requires a gradient gets one, and its bias too, by LibTorch's own linear layer.
+// A weight that requires a gradient gets one, and its bias too; then the input is kept as well.
 at::Tensor Linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias = {});
 inline at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) {
   return Linear(x, linear.weight, linear.bias);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "trainer/networks/activation_checkpoint.h"
 #include "trainer/networks/experts.h"
 #include "trainer/networks/frozen_linear.h"
 #include "trainer/networks/latent_attention.h"
@@ -22,8 +23,9 @@ WeightWatch WatchOf(const NetworkAdapter* adapter) {
 
 }  // namespace
 
-Network::Network(const model::Architecture& architecture, NetworkWeights weights)
-    : architecture_(architecture), weights_(std::move(weights)) {}
+Network::Network(const model::Architecture& architecture, NetworkWeights weights,
+                 const ComputeOptions& options)
+    : architecture_(architecture), weights_(std::move(weights)), options_(options) {}
 
 at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
                           const LayerAdapter& adapter) const {
@@ -39,6 +41,13 @@ at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positio
   const at::Tensor between = weights.RmsNorm(y, w.post_norm, a.rms_norm_eps);
   return y + (w.mixture ? Mixture(*a.experts, *w.mixture, between, adapter)
                         : Mlp(*w.dense, between, adapter));
+}
+
+std::vector<at::Tensor> Network::Leaves(std::int64_t index, const LayerAdapter& adapter) const {
+  std::vector<at::Tensor> leaves = weights_.layers[static_cast<std::size_t>(index)].Parameters();
+  for (const at::Tensor& one : adapter.Parameters()) leaves.push_back(one);
+  std::erase_if(leaves, [](const at::Tensor& leaf) { return !leaf.requires_grad(); });
+  return leaves;
 }
 
 at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
@@ -57,7 +66,14 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
     for (std::int64_t layer = 0; layer < frozen; ++layer) x = Layer(layer, x, positions, {});
   }
   for (std::int64_t layer = frozen; layer < architecture_.num_layers; ++layer) {
-    x = Layer(layer, x, positions, {adapter, layer});
+    const LayerAdapter on_layer(adapter, layer);
+    if (options_.activation_checkpointing) {
+      x = Checkpoint(
+          [=, this](const at::Tensor& in) { return Layer(layer, in, positions, on_layer); }, x,
+          Leaves(layer, on_layer));
+    } else {
+      x = Layer(layer, x, positions, on_layer);
+    }
   }
   return x;
 }

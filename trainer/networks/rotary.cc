@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
 namespace {
@@ -16,28 +17,24 @@ using model::Rope;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// The first and the second members of a head's pairs, as views.
-struct Pairs {
-  at::Tensor first, second;
-};
-
-Pairs PairsOf(const at::Tensor& x, std::int64_t rotary_dim, Rope::Layout layout) {
-  const std::int64_t size = x.size(-1), start = size - rotary_dim, half = rotary_dim / 2;
-  if (layout == Rope::Layout::kHalves) {
-    return {x.narrow(-1, start, half), x.narrow(-1, start + half, half)};
-  }
-  return {x.slice(-1, start, size, 2), x.slice(-1, start + 1, size, 2)};
-}
-
-// The rotation (sign 1) or its transpose (sign -1): the inverse, but for the tables' scale.
-at::Tensor Rotated(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor& sine,
-                   Rope::Layout layout, double sign) {
-  const std::int64_t rotary_dim = 2 * cosine.size(-1), start = x.size(-1) - rotary_dim;
+// The rotation, or back by its transpose: the inverse, but for the tables' scale.
+at::Tensor Rotated(const at::Tensor& any, const at::Tensor& cosine, const at::Tensor& sine,
+                   bool neighbours, bool back) {
+  const at::Tensor x = any.stride(-1) == 1 ? any : any.contiguous();
+  const std::int64_t tokens = x.size(1), heads = x.size(2), size = x.size(3);
+  const std::int64_t pairs = cosine.size(-1);
   at::Tensor result = at::empty(x.sizes(), x.options());
-  if (start > 0) result.narrow(-1, 0, start).copy_(x.narrow(-1, 0, start));
-  const Pairs from = PairsOf(x, rotary_dim, layout), to = PairsOf(result, rotary_dim, layout);
-  to.first.copy_(from.first * cosine).addcmul_(from.second, sine, -sign);
-  to.second.copy_(from.second * cosine).addcmul_(from.first, sine, sign);
+  WithRowType(x.scalar_type(), [&]<typename T>(T) {
+    ForRows(x.size(0) * tokens, heads * size, [&](std::int64_t first, std::int64_t count) {
+      for (std::int64_t row = first; row < first + count; ++row) {
+        const std::int64_t sequence = row / tokens, token = row % tokens;
+        const std::int64_t angles = ((cosine.size(0) > 1 ? sequence * tokens : 0) + token) * pairs;
+        Kernels<T>().rotate(Read<T>(x) + sequence * x.stride(0) + token * x.stride(1), x.stride(2),
+                            Read<float>(cosine) + angles, Read<float>(sine) + angles, heads, size,
+                            pairs, neighbours, back, Write<T>(result) + row * heads * size);
+      }
+    });
+  });
   return result;
 }
 
@@ -46,18 +43,14 @@ struct RotateFunction : torch::autograd::Function<RotateFunction> {
                             const at::Tensor& sine, bool interleaved) {
     context->save_for_backward({cosine, sine});
     context->saved_data["interleaved"] = interleaved;
-    return Rotated(x, cosine, sine, LayoutOf(interleaved), 1);
+    return Rotated(x, cosine, sine, interleaved, /*back=*/false);
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const bool interleaved = context->saved_data["interleaved"].toBool();
-    return {Rotated(gradients[0], saved[0], saved[1], LayoutOf(interleaved), -1), at::Tensor(),
+    return {Rotated(gradients[0], saved[0], saved[1], interleaved, /*back=*/true), at::Tensor(),
             at::Tensor(), at::Tensor()};
-  }
-
-  static Rope::Layout LayoutOf(bool interleaved) {
-    return interleaved ? Rope::Layout::kInterleaved : Rope::Layout::kHalves;
   }
 };
 
@@ -83,8 +76,8 @@ RotaryTable MakeRotaryTable(const Rope& rope, std::int64_t rotary_dim, std::int6
   }
   const at::Tensor angles = at::stack(rows).unsqueeze(2);
   const double scale = rope.RotationScale();
-  return {(angles.cos() * scale).to(at::kFloat), (angles.sin() * scale).to(at::kFloat),
-          rope.layout};
+  return {(angles.cos() * scale).to(at::kFloat).contiguous(),
+          (angles.sin() * scale).to(at::kFloat).contiguous(), rope.layout};
 }
 
 at::Tensor Rotate(const at::Tensor& x, const RotaryTable& table) {

@@ -10,7 +10,8 @@
 namespace cloister::trainer {
 
 // Cosines and sines of position * inverse frequency, times the rope's scale, fp32
-// [batch or 1, tokens, 1, rotary_dim / 2] each: they stand beside heads [batch, tokens, heads, ..].
+// [batch or 1, tokens, 1, rotary_dim / 2] each, contiguous: they stand beside heads [batch, tokens,
+// heads, ..].
 struct RotaryTable {
   at::Tensor cosine, sine;
   model::Rope::Layout layout = model::Rope::Layout::kHalves;

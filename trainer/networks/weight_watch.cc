@@ -50,11 +50,11 @@ struct WatchedLinearFunction : torch::autograd::Function<WatchedLinearFunction> 
 struct WatchedRmsNormFunction : torch::autograd::Function<WatchedRmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             double epsilon, std::int64_t observer, std::int64_t number) {
-    const at::Tensor inverse = InverseRms(x, epsilon);
-    context->save_for_backward({x, weight, inverse});
+    const NormalizedRows normalized = NormalizeRows(x, weight, epsilon, x.scalar_type());
+    context->save_for_backward({x, weight, normalized.inverse});
     context->saved_data["observer"] = observer;
     context->saved_data["number"] = number;
-    return (x * inverse).mul_(weight);
+    return normalized.y;
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {

@@ -211,6 +211,15 @@ class ParameterList {
     for (const MlpWeights& expert : experts.experts) Add(expert);
     if (experts.shared) Add(*experts.shared);
   }
+  void Add(const LayerWeights& layer) {
+    Add(layer.input_norm);
+    if (layer.grouped) Add(*layer.grouped);
+    if (layer.latent) Add(*layer.latent);
+    Add(layer.output);
+    Add(layer.post_norm);
+    if (layer.dense) Add(*layer.dense);
+    if (layer.mixture) Add(*layer.mixture);
+  }
   std::vector<at::Tensor> Take() && { return std::move(all_); }
 
  private:
@@ -219,20 +228,18 @@ class ParameterList {
 
 }  // namespace
 
+std::vector<at::Tensor> LayerWeights::Parameters() const {
+  ParameterList all;
+  all.Add(*this);
+  return std::move(all).Take();
+}
+
 std::vector<at::Tensor> NetworkWeights::Parameters() const {
   ParameterList all;
   all.Add(embedding);
   all.Add(final_norm);
   if (!head.is_same(embedding)) all.Add(head);
-  for (const LayerWeights& layer : layers) {
-    all.Add(layer.input_norm);
-    if (layer.grouped) all.Add(*layer.grouped);
-    if (layer.latent) all.Add(*layer.latent);
-    all.Add(layer.output);
-    all.Add(layer.post_norm);
-    if (layer.dense) all.Add(*layer.dense);
-    if (layer.mixture) all.Add(*layer.mixture);
-  }
+  for (const LayerWeights& layer : layers) all.Add(layer);
   return std::move(all).Take();
 }
 

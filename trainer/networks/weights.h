@@ -53,6 +53,8 @@ struct LayerWeights {
   at::Tensor post_norm;             // [hidden]
   std::optional<MlpWeights> dense;  // one of these two
   std::optional<ExpertsWeights> mixture;
+
+  std::vector<at::Tensor> Parameters() const;
 };
 
 struct NetworkWeights {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/schema.h"
 
 namespace cloister::trainer {
@@ -45,17 +46,22 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.micro_batch_tokens", kInteger, 1, kMany},
     {"training.threads", kInteger, 0, 1024},
     {"training.eval_every", kInteger, 0, 1e7},
-    {"privacy.noise_multiplier", kReal, 0, 1e4, kAbove},
+    {"training.activation_checkpointing", kSwitch},
+    {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
     {"privacy.allow_large_delta", kSwitch},
-    {"privacy.clip_norm", kReal, 0, 1e9, kAbove},
+    {"privacy.clip_norm", kReal, 1e-30, 1e9},
     {"privacy.clipping", kText},
     {"privacy.stability", kReal, 0, 1e9, kAbove},
     {"privacy.adaptive.quantile", kReal, 0, 1, kAbove},
     {"privacy.adaptive.rate", kReal, 0, 10, kAbove},
     {"privacy.adaptive.count_noise_multiplier", kReal, 0, 1e6, kAbove},
+    {"privacy.mechanism", kText},
     {"privacy.sampling_rate", kReal, 0, 1, kAbove},
+    {"privacy.bands", kInteger, 1, 1024},
+    {"privacy.min_separation", kInteger, 1, kMany},
+    {"privacy.max_participations", kInteger, 1, 1e7},
     {"privacy.unit", kText},
     {"privacy.neighbours", kText},
     {"privacy.nominal_units", kInteger, 1, kMany},
@@ -71,9 +77,8 @@ constexpr auto kRequired =
 constexpr auto kRequiredOfLora =
     std::to_array<std::string_view>({"lora.rank", "lora.alpha", "lora.targets"});
 constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
-    {"privacy.delta", "privacy.clip_norm", "privacy.sampling_rate", "privacy.unit",
-     "privacy.neighbours", "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon",
-     "privacy.budget_delta"});
+    {"privacy.delta", "privacy.clip_norm", "privacy.unit", "privacy.neighbours",
+     "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon", "privacy.budget_delta"});
 
 constexpr auto kAdaptive =
     std::to_array<std::string_view>({"privacy.adaptive.quantile", "privacy.adaptive.rate",
@@ -116,17 +121,9 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
     return faults;
   }
   require(kRequiredWithPrivacy);
+  for (std::string& fault : MechanismFaults(flat)) faults.push_back(std::move(fault));
   if (!flat.contains("privacy.noise_multiplier") && !flat.contains("privacy.target_epsilon")) {
     faults.emplace_back("'privacy.noise_multiplier' or 'privacy.target_epsilon' is missing");
-  }
-  if (flat.contains("training.batch_size")) {
-    faults.emplace_back(
-        "'training.batch_size' may not stand with 'privacy': the batch is drawn at "
-        "'privacy.sampling_rate'");
-  }
-  if (flat.contains("training.seed")) {
-    faults.emplace_back(
-        "'training.seed' may not stand with 'privacy': draws and noise have no seed");
   }
   return faults;
 }
@@ -170,7 +167,9 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .seed = Seed(flat, "training.seed"),
       .micro_batch_tokens = Get<std::int64_t>(flat, "training.micro_batch_tokens", 1024),
       .threads = Get<std::int64_t>(flat, "training.threads"),
-      .eval_every = Get<std::int64_t>(flat, "training.eval_every")};
+      .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
+      .compute = {.activation_checkpointing =
+                      Get<bool>(flat, "training.activation_checkpointing")}};
   return recipe;
 }
 
@@ -203,11 +202,6 @@ base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
   privacy.adaptive = {Get<double>(flat, "privacy.adaptive.quantile"),
                       Get<double>(flat, "privacy.adaptive.rate"),
                       Get<double>(flat, "privacy.adaptive.count_noise_multiplier")};
-  if (!privacy.noise_multiplier) {
-    return wrong(
-        "'privacy.adaptive' wants 'privacy.noise_multiplier': the noise of the sum is not found "
-        "for a target while the count has its own");
-  }
   return {};
 }
 
@@ -232,15 +226,14 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   privacy.delta = Get<double>(flat, "privacy.delta");
   privacy.clip_norm = Get<double>(flat, "privacy.clip_norm");
   privacy.sampling_rate = Get<double>(flat, "privacy.sampling_rate");
-  CLOISTER_ASSIGN_OR_RETURN(privacy.unit, dp::ParseUnit(Get<std::string>(flat, "privacy.unit")));
-  CLOISTER_ASSIGN_OR_RETURN(privacy.neighbours,
-                            dp::ParseNeighbours(Get<std::string>(flat, "privacy.neighbours")));
-  if (privacy.neighbours != dp::Neighbours::kAddOrRemoveOne) {
-    return base::Fail(base::Code::kUnimplemented,
-                      "'privacy.neighbours' other than "
-                      "add-or-remove-one is not built yet for training: "
-                      "write add-or-remove-one");
-  }
+  auto unit = dp::ParseUnit(Get<std::string>(flat, "privacy.unit"));
+  if (!unit) return base::Annotate(std::move(unit), "'privacy.unit'");
+  privacy.unit = *unit;
+  auto neighbours = dp::ParseNeighbours(Get<std::string>(flat, "privacy.neighbours"));
+  if (!neighbours) return base::Annotate(std::move(neighbours), "'privacy.neighbours'");
+  privacy.neighbours = *neighbours;
+  privacy.matrix = ReadMatrixFactorization(flat);
+  CLOISTER_RETURN_IF_ERROR(CheckNeighbours(privacy));
   CLOISTER_RETURN_IF_ERROR(ReadClipping(flat, privacy));
   privacy.nominal_units = Get<std::int64_t>(flat, "privacy.nominal_units");
   privacy.allow_large_delta = Get<bool>(flat, "privacy.allow_large_delta");
@@ -251,7 +244,7 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   privacy.budget_epsilon = Get<double>(flat, "privacy.budget_epsilon");
   privacy.budget_delta = Get<double>(flat, "privacy.budget_delta");
   recipe.privacy = privacy;
-  return {};
+  return privacy.matrix ? CheckMatrixFactorization(recipe) : base::Status();
 }
 
 std::string Joined(const std::vector<std::string>& parts) {
@@ -314,13 +307,14 @@ std::string ToYaml(const Recipe& recipe) {
   optimizer["weight_decay"] = recipe.optimizer.weight_decay;
   YAML::Node training = root["training"];
   training["steps"] = recipe.training.steps;
-  if (!recipe.privacy) {
+  if (!recipe.privacy || recipe.privacy->matrix) {
     training["batch_size"] = recipe.training.batch_size;
     training["seed"] = recipe.training.seed;
   }
   training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
   training["threads"] = recipe.training.threads;
   training["eval_every"] = recipe.training.eval_every;
+  training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];
@@ -337,7 +331,14 @@ std::string ToYaml(const Recipe& recipe) {
       adaptive["rate"] = from.adaptive->rate;
       adaptive["count_noise_multiplier"] = from.adaptive->count_noise_multiplier;
     }
-    privacy["sampling_rate"] = from.sampling_rate;
+    privacy["mechanism"] = std::string(MechanismName(from));
+    if (from.matrix) {
+      privacy["bands"] = from.matrix->bands;
+      privacy["min_separation"] = from.matrix->min_separation;
+      privacy["max_participations"] = from.matrix->max_participations;
+    } else {
+      privacy["sampling_rate"] = from.sampling_rate;
+    }
     privacy["unit"] = std::string(dp::UnitName(from.unit));
     privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
     privacy["nominal_units"] = from.nominal_units;

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "dp/mechanism/privacy_types.h"
 #include "model/adapter.h"
+#include "trainer/networks/compute_options.h"
 #include "trainer/optimisation/adamw.h"
 
 namespace cloister::trainer {
@@ -32,11 +33,14 @@ struct Recipe {
 
   struct Training {
     std::int64_t steps = 0;
-    std::int64_t batch_size = 0;          // without privacy only
-    std::uint64_t seed = 0;               // of the shuffling; without privacy only
+    // Both without privacy, and with matrix factorization, where they are public; elsewhere nothing
+    // of a private batch is fixed.
+    std::int64_t batch_size = 0;
+    std::uint64_t seed = 0;               // of the shuffling
     std::int64_t micro_batch_tokens = 0;  // padded tokens
     std::int64_t threads = 0;             // 0: one a core
     std::int64_t eval_every = 0;          // steps; 0: before and after only
+    ComputeOptions compute;
   } training;
 
   // How a unit's gradient is cut: as a whole, by AUTO-S, or each adapted layer alone to clip_norm
@@ -50,6 +54,15 @@ struct Recipe {
     double count_noise_multiplier = 0;  // over the count's sensitivity
   };
 
+  // Noise that is correlated over the steps (DP-FTRL): each step takes the next batch of units in a
+  // fixed order, and all steps together are one Gaussian release under zero-out neighbours
+  // (docs/design/0009-matrix-factorization.md).
+  struct MatrixFactorization {
+    std::int64_t bands = 0;               // of the encoder; at most min_separation
+    std::int64_t min_separation = 0;      // steps between two of a unit's participations, at least
+    std::int64_t max_participations = 0;  // of a unit, at most: the epochs, rounded up
+  };
+
   // Differential privacy. Nothing here that ε depends on has a default.
   struct Privacy {
     std::optional<double> noise_multiplier;
@@ -60,10 +73,13 @@ struct Recipe {
     Clipping clipping{};
     double stability = 0;  // kAutomatic
     std::optional<AdaptiveNorm> adaptive;
-    double sampling_rate = 0;
+    double sampling_rate = 0;  // 0 with `matrix`, where nothing is sampled
+    std::optional<MatrixFactorization> matrix;
     dp::PrivacyUnit unit{};
-    dp::Neighbours neighbours{};
-    std::int64_t nominal_units = 0;  // public: what the sum is divided by is sampling_rate times it
+    dp::Neighbours neighbours{};  // zero-out with `matrix`
+    // Public. What the sum is divided by is sampling_rate times it; with `matrix` it is the number
+    // of slots that units stand in, and the sum is divided by the batch size.
+    std::int64_t nominal_units = 0;
     std::int64_t nominal_tokens = 0;  // public tokens a unit; only the printed rate uses it
     std::filesystem::path ledger;
     double budget_epsilon = 0;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,10 +14,113 @@
 namespace cloister::trainer {
 namespace {
 
-// On one machine the lattice costs nothing, so it is as fine as the clipped sum's own error.
-constexpr double kSpacingShare = 0x1p-24;
+constexpr double kMostNoise = 1e4;  // that a recipe may give
 
-dp::clipping::ClipRule RuleOf(const Recipe::Privacy& privacy, std::int64_t layers) {
+// On one machine the lattice costs nothing but memory: as fine as can be while noised sums stay
+// below 2^30 spacings, and so within four bytes, and while its share of the sensitivity stays
+// small.
+double SpacingOf(const dp::GaussianMechanism::Parameters& mechanism, double noise_multiplier) {
+  const double fine = 0x1p-24 * std::max(1.0, noise_multiplier / 8);
+  const double share = 0.002 / std::sqrt(static_cast<double>(mechanism.dimension));
+  return mechanism.clip_norm * std::max(0x1p-24, std::min(fine, share));
+}
+
+// The mechanism for noise of so many sensitivities on the sum. With an adaptive clip norm the sum
+// is in units of that, which changes, and the count stands behind it.
+void SetNoise(const Recipe::Privacy& privacy, std::int64_t parameters, double noise_multiplier,
+              PrivacyPlan& plan) {
+  plan.noise_multiplier = noise_multiplier;
+  plan.mechanism = {.noise_multiplier = noise_multiplier,
+                    .clip_norm = plan.rule.Sensitivity(),
+                    .sampling_rate = privacy.sampling_rate,
+                    .dimension = parameters,
+                    .neighbours = privacy.neighbours};
+  if (privacy.adaptive) {
+    const double count_noise = privacy.adaptive->count_noise_multiplier;
+    plan.count_weight = dp::clipping::CountWeight(1.0, noise_multiplier, count_noise);
+    plan.mechanism.noise_multiplier =
+        dp::clipping::JointNoiseMultiplier(noise_multiplier, count_noise);
+    plan.mechanism.clip_norm = std::hypot(1.0, plan.count_weight / 2);
+    ++plan.mechanism.dimension;
+  }
+  plan.mechanism.spacing = SpacingOf(plan.mechanism, noise_multiplier);
+}
+
+base::Result<dp::Event> EventOf(const dp::GaussianMechanism::Parameters& parameters) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      const dp::GaussianMechanism mechanism,
+      dp::GaussianMechanism::Create(parameters, security::AesCtrStream::FromSystem()));
+  return mechanism.event();
+}
+
+base::Result<double> EpsilonOf(const PrivacyPlan& plan, double delta) {
+  const std::array<dp::Event, 1> events = {plan.Spend(plan.steps)};
+  return dp::RdpEpsilon(events, delta);
+}
+
+// The noise of the sum that makes `joint` together with the count's: (1/joint² − 1/count²)^(−½).
+// Without a count `joint` itself.
+base::Result<double> NoiseBesideCount(const Recipe::Privacy& privacy, double joint) {
+  if (!privacy.adaptive) return joint;
+  const double count = privacy.adaptive->count_noise_multiplier;
+  const double noise = joint / std::sqrt((1 - joint / count) * (1 + joint / count));
+  if (joint < count && noise <= kMostNoise) return noise;
+  return base::Fail(base::Code::kInvalidArgument,
+                    "the count of privacy.adaptive alone passes privacy.target_epsilon: give a "
+                    "count_noise_multiplier above " +
+                        RoundedUp(joint) + ", of which three times leaves most of ε to the sum");
+}
+
+// Raises the noise until the mechanism that will run, lattice, slack and count included, keeps
+// `target`.
+base::Status Calibrate(const Recipe::Privacy& privacy, std::int64_t parameters, PrivacyPlan& plan) {
+  const double target = *privacy.target_epsilon;
+  CLOISTER_ASSIGN_OR_RETURN(
+      double joint, dp::CalibrateNoise(target, privacy.delta, privacy.sampling_rate, plan.steps));
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    CLOISTER_ASSIGN_OR_RETURN(const double noise, NoiseBesideCount(privacy, joint));
+    SetNoise(privacy, parameters, noise, plan);
+    CLOISTER_ASSIGN_OR_RETURN(plan.step, EventOf(plan.mechanism));
+    CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, EpsilonOf(plan, privacy.delta));
+    if (plan.epsilon <= target) return {};
+    joint *= 1.0005;
+  }
+  return base::Fail(base::Code::kInvalidArgument,
+                    "no noise keeps privacy.target_epsilon at privacy.delta: raise one of them");
+}
+
+// Lowers the steps until they keep the target.
+base::Status FitSteps(const Recipe::Privacy& privacy, std::int64_t parameters, PrivacyPlan& plan) {
+  const double target = *privacy.target_epsilon;
+  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t affordable,
+                            dp::AffordableSteps(target, privacy.delta, plan.step.noise_multiplier,
+                                                plan.step.sampling_rate));
+  const std::int64_t wanted = std::exchange(plan.steps, std::min(plan.steps, affordable));
+  while (plan.steps > 0) {
+    CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, EpsilonOf(plan, privacy.delta));
+    if (plan.epsilon <= target) return {};
+    --plan.steps;
+  }
+  PrivacyPlan enough = plan;
+  enough.steps = wanted;
+  CLOISTER_RETURN_IF_ERROR(Calibrate(privacy, parameters, enough));
+  return base::Fail(
+      base::Code::kResourceExhausted,
+      "one step passes privacy.target_epsilon: raise it, or give a privacy.noise_multiplier of at "
+      "least " +
+          RoundedUp(enough.noise_multiplier) + " for all " + std::to_string(wanted) + " steps");
+}
+
+}  // namespace
+
+std::string RoundedUp(double value) {
+  const double place = std::pow(10, std::floor(std::log10(value)) - 3);
+  char text[32];
+  std::snprintf(text, sizeof text, "%.4g", std::ceil(value / place) * place);
+  return text;
+}
+
+dp::clipping::ClipRule ClipRuleOf(const Recipe::Privacy& privacy, std::int64_t layers) {
   using Style = dp::clipping::ClipRule::Style;
   switch (privacy.clipping) {
     case Recipe::Clipping::kAutomatic:
@@ -32,63 +136,9 @@ dp::clipping::ClipRule RuleOf(const Recipe::Privacy& privacy, std::int64_t layer
   return {Style::kFlat, {privacy.clip_norm}, 0};
 }
 
-// The sum in units of the clip norm, which changes, with the count behind it.
-void AddCount(const Recipe::AdaptiveNorm& adaptive, PrivacyPlan& plan) {
-  const double noise = plan.mechanism.noise_multiplier;
-  plan.count_weight = dp::clipping::CountWeight(1.0, noise, adaptive.count_noise_multiplier);
-  plan.mechanism.noise_multiplier =
-      dp::clipping::JointNoiseMultiplier(noise, adaptive.count_noise_multiplier);
-  plan.mechanism.clip_norm = std::hypot(1.0, plan.count_weight / 2);
-  ++plan.mechanism.dimension;
-}
-
-base::Result<dp::Event> EventOf(const dp::GaussianMechanism::Parameters& parameters) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      const dp::GaussianMechanism mechanism,
-      dp::GaussianMechanism::Create(parameters, security::AesCtrStream::FromSystem()));
-  return mechanism.event();
-}
-
-base::Result<double> EpsilonOf(const PrivacyPlan& plan, double delta) {
-  const std::array<dp::Event, 1> events = {plan.Spend(plan.steps)};
-  return dp::RdpEpsilon(events, delta);
-}
-
-// Raises the noise until the mechanism that will run, lattice and slack included, keeps `target`.
-base::Status Calibrate(PrivacyPlan& plan, double target, double delta) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      plan.mechanism.noise_multiplier,
-      dp::CalibrateNoise(target, delta, plan.mechanism.sampling_rate, plan.steps));
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    CLOISTER_ASSIGN_OR_RETURN(plan.step, EventOf(plan.mechanism));
-    CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, EpsilonOf(plan, delta));
-    if (plan.epsilon <= target) return {};
-    plan.mechanism.noise_multiplier *= 1.0005;
-  }
-  return base::Fail(base::Code::kInvalidArgument,
-                    "no noise keeps privacy.target_epsilon at privacy.delta: raise one of them");
-}
-
-// Lowers the steps until they keep `target`.
-base::Status FitSteps(PrivacyPlan& plan, double target, double delta) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      const std::int64_t affordable,
-      dp::AffordableSteps(target, delta, plan.step.noise_multiplier, plan.step.sampling_rate));
-  plan.steps = std::min(plan.steps, affordable);
-  while (plan.steps > 0) {
-    CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, EpsilonOf(plan, delta));
-    if (plan.epsilon <= target) return {};
-    --plan.steps;
-  }
-  return base::Fail(base::Code::kResourceExhausted,
-                    "one step passes privacy.target_epsilon: raise privacy.noise_multiplier or the "
-                    "target");
-}
-
-}  // namespace
-
 dp::Event PrivacyPlan::Spend(std::int64_t count) const {
   dp::Event event = step;
+  if (matrix) return event;  // paid for as a whole
   event.steps = count;
   event.delta_slack = step.delta_slack * static_cast<double>(count);
   return event;
@@ -98,29 +148,22 @@ base::Result<PrivacyPlan> MakePrivacyPlan(const Recipe::Privacy& privacy, std::i
                                           std::int64_t parameters, std::int64_t layers) {
   PrivacyPlan plan;
   plan.steps = steps;
-  plan.rule = RuleOf(privacy, layers);
-  plan.mechanism = {.noise_multiplier = privacy.noise_multiplier.value_or(0),
-                    .clip_norm = plan.rule.Sensitivity(),
-                    .sampling_rate = privacy.sampling_rate,
-                    .dimension = parameters,
-                    .neighbours = privacy.neighbours};
-  if (privacy.adaptive) AddCount(*privacy.adaptive, plan);
-  plan.mechanism.spacing = plan.mechanism.clip_norm * kSpacingShare;
+  plan.rule = ClipRuleOf(privacy, layers);
   if (!privacy.noise_multiplier) {
-    CLOISTER_RETURN_IF_ERROR(Calibrate(plan, *privacy.target_epsilon, privacy.delta));
-    plan.noise_multiplier = plan.mechanism.noise_multiplier;
+    CLOISTER_RETURN_IF_ERROR(Calibrate(privacy, parameters, plan));
     return plan;
   }
-  plan.noise_multiplier = *privacy.noise_multiplier;
+  SetNoise(privacy, parameters, *privacy.noise_multiplier, plan);
   CLOISTER_ASSIGN_OR_RETURN(plan.step, EventOf(plan.mechanism));
   if (privacy.target_epsilon) {
-    CLOISTER_RETURN_IF_ERROR(FitSteps(plan, *privacy.target_epsilon, privacy.delta));
+    CLOISTER_RETURN_IF_ERROR(FitSteps(privacy, parameters, plan));
   } else {
     CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, EpsilonOf(plan, privacy.delta));
   }
   if (!std::isfinite(plan.epsilon)) {
     return base::Fail(base::Code::kInvalidArgument,
-                      "privacy.noise_multiplier gives no finite ε at privacy.delta: raise it");
+                      "privacy.noise_multiplier gives no finite ε at privacy.delta: raise one of "
+                      "them");
   }
   return plan;
 }

@@ -1,11 +1,13 @@
 #include "trainer/run/private_side.h"
 
+#include <algorithm>
+#include <array>
 #include <system_error>
 #include <utility>
 
 #include "base/log.h"
 #include "security/primitives.h"
-#include "trainer/data/sampling.h"
+#include "trainer/run/matrix_plan.h"
 
 namespace cloister::trainer {
 namespace {
@@ -13,14 +15,80 @@ namespace {
 // Never met before, so that a spend's key cannot be one of another run's.
 std::string RunId() { return "run-" + security::Hex(security::RandomSecret(16).bytes()); }
 
+// Zero-out neighbours have the same slots, whatever stands in them: their number is public.
+base::Status CheckFits(const DataUnits& units, std::int64_t slots,
+                       const std::filesystem::path& at) {
+  if (units.size() <= slots) return {};
+  return base::Fail(base::Code::kInvalidArgument,
+                    at.string() + " has " + std::to_string(units.size()) +
+                        " privacy units and 'privacy.nominal_units' slots for " +
+                        std::to_string(slots) +
+                        ": raise it, with matrix-factorization each unit "
+                        "has a slot of its own");
+}
+
+// What must be said of a run whose steps are one release.
+void Announce(const PrivacyPlan& plan) {
+  const auto& [encoder, participation] = *plan.matrix;
+  base::LogInfo(
+      "matrix factorization with " + std::to_string(encoder.bands()) + " bands, units at most " +
+      std::to_string(participation.max_participations) + " times and at least " +
+      std::to_string(participation.min_separation) +
+      " steps apart: all steps are one release under zero-out neighbours, debited before the "
+      "first, so each step shows the whole run's ε");
+}
+
+// Points in pieces of what a first cache holds.
+template <typename Value>
+void ReadScaled(const dp::LatticeSum& points, std::int64_t first, double scale,
+                std::span<Value> values) {
+  std::array<std::int64_t, 2048> piece;
+  for (std::size_t done = 0; done < values.size(); done += piece.size()) {
+    const std::span<std::int64_t> part(piece.data(), std::min(piece.size(), values.size() - done));
+    points.Read(first + static_cast<std::int64_t>(done), part);
+    for (std::size_t i = 0; i < part.size(); ++i) {
+      values[done + i] = static_cast<Value>(static_cast<double>(part[i]) * scale);
+    }
+  }
+}
+
 }  // namespace
+
+void NoisedGradient::Read(std::int64_t first, std::span<float> values) const {
+  ReadScaled(sum_.points(), first, scale_, values);
+}
+
+void NoisedGradient::Read(std::int64_t first, std::span<double> values) const {
+  ReadScaled(sum_.points(), first, scale_, values);
+}
+
+base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPlan& plan) {
+  security::AesCtrStream random = security::AesCtrStream::FromSystem();
+  if (plan.matrix) {
+    CLOISTER_ASSIGN_OR_RETURN(dp::MatrixMechanism matrix,
+                              dp::MatrixMechanism::Create(MatrixParameters(plan),
+                                                          plan.matrix->encoder, std::move(random)));
+    return Mechanism(std::move(matrix));
+  }
+  CLOISTER_ASSIGN_OR_RETURN(dp::GaussianMechanism gaussian,
+                            dp::GaussianMechanism::Create(plan.mechanism, std::move(random)));
+  return Mechanism(std::move(gaussian));
+}
 
 base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyPlan& plan,
                                             const ChatFile& train) {
   const Recipe::Privacy& privacy = *recipe.privacy;
+  CLOISTER_ASSIGN_OR_RETURN(Mechanism mechanism, MakeMechanism(plan));
+  std::optional<FixedOrderBatches> order;
+  if (plan.matrix) {
+    CLOISTER_ASSIGN_OR_RETURN(order, OrderOf(recipe, plan));
+  }
   std::error_code ignored;
   const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
   CLOISTER_ASSIGN_OR_RETURN(DataUnits units, DataUnits::Of(train, privacy.unit));
+  if (order) {
+    CLOISTER_RETURN_IF_ERROR(CheckFits(units, privacy.nominal_units, recipe.data.train));
+  }
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(privacy.ledger));
   if (fresh) {
     base::LogInfo("new ledger " + privacy.ledger.string() +
@@ -31,37 +99,51 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
       ledger->RegisterDataSet(recipe.data.train.string(), units.ledger_keys(), privacy.unit,
                               privacy.neighbours, {privacy.budget_epsilon, privacy.budget_delta}));
   CLOISTER_RETURN_IF_ERROR(ledger->CheckAffordable(data_set, plan.Spend(plan.steps)));
-  CLOISTER_ASSIGN_OR_RETURN(
-      auto mechanism,
-      dp::GaussianMechanism::Create(plan.mechanism, security::AesCtrStream::FromSystem()));
-  return PrivateSide(privacy, plan, std::move(units), std::move(ledger), data_set,
-                     std::move(mechanism));
+  if (plan.matrix) Announce(plan);
+  return PrivateSide(recipe, plan, std::move(units), std::move(ledger), data_set,
+                     std::move(mechanism), std::move(order));
 }
 
-PrivateSide::PrivateSide(const Recipe::Privacy& privacy, const PrivacyPlan& plan, DataUnits units,
+PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnits units,
                          std::unique_ptr<dp::Ledger> ledger, std::string data_set,
-                         dp::GaussianMechanism mechanism)
-    : privacy_(privacy),
+                         Mechanism mechanism, std::optional<FixedOrderBatches> order)
+    : privacy_(*recipe.privacy),
+      batch_size_(recipe.training.batch_size),
       plan_(plan),
       units_(std::move(units)),
       ledger_(std::move(ledger)),
       data_set_(std::move(data_set)),
       run_(RunId()),
       mechanism_(std::move(mechanism)),
-      sampling_(security::AesCtrStream::FromSystem()) {
+      sampling_(security::AesCtrStream::FromSystem()),
+      order_(std::move(order)) {
   if (privacy_.adaptive) {
     adaptive_.emplace(*privacy_.adaptive, privacy_.clip_norm, NominalBatch());
   }
 }
 
-std::vector<std::int64_t> PrivateSide::DrawOf(std::int64_t units) {
-  return PoissonDraw(units, privacy_.sampling_rate, sampling_);
+std::vector<std::int64_t> PrivateSide::Slots() const {
+  return order_->Batch(std::get<dp::MatrixMechanism>(mechanism_).step());
+}
+
+std::vector<std::int64_t> PrivateSide::DrawOf(std::span<const std::int64_t> places) {
+  const auto count = static_cast<std::int64_t>(places.size());
+  if (!order_) return PoissonDraw(count, privacy_.sampling_rate, sampling_);
+  std::vector<bool> turn(static_cast<std::size_t>(order_->slots()));
+  for (const std::int64_t slot : Slots()) turn[static_cast<std::size_t>(slot)] = true;
+  std::vector<std::int64_t> drawn;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t slot = places[static_cast<std::size_t>(i)] % order_->slots();
+    if (turn[static_cast<std::size_t>(slot)]) drawn.push_back(i);
+  }
+  return drawn;
 }
 
 std::vector<std::span<const std::int64_t>> PrivateSide::Draw() {
   std::vector<std::span<const std::int64_t>> drawn;
-  for (const std::int64_t unit : DrawOf(units_.size())) {
-    drawn.push_back(units_.records(unit));
+  for (const std::int64_t unit :
+       order_ ? Slots() : PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_)) {
+    if (unit < units_.size()) drawn.push_back(units_.records(unit));  // else an empty slot
   }
   return drawn;
 }
@@ -71,27 +153,35 @@ TrainableModel::ClipOptions PrivateSide::clipping() const {
                                          .unit = privacy_.unit,
                                          .neighbours = privacy_.neighbours,
                                          .count_weight = plan_.count_weight,
-                                         .normalized = adaptive_.has_value()};
+                                         .normalized = adaptive_.has_value(),
+                                         .spacing = plan_.mechanism.spacing};
   if (adaptive_) options.rule.clip_norms = {adaptive_->norm()};
   return options;
 }
 
-base::Result<std::vector<double>> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {
-  CLOISTER_ASSIGN_OR_RETURN(const dp::NoisedSum noised,
-                            mechanism_.Release(std::move(sum), *ledger_, data_set_,
-                                               {.job = run_, .round = step, .attempt = 1}));
-  std::vector<double> gradient;
-  gradient.reserve(noised.lattice().size());
-  const double scale = adaptive_ ? adaptive_->norm() : 1;
-  for (const std::int64_t value : noised.lattice()) {
-    gradient.push_back(static_cast<double>(value) * noised.spacing() * scale / NominalBatch());
+base::Result<dp::NoisedSum> PrivateSide::Noise(dp::ClippedSum sum, std::int64_t step) {
+  if (auto* const gaussian = std::get_if<dp::GaussianMechanism>(&mechanism_)) {
+    return gaussian->Release(std::move(sum), *ledger_, data_set_,
+                             {.job = run_, .round = step, .attempt = 1});
   }
+  // One spend for all steps. No state is kept: without one no step can be executed again.
+  const auto keep_nothing = [](const dp::CorrelatedNoise&) { return base::Status(); };
+  return std::get<dp::MatrixMechanism>(mechanism_)
+      .Release(std::move(sum), *ledger_, data_set_, {.job = run_, .round = 0, .attempt = 1},
+               keep_nothing);
+}
+
+base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {
+  CLOISTER_ASSIGN_OR_RETURN(dp::NoisedSum noised, Noise(std::move(sum), step));
+  const double unit = (adaptive_ ? adaptive_->norm() : 1) / NominalBatch();
+  std::int64_t parameters = noised.points().dimension();
   if (adaptive_) {
-    gradient.pop_back();
-    adaptive_->Update(static_cast<double>(noised.lattice().back()) * noised.spacing() /
-                      plan_.count_weight);
+    std::int64_t count = 0;
+    noised.points().Read(--parameters, std::span(&count, 1));
+    adaptive_->Update(static_cast<double>(count) * noised.spacing() / plan_.count_weight);
   }
-  return gradient;
+  const double scale = noised.spacing() * unit;
+  return NoisedGradient(std::move(noised), parameters, scale);
 }
 
 base::Result<double> PrivateSide::Epsilon() const {
@@ -101,6 +191,7 @@ base::Result<double> PrivateSide::Epsilon() const {
 }
 
 double PrivateSide::NominalBatch() const {
+  if (order_) return static_cast<double>(batch_size_);
   return privacy_.sampling_rate * static_cast<double>(privacy_.nominal_units);
 }
 

@@ -5,15 +5,18 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
 #include "dp/ledger/ledger.h"
+#include "dp/matrix_factorization/matrix_mechanism.h"
 #include "dp/mechanism/clipped_sum.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "security/random.h"
 #include "trainer/data/chat_file.h"
 #include "trainer/data/data_units.h"
+#include "trainer/data/sampling.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/adaptive_norm.h"
 #include "trainer/run/privacy_plan.h"
@@ -21,22 +24,45 @@
 
 namespace cloister::trainer {
 
+// A noised sum over the nominal batch size, in the sum's own memory.
+class NoisedGradient {
+ public:
+  NoisedGradient(dp::NoisedSum sum, std::int64_t parameters, double scale)
+      : sum_(std::move(sum)), parameters_(parameters), scale_(scale) {}
+
+  std::int64_t parameters() const { return parameters_; }
+  // Numbers [first, first + size of values).
+  void Read(std::int64_t first, std::span<float> values) const;
+  void Read(std::int64_t first, std::span<double> values) const;
+
+ private:
+  dp::NoisedSum sum_;
+  std::int64_t parameters_;
+  double scale_;
+};
+
 // What a private run holds beside a plain one: plan, ledger, noise and sampling. Not thread-safe.
 class PrivateSide {
  public:
-  // Registers the training records and asks whether the whole plan fits their budget.
+  // Registers the training records and asks whether the whole plan fits their budget. In a fixed
+  // order the units take the slots from the first one on, and the rest stay empty;
+  // kInvalidArgument for more units than slots.
   static base::Result<PrivateSide> Open(const Recipe& recipe, const PrivacyPlan& plan,
                                         const ChatFile& train);
 
   // The records of each unit of one step; may be none, and the step goes its way all the same.
   std::vector<std::span<const std::int64_t>> Draw();
-  // Of so many units beside the records, by the same sampling.
-  std::vector<std::int64_t> DrawOf(std::int64_t units);
+  // Which of some units beside the records take part in the step, by the same sampling: indexes of
+  // `places`. In a fixed order each stands in the slot of its place, modulo their number, beside
+  // whatever stands there.
+  std::vector<std::int64_t> DrawOf(std::span<const std::int64_t> places);
   // How the step's units are clipped.
   TrainableModel::ClipOptions clipping() const;
-  // Spends one step in the ledger, then returns the noised sum over the nominal batch size, and
-  // moves an adaptive clip norm.
-  base::Result<std::vector<double>> Release(dp::ClippedSum sum, std::int64_t step);
+  // Spends one step in the ledger, then returns the noised gradient, and moves an adaptive clip
+  // norm. With matrix factorization the first step spends for all, and each
+  // is recorded in the ledger before it is released. Nothing of the noise is kept beyond the run:
+  // one that ends early cannot be gone on with.
+  base::Result<NoisedGradient> Release(dp::ClippedSum sum, std::int64_t step);
 
   // Of this run at the recipe's delta, as the ledger has it.
   base::Result<double> Epsilon() const;
@@ -44,23 +70,31 @@ class PrivateSide {
   double NominalTokens() const;
 
   const PrivacyPlan& plan() const { return plan_; }
+  // Whether the first step debits the whole run.
+  bool spends_at_once() const { return plan_.matrix.has_value(); }
   double clip_norm() const { return adaptive_ ? adaptive_->norm() : privacy_.clip_norm; }
 
  private:
-  PrivateSide(const Recipe::Privacy& privacy, const PrivacyPlan& plan, DataUnits units,
-              std::unique_ptr<dp::Ledger> ledger, std::string data_set,
-              dp::GaussianMechanism mechanism);
+  using Mechanism = std::variant<dp::GaussianMechanism, dp::MatrixMechanism>;
+  PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnits units,
+              std::unique_ptr<dp::Ledger> ledger, std::string data_set, Mechanism mechanism,
+              std::optional<FixedOrderBatches> order);
 
+  static base::Result<Mechanism> MakeMechanism(const PrivacyPlan& plan);
+  std::vector<std::int64_t> Slots() const;  // of the step, in a fixed order
+  base::Result<dp::NoisedSum> Noise(dp::ClippedSum sum, std::int64_t step);
   double NominalBatch() const;
 
   Recipe::Privacy privacy_;
+  std::int64_t batch_size_;  // of a fixed order
   PrivacyPlan plan_;
   DataUnits units_;
   std::unique_ptr<dp::Ledger> ledger_;
   std::string data_set_;
   std::string run_;
-  dp::GaussianMechanism mechanism_;
+  Mechanism mechanism_;
   security::AesCtrStream sampling_;
+  std::optional<FixedOrderBatches> order_;
   std::optional<AdaptiveClipNorm> adaptive_;
 };
 

@@ -16,7 +16,8 @@ class RunProbe {
   virtual ~RunProbe() = default;
   // Before the first step; an error ends the run.
   virtual base::Status Start(const PrivacyPlan& plan, std::int64_t parameters) = 0;
-  // The units that take part, the same until the run ends.
+  // The units that take part, the same until the run ends. In a fixed order each stands in the slot
+  // of its coordinate, modulo their number.
   virtual std::span<const dp::audit::Canary> units() const = 0;
   // A step's release: the noised sum over the nominal batch size.
   virtual void Released(std::span<const double> gradient) = 0;

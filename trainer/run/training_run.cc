@@ -20,6 +20,7 @@
 #include "trainer/data/chat_data.h"
 #include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
+#include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
 #include "trainer/trainable_model.h"
@@ -84,8 +85,7 @@ class TrainingRun {
     const TrainableModel::Size size = TrainableModel::SizeOf(architecture, recipe_.lora);
     std::optional<PrivacyPlan> plan;
     if (recipe_.privacy) {
-      CLOISTER_ASSIGN_OR_RETURN(plan, MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps,
-                                                      size.parameters, size.layers));
+      CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(size.parameters, size.layers));
     }
     CLOISTER_RETURN_IF_ERROR(OpenData(*files));
     if (plan) {
@@ -107,10 +107,16 @@ class TrainingRun {
                      recipe_.training.seed);
     const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
-    CLOISTER_ASSIGN_OR_RETURN(model_, TrainableModel::Load(*files, recipe_.lora));
+    CLOISTER_ASSIGN_OR_RETURN(model_,
+                              TrainableModel::Load(*files, recipe_.lora, recipe_.training.compute));
     if (!recipe_.lora) return {};
     return model_->SetParameters(model::InitialAdapter(
         model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed));
+  }
+
+  base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
+    if (recipe_.privacy->matrix) return MakeMatrixPlan(recipe_, parameters, layers);
+    return MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps, parameters, layers);
   }
 
   base::Status OpenData(const model::ModelFiles& files) {
@@ -160,9 +166,11 @@ class TrainingRun {
         CLOISTER_ASSIGN_OR_RETURN(const double private_loss, PrivateStep(step));
         CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
         event["epsilon"] = epsilon;
+        if (private_->spends_at_once()) event["neighbours"] = Relation();
         if (recipe_.privacy->adaptive) event["clip_norm"] = private_->clip_norm();
         rate["tokens_per_second"] = nominal_tokens / SecondsSince(start);
         detail = "ε " + Fixed(epsilon, 2);
+        if (private_->spends_at_once()) detail += " (" + Relation() + ", of the whole run)";
         if (::isatty(STDERR_FILENO) == 1) {
           detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
         }
@@ -210,9 +218,13 @@ class TrainingRun {
     clipping.canaries = canaries;
     CLOISTER_ASSIGN_OR_RETURN(TrainableModel::Clipped clipped,
                               model_->ClippedGradient(units, clipping, keep_going_));
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> gradient,
+    CLOISTER_ASSIGN_OR_RETURN(const NoisedGradient gradient,
                               private_->Release(std::move(clipped.sum), step));
-    if (probe_ != nullptr) probe_->Released(gradient);
+    if (probe_ != nullptr) {
+      std::vector<double> whole(static_cast<std::size_t>(gradient.parameters()));
+      gradient.Read(0, whole);
+      probe_->Released(whole);
+    }
     CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient));
     return clipped.private_loss;
   }
@@ -221,18 +233,21 @@ class TrainingRun {
     std::vector<dp::audit::Canary> canaries;
     if (probe_ == nullptr) return canaries;
     const auto units = probe_->units();
-    for (const std::int64_t drawn : private_->DrawOf(static_cast<std::int64_t>(units.size()))) {
+    std::vector<std::int64_t> places;
+    for (const dp::audit::Canary& unit : units) places.push_back(unit.coordinate);
+    for (const std::int64_t drawn : private_->DrawOf(places)) {
       canaries.push_back(units[static_cast<std::size_t>(drawn)]);
     }
     return canaries;
   }
 
-  base::Status ApplyInPieces(std::span<const double> gradient) {
+  base::Status ApplyInPieces(const NoisedGradient& gradient) {
     optimizer_->Begin();
+    const auto size = static_cast<std::size_t>(gradient.parameters());
     std::vector<float> piece;
-    for (std::size_t first = 0; first < gradient.size(); first += kPiece) {
-      const auto from = gradient.subspan(first, std::min(kPiece, gradient.size() - first));
-      piece.assign(from.begin(), from.end());
+    for (std::size_t first = 0; first < size; first += kPiece) {
+      piece.resize(std::min(kPiece, size - first));
+      gradient.Read(static_cast<std::int64_t>(first), piece);
       CLOISTER_RETURN_IF_ERROR(Apply(first, piece, 1));
     }
     return {};
@@ -260,9 +275,17 @@ class TrainingRun {
 
   base::Status Stopped() const {
     const std::string steps = std::to_string(done_);
+    std::string spent;
+    if (private_) spent = ", " + steps + " steps stay debited";
+    if (private_ && private_->spends_at_once() && done_ > 0)
+      spent = ", the whole run stays debited";
     return base::Fail(base::Code::kCancelled,
-                      "stopped by a signal after step " + steps + ": nothing was written" +
-                          (private_ ? ", " + steps + " steps stay debited" : ""));
+                      "stopped by a signal after step " + steps + ": nothing was written" + spent);
+  }
+
+  // What the printed ε is about.
+  std::string Relation() const {
+    return std::string(dp::NeighboursName(recipe_.privacy->neighbours));
   }
 
   base::Status Save(OutputFolder& output) {
@@ -272,6 +295,7 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
       done["epsilon"] = epsilon;
       done["delta"] = recipe_.privacy->delta;
+      done["neighbours"] = Relation();
       if (recipe_.privacy->allow_large_delta) done["large_delta_allowed"] = true;
       resolved.privacy->noise_multiplier = private_->plan().noise_multiplier;
       resolved.training.steps = steps_;

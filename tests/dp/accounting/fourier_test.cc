@@ -29,7 +29,8 @@ TEST(Fourier, IsTheDefinitionWithinItsErrorBound) {
   for (const std::size_t size : {16, 18, 30, 250, 1080}) {
     std::vector<double> values(size);
     for (double& value : values) value = std::exponential_distribution()(random);
-    const auto terms = Transform(values);
+    const Fourier fourier(size);
+    const auto terms = fourier.Transform(values);
     ASSERT_EQ(terms.size(), size / 2 + 1);
     long double errors = 0;
     long double squares = 0;
@@ -46,7 +47,7 @@ TEST(Fourier, IsTheDefinitionWithinItsErrorBound) {
       squares += std::norm(exact);
     }
     EXPECT_LT(std::sqrt(errors / squares), TransformError(size)) << size;
-    const std::vector<double> back = InverseTransform(terms);
+    const std::vector<double> back = fourier.Inverse(terms);
     ASSERT_EQ(back.size(), size);
     for (std::size_t i = 0; i < size; ++i) EXPECT_NEAR(back[i], values[i], 1e-13) << size;
   }

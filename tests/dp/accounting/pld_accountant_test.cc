@@ -179,6 +179,21 @@ TEST(PldAccountant, HostileEventsCostNoTime) {
   }
 }
 
+// Tilts that would be needed there overflow.
+TEST(PldAccountant, EpsilonsWhoseDeltaNoDoubleHoldsHaveABound) {
+  for (const double noise : {2.0, 5.0, 20.0, 200.0}) {
+    for (const double rate : {1e-7, 1e-5, 0.01, 0.7}) {
+      for (const std::int64_t steps : {1, 63, 1'000'000, 10'000'000}) {
+        const Event event = Gaussian(noise, rate, steps);
+        for (const double epsilon : {0.1, 1.0, 50.0, 1e4, 1e9}) {
+          const double delta = PldDelta({&event, 1}, epsilon).value();
+          EXPECT_TRUE(delta > 0 && delta <= 1) << ToJson(event) << epsilon;
+        }
+      }
+    }
+  }
+}
+
 TEST(PldAccountant, NoDeltaIsAboveTheChanceToBeSampled) {
   for (const double noise : {0.05, 0.3, 1.0}) {
     const Event event = Gaussian(noise, 1e-7, 100);

@@ -1,0 +1,111 @@
+#include "dp/mechanism/lattice_sum.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+
+namespace cloister::dp {
+namespace {
+
+constexpr std::int64_t kBlock = 4096;
+
+// Adding it to a number below 2^51 leaves the nearest whole number in the low bits.
+constexpr double kRound = 0x1.8p52;
+
+// Returns whether no |sum| reached `carry`. Plain loops over what processors have vectors for.
+template <typename Value>
+__attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBlock(
+    std::int32_t* sum, const Value* values, std::int64_t size, double scale, std::int32_t carry) {
+  std::uint32_t reached = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    double point = static_cast<double>(values[i]) * scale;
+    point = point > -LatticeSum::kLargestSummand ? point : -LatticeSum::kLargestSummand;
+    point = point < LatticeSum::kLargestSummand ? point : LatticeSum::kLargestSummand;
+    const auto bits = std::bit_cast<std::uint64_t>(point + kRound);
+    sum[i] += static_cast<std::int32_t>(static_cast<std::uint32_t>(bits));
+    // The top bit, where sum is not in (-carry, carry).
+    const auto most = static_cast<std::uint32_t>(carry) - 1;
+    const auto now = static_cast<std::uint32_t>(sum[i]);
+    reached |= (most + now) | (most - now);
+  }
+  return (reached >> 31) == 0;
+}
+
+}  // namespace
+
+LatticeSum::LatticeSum(std::int64_t dimension)
+    : low_(static_cast<std::size_t>(dimension)), made_(std::make_unique<std::once_flag>()) {}
+
+std::int32_t* LatticeSum::High() {
+  std::call_once(*made_, [this] { high_.resize(low_.size()); });
+  return high_.data();
+}
+
+void LatticeSum::Carry(std::int64_t begin, std::int64_t size) {
+  for (std::int64_t i = begin; i < begin + size; ++i) {
+    std::int32_t& low = low_[static_cast<std::size_t>(i)];
+    const std::int32_t over = low / kCarry;
+    if (over == 0) continue;
+    low -= over * kCarry;
+    High()[i] += over;
+  }
+}
+
+template <typename Value>
+void LatticeSum::AddInBlocks(std::int64_t begin, std::span<const Value> values, double scale) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  CLOISTER_CHECK(begin >= 0 && begin + count <= dimension());
+  for (std::int64_t start = 0; start < count; start += kBlock) {
+    const std::int64_t size = std::min(kBlock, count - start);
+    if (!AddBlock(low_.data() + begin + start, values.data() + start, size, scale, kCarry)) {
+      Carry(begin + start, size);
+    }
+  }
+}
+
+void LatticeSum::AddRounded(std::int64_t begin, std::span<const float> values, double scale) {
+  AddInBlocks(begin, values, scale);
+}
+
+void LatticeSum::AddRounded(std::int64_t begin, std::span<const double> values, double scale) {
+  AddInBlocks(begin, values, scale);
+}
+
+void LatticeSum::Add(std::int64_t begin, std::span<const std::int64_t> values) {
+  CLOISTER_CHECK(begin >= 0 && begin + static_cast<std::int64_t>(values.size()) <= dimension());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t at = begin + static_cast<std::int64_t>(i);
+    std::int32_t& low = low_[static_cast<std::size_t>(at)];
+    const std::int64_t sum = low + values[i];
+    const std::int64_t over = sum / kCarry;
+    low = static_cast<std::int32_t>(sum - over * kCarry);
+    if (over != 0) High()[at] += static_cast<std::int32_t>(over);
+  }
+}
+
+void LatticeSum::Add(const LatticeSum& other) {
+  CLOISTER_CHECK(other.dimension() == dimension());
+  std::vector<std::int64_t> values;
+  for (std::int64_t start = 0; start < dimension(); start += kBlock) {
+    values.resize(static_cast<std::size_t>(std::min(kBlock, dimension() - start)));
+    other.Read(start, values);
+    Add(start, values);
+  }
+}
+
+void LatticeSum::Read(std::int64_t begin, std::span<std::int64_t> values) const {
+  CLOISTER_CHECK(begin >= 0 && begin + static_cast<std::int64_t>(values.size()) <= dimension());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::size_t at = static_cast<std::size_t>(begin) + i;
+    values[i] = low_[at] + (high_.empty() ? 0 : std::int64_t{high_[at]} * kCarry);
+  }
+}
+
+std::vector<std::int64_t> LatticeSum::All() const {
+  std::vector<std::int64_t> all(low_.size());
+  Read(0, all);
+  return all;
+}
+
+}  // namespace cloister::dp

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace cloister::dp {
+
+// A vector of whole numbers that others are added to, exactly: whatever the order, the grouping or
+// the thread, the sum is the same. Four bytes a coordinate until one passes 2^30, eight from then
+// on; numbers to 2^60.
+//
+// Add() calls on ranges that do not overlap may run at the same time; nothing else may.
+class LatticeSum {
+ public:
+  // No summand that Round() makes is beyond this.
+  static constexpr double kLargestSummand = 0x1p26;
+
+  LatticeSum() : LatticeSum(0) {}
+  explicit LatticeSum(std::int64_t dimension);
+
+  std::int64_t dimension() const { return static_cast<std::int64_t>(low_.size()); }
+
+  // sum[begin + i] += the whole number nearest to values[i] * scale, the product taken in fp64;
+  // halves to even, beyond kLargestSummand that, and a NaN -kLargestSummand.
+  void AddRounded(std::int64_t begin, std::span<const float> values, double scale);
+  void AddRounded(std::int64_t begin, std::span<const double> values, double scale);
+  // sum[begin + i] += values[i], each below 2^60 with the sum.
+  void Add(std::int64_t begin, std::span<const std::int64_t> values);
+  void Add(const LatticeSum& other);  // of the same dimension
+
+  // values[i] = sum[begin + i].
+  void Read(std::int64_t begin, std::span<std::int64_t> values) const;
+  std::vector<std::int64_t> All() const;
+
+ private:
+  static constexpr std::int32_t kCarry = std::int32_t{1} << 30;
+
+  template <typename Value>
+  void AddInBlocks(std::int64_t begin, std::span<const Value> values, double scale);
+  std::int32_t* High();  // made when first asked for
+  void Carry(std::int64_t begin, std::int64_t size);
+
+  // sum = low + kCarry * high, |low| < kCarry.
+  std::vector<std::int32_t> low_;
+  std::vector<std::int32_t> high_;  // empty: all zero
+  std::unique_ptr<std::once_flag> made_;
+};
+
+}  // namespace cloister::dp

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+
+#include "base/result.h"
+#include "dp/clipping/book_keeping.h"
+#include "dp/clipping/gradient_observer.h"
+#include "trainer/data/example.h"
+#include "trainer/memory_gate.h"
+
+namespace cloister::trainer {
+
+// The loss of one example, fp32 [1], by a graph whose backward pass tells `observer` of it.
+using ObservedLoss =
+    std::function<at::Tensor(const Example& example, dp::clipping::GradientObserver& observer)>;
+
+// Told how many examples are done; false ends the work.
+using UnitProgress = std::function<bool(std::int64_t examples)>;
+
+// Adds the gradients of `units` to `sum`: each example in a pass of its own, on one thread, as many
+// of them at a time as there are `threads` and as `gate` lets in. What a unit contributes is, bit
+// for bit, a function of the unit and of what `loss` closes over, and `sum` is exact: neither the
+// company that a unit is in nor the threads show in the result (docs/design/0005-clipping.md).
+// Returns the mean of the examples' losses, NaN for none, which is not covered by ε. `loss` is
+// called from several threads at once. Examples without an answer are left out. kCancelled when
+// `progress` says so. What LibTorch throws passes through.
+base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
+                              MemoryGate& gate, const ObservedLoss& loss,
+                              const UnitProgress& progress, dp::clipping::BookKeeping& sum);
+
+}  // namespace cloister::trainer
