@@ -590,6 +590,19 @@ TEST_P(FullTrainCommand, EveryClippingStyleTrains) {
   }
 }
 
+TEST_P(FullTrainCommand, AnAuditAttacksAllWeights) {
+  const fs::path found = folder_ / "audit.json";
+  const std::string command = std::string(CLOISTER_BIN_DIR) +
+                              "/cloister-train privacy audit --json --records 4 --canaries 500 "
+                              "--set data.max_tokens=48 --set training.steps=3 --set model=" +
+                              model_.string() + " --config " +
+                              (kRoot / "configs/dp-full.yaml").string() + " >" + found.string();
+  ASSERT_EQ(std::system((command + " 2>/dev/null").c_str()), 0);
+  const auto verdict = nlohmann::json::parse(base::ReadFile(found).value());
+  EXPECT_EQ(verdict["canaries"], 500);
+  EXPECT_LE(verdict["epsilon_lower"].get<double>(), verdict["epsilon"].get<double>());
+}
+
 TEST_P(FullTrainCommand, AModelThatEndsAsItBeganIsAnError) {
   const Outcome outcome = Run("full.yaml", {"data.eval=null", "data.max_tokens=8"});
   EXPECT_EQ(outcome.status, 1);
