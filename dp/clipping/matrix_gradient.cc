@@ -98,11 +98,10 @@ void MatrixGradient::TakeNarrowNorm(bool gram) {
 }
 
 void MatrixGradient::ForEachNarrowPiece(const RowVisitor& visit) const {
-  const at::Tensor left = left_.t().contiguous(), right = right_.t().contiguous();
   const std::int64_t rows = left_.size(1);
   const std::int64_t step = std::max<std::int64_t>(1, kPieceElements / right_.size(1));
   for (std::int64_t start = 0; start < rows; start += step) {
-    visit(start, NarrowProduct(left.narrow(0, start, std::min(step, rows - start)), right));
+    visit(start, at::mm(left_.narrow(1, start, std::min(step, rows - start)).t(), right_));
   }
 }
 

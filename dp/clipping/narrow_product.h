@@ -9,8 +9,9 @@ namespace cloister::dp::clipping {
 // AVX-512 on every maker's processors. No gradient.
 at::Tensor NarrowProduct(const at::Tensor& x, const at::Tensor& w);
 
-// Whether it does so: oneDNN can be told, by the environment as well, to round its factors to fewer
-// bits first (ONEDNN_DEFAULT_FPMATH_MODE), and the bounds on norms would not hold. Tried once.
+// Whether it and at::mm do so: oneDNN can be told, by the environment as well, to round its factors
+// to fewer bits first (ONEDNN_DEFAULT_FPMATH_MODE), and the bounds on norms would not hold. Tried
+// once.
 bool NarrowProductKeepsItsBits();
 
 }  // namespace cloister::dp::clipping
