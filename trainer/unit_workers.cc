@@ -10,6 +10,7 @@
 #include <mutex>
 #include <numeric>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -145,11 +146,15 @@ base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t 
   const OneThread alone;
   std::vector<std::thread> workers;
   const auto count = std::min(threads, static_cast<std::int64_t>(units.size()));
-  for (std::int64_t i = 1; i < count; ++i) {
-    workers.emplace_back([&] {
-      at::set_num_threads(1);  // OpenMP's count is each thread's own
-      Work(units, gate, loss, queue, sum);
-    });
+  try {
+    for (std::int64_t i = 1; i < count; ++i) {
+      workers.emplace_back([&] {
+        at::set_num_threads(1);  // OpenMP's count is each thread's own
+        Work(units, gate, loss, queue, sum);
+      });
+    }
+  } catch (const std::system_error&) {
+    // The system gives no more threads: those that there are do the work.
   }
   Work(units, gate, loss, queue, sum);
   for (std::thread& worker : workers) worker.join();

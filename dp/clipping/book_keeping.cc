@@ -35,6 +35,7 @@ struct BookKeeping::Guards {
   explicit Guards(std::size_t parameters) : parameter(parameters) {}
   std::vector<std::mutex> parameter;
   std::mutex count;
+  std::mutex buffer;
 };
 
 base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes,
@@ -77,6 +78,8 @@ BookKeeping::BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parame
       options_(options),
       sum_(parameters + (options.count_weight > 0 ? 1 : 0)),
       guards_(std::make_shared<Guards>(shapes_->size())) {}
+
+std::unique_lock<std::mutex> BookKeeping::TakeTurn() { return std::unique_lock(guards_->buffer); }
 
 base::Status BookKeeping::Count(double bound) {
   const std::lock_guard lock(guards_->count);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -71,6 +73,8 @@ class BookKeeping {
 
   BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters, std::int64_t groups,
               const Options& options);
+  // The right to buffer_.
+  std::unique_lock<std::mutex> TakeTurn();
   // One more unit, whose norm is at most `bound`. kOutOfRange past kMaxUnits.
   base::Status Count(double bound);
   // A unit's gradient, group by group times `factors`.
@@ -83,6 +87,7 @@ class BookKeeping {
   Options options_;
   LatticeSum sum_;
   std::shared_ptr<Guards> guards_;
+  at::Tensor buffer_;  // of a UnitClipper whose buffer is too large for each to have one
   std::int64_t units_ = 0;
 };
 

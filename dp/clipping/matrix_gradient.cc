@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -56,6 +57,11 @@ MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, 
     return;
   }
   TakeNarrowNorm(gram);
+  // No partial sum of an entry is beyond size_: where that may pass fp32's range, an infinity can
+  // stand in Ĝ that the Gram matrices do not show.
+  if (!(1.1 * size_ < std::numeric_limits<float>::max())) {
+    norm_.squared = std::numeric_limits<double>::infinity();
+  }
   // What fp32 loses below its smallest numbers.
   const double least = static_cast<double>(tokens) * 0x1p-149;
   const double left_sum = lefts.sum().item<double>(), right_sum = rights.sum().item<double>();

@@ -37,8 +37,8 @@ bool NarrowProductKeepsItsBits() {
     constexpr std::int64_t kSize = 64;
     const at::Tensor fine = at::eye(kSize, at::TensorOptions(at::kFloat)) * (1 + 0x1p-23F);
     const at::Tensor one = at::eye(kSize, at::TensorOptions(at::kFloat));
-    return at::equal(NarrowProduct(fine, one), fine) &&
-           at::equal(NarrowProduct(one, fine), fine) && at::equal(at::mm(fine, one), fine);
+    return at::equal(NarrowProduct(fine, one), fine) && at::equal(NarrowProduct(one, fine), fine) &&
+           at::equal(at::mm(fine, one), fine);
   }();
   return keeps;
 }

@@ -6,6 +6,12 @@
 #include "base/check.h"
 
 namespace cloister::dp::clipping {
+namespace {
+
+// Up to so many parameters, 64 MiB in fp64, each clipper has a buffer of its own.
+constexpr std::int64_t kOwnBuffer = std::int64_t{1} << 23;
+
+}  // namespace
 
 UnitClipper::UnitClipper(BookKeeping& sum) : sum_(sum), unit_(sum.shapes_, sum.options_.method) {}
 
@@ -26,8 +32,13 @@ void UnitClipper::ObserveVector(std::int64_t parameter, const at::Tensor& values
 void UnitClipper::EndPart() {
   const at::NoGradGuard no_grad;
   CLOISTER_CHECK(sum_.options_.unit == PrivacyUnit::kUser);
+  if (!buffered_ && sum_.parameters_ > kOwnBuffer) {
+    turn_ = sum_.TakeTurn();
+    buffer_ = sum_.buffer_;
+  }
   if (!buffer_.defined()) {
     buffer_ = at::empty({sum_.parameters_}, at::TensorOptions(at::kDouble));
+    if (turn_) sum_.buffer_ = buffer_;
   }
   if (!buffered_) buffer_.zero_();
   buffered_ = true;
@@ -72,6 +83,10 @@ base::Result<UnitClipper::Norm> UnitClipper::EndUnit() {
     sum_.Add(unit_, factors);
   }
   buffered_ = false;
+  if (turn_) {
+    buffer_.reset();
+    turn_.unlock();
+  }
   unit_.Clear();
   return Norm{whole.computed(), bound};
 }

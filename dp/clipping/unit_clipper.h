@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <mutex>
 #include <vector>
 
 #include "base/result.h"
@@ -14,7 +15,8 @@
 namespace cloister::dp::clipping {
 
 // Clips one privacy unit after the other, and adds each to a sum. A unit too large for one pass
-// comes in parts: EndPart() after each but the last. Its gradient is then held once, in fp64.
+// comes in parts: EndPart() after each but the last. Its gradient is then held, in fp64: once for
+// each clipper where that is small, else once for all of a sum's, which take turns.
 // Not thread-safe; several may add to one sum, which must outlive them.
 class UnitClipper : public GradientObserver {
  public:
@@ -45,6 +47,7 @@ class UnitClipper : public GradientObserver {
   BookKeeping& sum_;
   UnitGradient unit_;
   at::Tensor buffer_;  // fp64 [parameters]: the parts of a unit; undefined where none came in parts
+  std::unique_lock<std::mutex> turn_;  // while buffer_ is the sum's
   bool buffered_ = false;
 };
 

@@ -31,7 +31,8 @@ std::int64_t RoundedQuotient(std::int64_t value, std::int64_t divisor) {
 }  // namespace
 
 base::Result<CorrelatedNoise> CorrelatedNoise::Create(BandedMatrix matrix, std::int64_t dimension,
-                                                      double sigma, security::AesCtrStream random) {
+                                                      double sigma, security::AesCtrStream random,
+                                                      const security::Sha256Digest& purpose) {
   if (!(sigma >= kLeastSigma && sigma <= kLargestSigma)) {
     return Bad("sigma",
                "z's deviation must be from 16 to 2^40 units of 2^-16 spacings: change the "
@@ -43,6 +44,7 @@ base::Result<CorrelatedNoise> CorrelatedNoise::Create(BandedMatrix matrix, std::
   RunId run{};
   random.Fill(run);
   CorrelatedNoise noise(std::move(matrix), dimension, sigma, std::move(random), run);
+  noise.purpose_ = purpose;
   // What the sum in DrawPart can reach, every term at its largest.
   const double reach =
       kReach * sigma + 1 +

@@ -25,15 +25,18 @@ class CorrelatedNoise {
   // `sigma`: of z, in units of 2^-16 lattice spacings; in [16, 2^40]. kInvalidArgument where it or
   // the dimension is out of range, or where a row could pass what int64 holds (then a coarser
   // lattice helps).
+  // `purpose`: of what the noise is accounted for; another one is another plan to Restore().
   static base::Result<CorrelatedNoise> Create(BandedMatrix matrix, std::int64_t dimension,
-                                              double sigma, security::AesCtrStream random);
+                                              double sigma, security::AesCtrStream random,
+                                              const security::Sha256Digest& purpose = {});
   // Goes on after the last row of `states`: one Serialize(), or several, of the same run, whose
   // rows follow on one another without a gap. `random` is a fresh stream. kDataLoss for a state of
   // another version, plan or run, cut off or altered, and for rows that do not reach back far
   // enough.
   static base::Result<CorrelatedNoise> Restore(
       BandedMatrix matrix, std::int64_t dimension, double sigma, security::AesCtrStream random,
-      std::span<const std::span<const std::uint8_t>> states);
+      std::span<const std::span<const std::uint8_t>> states,
+      const security::Sha256Digest& purpose = {});
 
   CorrelatedNoise(CorrelatedNoise&&) noexcept = default;
   CorrelatedNoise& operator=(CorrelatedNoise&&) = delete;
@@ -78,6 +81,7 @@ class CorrelatedNoise {
   std::int64_t slots_;  // rows kept at most; step's row is in slot step % slots
   std::int64_t step_ = 0;
   std::int64_t oldest_ = 0;  // the first step whose row is kept
+  security::Sha256Digest purpose_{};
   RunId run_{};
   Mark mark_{};
   Mark recorded_{};

@@ -44,7 +44,7 @@ std::span<const std::uint8_t> BytesOf(const T& value) {
 security::Sha256Digest CorrelatedNoise::PlanDigest() const {
   security::Sha256 hash;
   hash.Update("cloister correlated noise 1").Update(matrix_.Digest());
-  hash.Update(BytesOf(dimension_)).Update(BytesOf(sigma_));
+  hash.Update(BytesOf(dimension_)).Update(BytesOf(sigma_)).Update(BytesOf(purpose_));
   return hash.Finish();
 }
 
@@ -122,9 +122,9 @@ base::Status CorrelatedNoise::Read(std::span<const std::uint8_t> state, bool fir
 
 base::Result<CorrelatedNoise> CorrelatedNoise::Restore(
     BandedMatrix matrix, std::int64_t dimension, double sigma, security::AesCtrStream random,
-    std::span<const std::span<const std::uint8_t>> states) {
-  CLOISTER_ASSIGN_OR_RETURN(CorrelatedNoise noise,
-                            Create(std::move(matrix), dimension, sigma, std::move(random)));
+    std::span<const std::span<const std::uint8_t>> states, const security::Sha256Digest& purpose) {
+  CLOISTER_ASSIGN_OR_RETURN(CorrelatedNoise noise, Create(std::move(matrix), dimension, sigma,
+                                                          std::move(random), purpose));
   if (states.empty()) return Damaged("there is none");
   bool first = true;
   for (const std::span<const std::uint8_t> state : states) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "dp/mechanism/lattice_rounding.h"
+#include "security/primitives.h"
 
 namespace cloister::dp {
 namespace {
@@ -42,6 +43,18 @@ Event MakeEvent(const MatrixMechanism::Parameters& p, double sigma, std::int64_t
   return event;
 }
 
+// What a state may be gone on with: two plans can need the same noise for sums of another scale.
+security::Sha256Digest Purpose(const MatrixMechanism::Parameters& p) {
+  const std::array<double, 3> scale = {p.noise_multiplier, p.clip_norm, p.spacing};
+  const std::array<std::int64_t, 2> turns = {p.participation.max_participations,
+                                             p.participation.min_separation};
+  security::Sha256 hash;
+  hash.Update("cloister matrix mechanism 1");
+  hash.Update({reinterpret_cast<const std::uint8_t*>(scale.data()), sizeof scale});
+  hash.Update({reinterpret_cast<const std::uint8_t*>(turns.data()), sizeof turns});
+  return hash.Finish();
+}
+
 }  // namespace
 
 MatrixMechanism::MatrixMechanism(const Parameters& parameters, CorrelatedNoise noise, double sigma,
@@ -52,9 +65,9 @@ base::Result<MatrixMechanism> MatrixMechanism::Create(const Parameters& paramete
                                                       const BandedMatrix& matrix,
                                                       security::AesCtrStream random) {
   CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
-  CLOISTER_ASSIGN_OR_RETURN(
-      CorrelatedNoise noise,
-      CorrelatedNoise::Create(matrix, parameters.dimension, sigma, std::move(random)));
+  CLOISTER_ASSIGN_OR_RETURN(CorrelatedNoise noise,
+                            CorrelatedNoise::Create(matrix, parameters.dimension, sigma,
+                                                    std::move(random), Purpose(parameters)));
   return MatrixMechanism(parameters, std::move(noise), sigma, matrix.steps());
 }
 
@@ -64,7 +77,8 @@ base::Result<MatrixMechanism> MatrixMechanism::Restore(
   CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
   CLOISTER_ASSIGN_OR_RETURN(
       CorrelatedNoise noise,
-      CorrelatedNoise::Restore(matrix, parameters.dimension, sigma, std::move(random), states));
+      CorrelatedNoise::Restore(matrix, parameters.dimension, sigma, std::move(random), states,
+                               Purpose(parameters)));
   if (noise.step() < last_released) {
     return base::Fail(base::Code::kFailedPrecondition,
                       "noise state: it ends after step " + std::to_string(noise.step()) + " of " +

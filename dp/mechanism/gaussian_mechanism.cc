@@ -1,5 +1,7 @@
 #include "dp/mechanism/gaussian_mechanism.h"
 
+#include <openssl/crypto.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -118,6 +120,8 @@ void GaussianMechanism::AddNoise(LatticeSum& points) {
       sampler.Fill(noise);
       points.Add(begin, noise);
     }
+    OPENSSL_cleanse(noise.data(),
+                    noise.capacity() * sizeof noise.front());  // it would tell the sum
   });
 }
 

@@ -29,8 +29,8 @@ double EffectiveMultiplier(double noise_multiplier, const LatticeRounding& r) {
 
 // Written so that a NaN fails.
 base::Status CheckRounding(const LatticeRounding& r) {
-  if (!(r.clip_norm > 0 && r.clip_norm <= 1e30)) {
-    return Bad(r, "clip_norm", "give a number above 0");
+  if (!(r.clip_norm >= 1e-30 && r.clip_norm <= 1e30)) {
+    return Bad(r, "clip_norm", "give a number from 1e-30 to 1e30");
   }
   if (r.dimension < 1 || r.dimension > kLargestDimension) {
     return Bad(r, "dimension", "give the number of parameters, from 1 to 2^40");

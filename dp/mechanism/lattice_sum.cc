@@ -38,6 +38,7 @@ LatticeSum::LatticeSum(std::int64_t dimension)
     : low_(static_cast<std::size_t>(dimension)), made_(std::make_unique<std::once_flag>()) {}
 
 std::int32_t* LatticeSum::High() {
+  CLOISTER_CHECK(made_ != nullptr);  // moved from
   std::call_once(*made_, [this] { high_.resize(low_.size()); });
   return high_.data();
 }

@@ -17,7 +17,7 @@ namespace cloister::dp {
 // Add() calls on ranges that do not overlap may run at the same time; nothing else may.
 class LatticeSum {
  public:
-  // No summand that Round() makes is beyond this.
+  // No summand of AddRounded() is beyond this.
   static constexpr double kLargestSummand = 0x1p26;
 
   LatticeSum() : LatticeSum(0) {}

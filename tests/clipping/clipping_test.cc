@@ -163,6 +163,32 @@ TEST(BookKeeping, NonFiniteExampleContributesZero) {
   EXPECT_GT(Norm(PoisonedSum(1.0F, second)), 0.1);
 }
 
+// A unit's vector in a sum of its own: a matrix that is worked on in fp32, with so many tokens that
+// have one number `left` and one number `right` each.
+double NormOfOutliers(std::int64_t tokens, float left, float right, bool alternate) {
+  constexpr std::int64_t kSize = 576;
+  at::Tensor l = at::zeros({tokens, kSize}), r = at::zeros({tokens, kSize});
+  l.select(1, 3).fill_(left);
+  r.select(1, 5).fill_(right);
+  if (alternate) l.slice(0, 0, tokens, 2).neg_();
+  BookKeeping engine = Engine({{.rows = kSize, .columns = kSize}}, 1.0);
+  UnitClipper unit(engine);
+  unit.ObserveMatrix(0, l, r);
+  EXPECT_TRUE(unit.EndUnit());
+  const double excess = engine.excess();
+  const double norm = Norm(Values(std::move(engine).Finish()));
+  EXPECT_LE(norm, 1 + excess) << tokens << " " << left << " " << right;
+  return norm;
+}
+
+// Gram matrices can be finite where an entry of the gradient is not.
+TEST(BookKeeping, AGradientBeyondTheRangeOfItsNumbersContributesZero) {
+  EXPECT_EQ(NormOfOutliers(2, 1.5e19F, 1.5e19F, false), 0);
+  EXPECT_EQ(NormOfOutliers(2, 1.5e19F, 1.5e19F, true), 0);
+  EXPECT_EQ(NormOfOutliers(250, 1.8e19F, 1.8e19F, false), 0);
+  EXPECT_GT(NormOfOutliers(2, 1e18F, 1e18F, false), 0.99);
+}
+
 TEST(BookKeeping, EmptyDrawIsAZeroVector) {
   const ClippedSum sum = Engine({{.rows = 1, .columns = 4}}, 1.0).Finish();
   EXPECT_EQ(sum.values(), std::vector<double>(4, 0.0));

@@ -52,6 +52,35 @@ TEST(GaussianMechanism, AddsTheWholeNoiseToTheLattice) {
   EXPECT_NE(FindDeviation(std::vector<std::int64_t>(kDimension, 0), sigma), "");
 }
 
+// More numbers than one stream makes: every block is noised, and each by numbers of its own.
+TEST(GaussianMechanism, BlocksOfALargeSumHaveNoiseOfTheirOwn) {
+  constexpr std::int64_t kBlock = std::int64_t{1} << 20, kSize = kBlock + 30'000;
+  FakeLedger ledger;
+  GaussianMechanism::Parameters p = Good();
+  p.dimension = kSize;
+  const auto release = [&](std::uint8_t seed) {
+    const std::vector<double> zeros(kSize);
+    const auto noised = Make(p, seed).Release(ClippedSumFactory::Make(zeros, p.spacing, 0.1),
+                                              ledger, "set", {"job", seed, 0});
+    EXPECT_TRUE(noised) << noised.error().message;
+    return noised->lattice();
+  };
+  const std::vector<std::int64_t> noise = release(3);
+  const std::vector<std::int64_t> last(noise.begin() + kBlock, noise.end());
+  const std::vector<std::int64_t> first(noise.begin(), noise.begin() + kSize - kBlock);
+  const double sigma = 0.6 * 0.1 / 0x1p-24;
+  EXPECT_EQ(FindDeviation(first, sigma), "");
+  EXPECT_EQ(FindDeviation(last, sigma), "");
+  double product = 0;
+  for (std::size_t i = 0; i < last.size(); ++i) {
+    EXPECT_NE(first[i] == last[i] && first[i + 1] == last[i + 1], true) << i;
+    product += static_cast<double>(first[i]) * static_cast<double>(last[i]) / (sigma * sigma);
+    if (i + 2 == last.size()) break;
+  }
+  EXPECT_LT(std::abs(product), 5 * std::sqrt(static_cast<double>(last.size())));
+  EXPECT_EQ(release(3), noise) << "whatever the number of threads";
+}
+
 TEST(GaussianMechanism, AShareIsTheWholeOverTheRootOfTheShares) {
   FakeLedger ledger;
   GaussianMechanism::Parameters p = Good();

@@ -165,6 +165,13 @@ TEST(MatrixMechanism, ResumesWithoutANewDebitAndNeverBehindAReleasedStep) {
   const auto behind = MatrixMechanism::Restore(Good(), Matrix(), StreamOfSeed(96), states, 13);
   ASSERT_FALSE(behind);
   EXPECT_EQ(behind.error().code, base::Code::kFailedPrecondition);
+  // Half the noise on a lattice half as coarse needs the same numbers, and is another plan.
+  MatrixMechanism::Parameters weaker = Good();
+  weaker.noise_multiplier /= 2;
+  weaker.spacing /= 2;
+  const auto other = MatrixMechanism::Restore(weaker, Matrix(), StreamOfSeed(96), states, 12);
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, base::Code::kDataLoss);
   auto resumed = MatrixMechanism::Restore(Good(), Matrix(), StreamOfSeed(96), states, 12);
   ASSERT_TRUE(resumed) << resumed.error().message;
   EXPECT_EQ(resumed->step(), 12);
