@@ -52,7 +52,8 @@ class TrainableModel {
   // kInvalidArgument for another length or a value that is not finite.
   virtual base::Status SetParameters(std::span<const float> parameters) = 0;
 
-  // Told after each micro-batch how many examples are done; false ends the work with kCancelled.
+  // Told after each micro-batch, or each example of a private step, how many examples are done;
+  // false ends the work with kCancelled.
   using Progress = std::function<bool(std::int64_t examples)>;
 
   struct ClipOptions {
