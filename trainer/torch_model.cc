@@ -54,10 +54,6 @@ std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
   return groups;
 }
 
-tl::unexpected<base::Error> Stopped() {
-  return base::Fail(base::Code::kCancelled, "stopped: start again");
-}
-
 // Mean of losses seen so far, fp64.
 struct MeanLoss {
   double sum = 0;
@@ -145,7 +141,7 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
       const at::Tensor losses = BatchLoss(network_, &trained, MakeBatch(examples, group));
       torch::autograd::backward({losses.sum()}, {});
       loss.Add(losses.detach());
-      if (progress && !progress(loss.count)) return Stopped();
+      if (progress && !progress(loss.count)) return StoppedWork();
     }
     gradient_ = sum_.to(at::kFloat);
     return Plain{{gradient_.const_data_ptr<float>(), static_cast<std::size_t>(parameters())},
@@ -161,7 +157,7 @@ base::Result<double> TorchModel::Loss(std::span<const Example> examples,
     MeanLoss loss;
     for (const auto& group : Groups(examples, micro_batch_tokens)) {
       loss.Add(BatchLoss(network_, Unwatched(), MakeBatch(examples, group)));
-      if (progress && !progress(loss.count)) return Stopped();
+      if (progress && !progress(loss.count)) return StoppedWork();
     }
     return loss.value();
   });

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -17,6 +16,7 @@
 #include "model/model_files.h"
 #include "trainer/data/example.h"
 #include "trainer/networks/compute_options.h"
+#include "trainer/work_progress.h"
 
 namespace cloister::trainer {
 
@@ -54,7 +54,7 @@ class TrainableModel {
 
   // Told after each micro-batch, or each example of a private step, how many examples are done;
   // false ends the work with kCancelled.
-  using Progress = std::function<bool(std::int64_t examples)>;
+  using Progress = WorkProgress;
 
   struct ClipOptions {
     dp::clipping::ClipRule rule;  // with kPerGroup a norm for each of Size::layers

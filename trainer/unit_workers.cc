@@ -36,7 +36,7 @@ std::int64_t LongestTokens(const UnitExamples& unit) {
 // Units are handed out longest first, so that the threads end at about the same time.
 class UnitQueue {
  public:
-  UnitQueue(std::span<const UnitExamples> units, const UnitProgress& progress)
+  UnitQueue(std::span<const UnitExamples> units, const WorkProgress& progress)
       : units_(units), progress_(progress), order_(units.size()), losses_(units.size()) {
     std::vector<std::int64_t> tokens;
     for (const UnitExamples& unit : units) tokens.push_back(Tokens(unit));
@@ -59,7 +59,7 @@ class UnitQueue {
     ++examples_;
     if (!ended_ && progress_ && !progress_(examples_)) {
       ended_ = true;
-      status_ = base::Fail(base::Code::kCancelled, "stopped: start again");
+      status_ = StoppedWork();
     }
     return !ended_;
   }
@@ -83,7 +83,7 @@ class UnitQueue {
 
  private:
   std::span<const UnitExamples> units_;
-  const UnitProgress& progress_;
+  const WorkProgress& progress_;
   std::vector<std::size_t> order_;
   std::mutex mutex_;
   std::size_t next_ = 0;
@@ -141,7 +141,7 @@ class OneThread {
 
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
                               MemoryGate& gate, const ObservedLoss& loss,
-                              const UnitProgress& progress, dp::clipping::BookKeeping& sum) {
+                              const WorkProgress& progress, dp::clipping::BookKeeping& sum) {
   UnitQueue queue(units, progress);
   const OneThread alone;
   std::vector<std::thread> workers;

@@ -11,15 +11,13 @@
 #include "dp/clipping/gradient_observer.h"
 #include "trainer/data/example.h"
 #include "trainer/memory_gate.h"
+#include "trainer/work_progress.h"
 
 namespace cloister::trainer {
 
 // The loss of one example, fp32 [1], by a graph whose backward pass tells `observer` of it.
 using ObservedLoss =
     std::function<at::Tensor(const Example& example, dp::clipping::GradientObserver& observer)>;
-
-// Told how many examples are done; false ends the work.
-using UnitProgress = std::function<bool(std::int64_t examples)>;
 
 // Adds the gradients of `units` to `sum`: each example in a pass of its own, on one thread, as many
 // of them at a time as there are `threads` and as `gate` lets in. What a unit contributes is, bit
@@ -30,6 +28,6 @@ using UnitProgress = std::function<bool(std::int64_t examples)>;
 // `progress` says so. What LibTorch throws passes through.
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
                               MemoryGate& gate, const ObservedLoss& loss,
-                              const UnitProgress& progress, dp::clipping::BookKeeping& sum);
+                              const WorkProgress& progress, dp::clipping::BookKeeping& sum);
 
 }  // namespace cloister::trainer

@@ -60,7 +60,7 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
   CLOISTER_CHECK(options.count_weight >= 0 && std::isfinite(options.count_weight));
   const std::int64_t parameters = CountParameters(shapes);
   BookKeeping sum(std::move(shapes), parameters, groups, options);
-  if (options.spacing == 0) sum.options_.spacing = sum.sensitivity() * 0x1p-24;
+  if (options.spacing == 0) sum.options_.spacing = sum.sensitivity() * kFineSpacing;
   if (!(std::isfinite(options.spacing) && options.spacing >= 0 &&
         sum.sensitivity() <= sum.options_.spacing * LatticeSum::kLargestSummand)) {
     return base::Fail(base::Code::kInvalidArgument,
@@ -97,29 +97,29 @@ base::Status BookKeeping::Count(double bound) {
 }
 
 void BookKeeping::Add(const UnitGradient& gradient, std::span<const double> factors) {
-  gradient.ForEachPiece(factors, [&](std::size_t parameter, std::int64_t offset,
-                                     const at::Tensor& piece, double factor) {
-    const auto size = static_cast<std::size_t>(piece.numel());
-    const double scale = factor / options_.spacing;
-    const std::lock_guard lock(guards_->parameter[parameter]);
-    if (piece.scalar_type() == at::kDouble) {
-      sum_.AddRounded(offset, std::span(piece.const_data_ptr<double>(), size), scale);
-    } else {
-      sum_.AddRounded(offset, std::span(piece.const_data_ptr<float>(), size), scale);
-    }
-  });
+  gradient.ForEachPiece(factors,
+                        [this](std::size_t parameter, std::int64_t offset, const at::Tensor& piece,
+                               double factor) { AddPiece(parameter, offset, piece, factor); });
 }
 
 void BookKeeping::Add(const at::Tensor& gradient, std::span<const double> factors) {
-  const double* values = gradient.const_data_ptr<double>();
   for (std::size_t i = 0; i < shapes_->size(); ++i) {
     const ParameterShape& shape = (*shapes_)[i];
     const double factor = factors[static_cast<std::size_t>(shape.group)];
     if (factor == 0) continue;
-    const std::lock_guard lock(guards_->parameter[i]);
-    sum_.AddRounded(shape.offset,
-                    std::span(values + shape.offset, static_cast<std::size_t>(shape.elements())),
-                    factor / options_.spacing);
+    AddPiece(i, shape.offset, gradient.narrow(0, shape.offset, shape.elements()), factor);
+  }
+}
+
+void BookKeeping::AddPiece(std::size_t parameter, std::int64_t offset, const at::Tensor& piece,
+                           double factor) {
+  const auto size = static_cast<std::size_t>(piece.numel());
+  const double scale = factor / options_.spacing;
+  const std::lock_guard lock(guards_->parameter[parameter]);
+  if (piece.scalar_type() == at::kDouble) {
+    sum_.AddRounded(offset, std::span(piece.const_data_ptr<double>(), size), scale);
+  } else {
+    sum_.AddRounded(offset, std::span(piece.const_data_ptr<float>(), size), scale);
   }
 }
 

@@ -80,6 +80,8 @@ class BookKeeping {
   // A unit's gradient, group by group times `factors`.
   void Add(const UnitGradient& gradient, std::span<const double> factors);
   void Add(const at::Tensor& gradient, std::span<const double> factors);  // fp64 [parameters]
+  // Contiguous numbers of a parameter's gradient, fp32 or fp64, times `factor`.
+  void AddPiece(std::size_t parameter, std::int64_t offset, const at::Tensor& piece, double factor);
 
   std::shared_ptr<const std::vector<ParameterShape>> shapes_;
   std::int64_t parameters_;

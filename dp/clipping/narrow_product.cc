@@ -1,33 +1,18 @@
 #include "dp/clipping/narrow_product.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 
-#include <optional>
-#include <string_view>
-
 #include "base/check.h"
+#include "dp/clipping/onednn_linear.h"
 
 namespace cloister::dp::clipping {
-namespace {
-
-using OneDnnLinear = at::Tensor(const at::Tensor&, const at::Tensor&,
-                                const std::optional<at::Tensor>&, std::string_view,
-                                c10::List<std::optional<at::Scalar>>,
-                                std::optional<std::string_view>);
-
-}  // namespace
 
 at::Tensor NarrowProduct(const at::Tensor& x, const at::Tensor& w) {
   // Others are worked on by a kernel that is hundreds of times slower.
   CLOISTER_CHECK(x.is_contiguous() && w.is_contiguous());
   if (!at::hasMKLDNN()) return at::mm(x, w.t());
-  static const auto linear = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
-                                 .typed<OneDnnLinear>();
-  return linear.call(x, w, std::nullopt, "none", c10::List<std::optional<at::Scalar>>(),
-                     std::nullopt);
+  return OneDnnLinear(x, w);
 }
 
 bool NarrowProductKeepsItsBits() {

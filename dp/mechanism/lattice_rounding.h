@@ -20,6 +20,10 @@ struct LatticeRounding {
   Neighbours neighbours{};
 };
 
+// Of the clip norm, the spacing where nothing asks for a coarser one: noise of any multiplier above
+// 2^-18 has 64 spacings, and the rounding of thousands of units is not seen beside it.
+inline constexpr double kFineSpacing = 0x1p-24;
+
 // Over the clip norm; a lattice on which rounding adds more is refused.
 inline constexpr double kLargestLatticeExcess = 0.01;
 

@@ -20,7 +20,6 @@ class LatticeSum {
   // No summand of AddRounded() is beyond this.
   static constexpr double kLargestSummand = 0x1p26;
 
-  LatticeSum() : LatticeSum(0) {}
   explicit LatticeSum(std::int64_t dimension);
 
   std::int64_t dimension() const { return static_cast<std::int64_t>(low_.size()); }

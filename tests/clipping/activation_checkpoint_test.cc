@@ -25,7 +25,7 @@ void ExpectSame(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>&
 class CheckpointedFixture : public testing::TestWithParam<std::filesystem::path> {};
 
 TEST_P(CheckpointedFixture, ObserversOfAllWeightsAreToldTheSameBitsOnce) {
-  const ComputedNetwork kept(GetParam(), {}), again(GetParam(), kCheckpointing);
+  const WholeNetwork kept(GetParam(), {}), again(GetParam(), kCheckpointing);
   for (std::size_t i = 0; i < kept.examples(); ++i) {
     Recorder expected, recomputed;
     EXPECT_EQ(kept.Run(i, expected), again.Run(i, recomputed));
@@ -34,7 +34,7 @@ TEST_P(CheckpointedFixture, ObserversOfAllWeightsAreToldTheSameBitsOnce) {
 }
 
 TEST_P(CheckpointedFixture, OrdinaryGradientsOfAllWeightsAreTheSameBits) {
-  const ComputedNetwork kept(GetParam(), {}), again(GetParam(), kCheckpointing);
+  const WholeNetwork kept(GetParam(), {}), again(GetParam(), kCheckpointing);
   for (std::size_t i = 0; i < kept.examples(); ++i) {
     ExpectSame(kept.PlainGradients(i), again.PlainGradients(i));
   }
@@ -43,7 +43,7 @@ TEST_P(CheckpointedFixture, OrdinaryGradientsOfAllWeightsAreTheSameBits) {
 // Norms and clipped sums, by the engine.
 TEST_P(CheckpointedFixture, ClippedSumsAreTheSameBits) {
   const auto clipped = [&](const trainer::ComputeOptions& options) {
-    const ComputedNetwork network(GetParam(), options);
+    const WholeNetwork network(GetParam(), options);
     BookKeeping engine =
         BookKeeping::Create(network.numbers().shapes(), {.rule = {.clip_norms = {1.0}},
                                                          .unit = PrivacyUnit::kRecord,
@@ -63,11 +63,7 @@ TEST_P(CheckpointedFixture, ClippedSumsAreTheSameBits) {
 INSTANTIATE_TEST_SUITE_P(Clipping, CheckpointedFixture,
                          testing::ValuesIn(cloister::fixtures::FixtureFolders()),
                          [](const auto& info) {
-                           std::string name =
-                               info.param.parent_path().parent_path().filename().string() + "_" +
-                               info.param.filename().string();
-                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
-                           return name;
+                           return cloister::fixtures::FixtureName(info.param);
                          });
 
 struct Setting {

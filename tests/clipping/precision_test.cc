@@ -53,8 +53,8 @@ at::Tensor GradientOf(const std::vector<Told>& told, const std::vector<Parameter
 
 // Whether some token goes to another expert in one network than in the other: two experts' scores
 // were nearer than a rounding, and what follows is another function.
-bool ChoiceDiffers(const ComputedNetwork& a, const ComputedNetwork& b, std::size_t example) {
-  const auto rows = [&](const ComputedNetwork& network) {
+bool ChoiceDiffers(const WholeNetwork& a, const WholeNetwork& b, std::size_t example) {
+  const auto rows = [&](const WholeNetwork& network) {
     Recorder recorder;
     network.Run(example, recorder);
     std::map<std::int64_t, std::int64_t> rows_of;
@@ -67,7 +67,7 @@ bool ChoiceDiffers(const ComputedNetwork& a, const ComputedNetwork& b, std::size
 class RoundedFixture : public testing::TestWithParam<std::filesystem::path> {};
 
 TEST_P(RoundedFixture, LossesAndNormsAreNearThoseOfFp32) {
-  const ComputedNetwork exact(GetParam(), {}), rounded(GetParam(), kBf16);
+  const WholeNetwork exact(GetParam(), {}), rounded(GetParam(), kBf16);
   BookKeeping exact_engine = Engine(exact.numbers().shapes(), 1);
   BookKeeping rounded_engine = Engine(rounded.numbers().shapes(), 1);
   UnitClipper exact_unit(exact_engine), rounded_unit(rounded_engine);
@@ -82,7 +82,7 @@ TEST_P(RoundedFixture, LossesAndNormsAreNearThoseOfFp32) {
 
 // A sum of what was observed, scaled by its own norm, in fp64: what is bounded is what is added.
 TEST_P(RoundedFixture, ClipsByTheValuesThatAreAdded) {
-  const ComputedNetwork network(GetParam(), kBf16);
+  const WholeNetwork network(GetParam(), kBf16);
   const std::vector<ParameterShape>& shapes = network.numbers().shapes();
   for (std::size_t i = 0; i < network.examples(); ++i) {
     Recorder recorder;
@@ -106,7 +106,7 @@ TEST_P(RoundedFixture, ClipsByTheValuesThatAreAdded) {
 }
 
 TEST_P(RoundedFixture, CheckpointingChangesNoBit) {
-  const ComputedNetwork kept(GetParam(), kBf16), again(GetParam(), kBf16Checkpointing);
+  const WholeNetwork kept(GetParam(), kBf16), again(GetParam(), kBf16Checkpointing);
   for (std::size_t i = 0; i < kept.examples(); ++i) {
     Recorder expected, recomputed;
     EXPECT_EQ(kept.Run(i, expected), again.Run(i, recomputed));
@@ -115,7 +115,7 @@ TEST_P(RoundedFixture, CheckpointingChangesNoBit) {
 }
 
 TEST_P(RoundedFixture, OrdinaryGradientsAreFp32AndNearThoseOfFp32) {
-  const ComputedNetwork exact(GetParam(), {}), rounded(GetParam(), kBf16);
+  const WholeNetwork exact(GetParam(), {}), rounded(GetParam(), kBf16);
   for (std::size_t i = 0; i < exact.examples(); ++i) {
     const auto expected = exact.PlainGradients(i), got = rounded.PlainGradients(i);
     double off = 0, all = 0;
@@ -132,11 +132,7 @@ TEST_P(RoundedFixture, OrdinaryGradientsAreFp32AndNearThoseOfFp32) {
 INSTANTIATE_TEST_SUITE_P(Clipping, RoundedFixture,
                          testing::ValuesIn(cloister::fixtures::FixtureFolders()),
                          [](const auto& info) {
-                           std::string name =
-                               info.param.parent_path().parent_path().filename().string() + "_" +
-                               info.param.filename().string();
-                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
-                           return name;
+                           return cloister::fixtures::FixtureName(info.param);
                          });
 
 // Adapters on frozen weights.

@@ -3,98 +3,18 @@
 
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
-#include <map>
 
 #include "dp/clipping/unit_clipper.h"
-#include "model/huggingface/safetensors_file.h"
-#include "model/model_files.h"
 #include "tests/clipping/torch.h"
+#include "tests/clipping/whole_network.h"
 #include "tests/model/fixture_folders.h"
-#include "trainer/networks/batch.h"
-#include "trainer/networks/weight_watch.h"
 
 namespace cloister::dp::clipping {
 namespace {
 
-using trainer::Example;
-
 double Norm(const at::Tensor& x) { return at::linalg_vector_norm(x).item<double>(); }
 double RelativeError(const at::Tensor& a, const at::Tensor& b) { return Norm(a - b) / Norm(b); }
-
-// A fixture's network with all its weights to be trained, and its rows as examples.
-class WholeNetwork {
- public:
-  explicit WholeNetwork(const std::filesystem::path& folder) : WholeNetwork(folder, Load(folder)) {}
-
-  std::size_t examples() const { return examples_.size(); }
-  double golden_norm(std::size_t i) const { return golden_norms_[i]; }
-  const trainer::WeightNumbers& numbers() const { return numbers_; }
-
-  void Run(std::size_t example, GradientObserver& observer) const {
-    trainer::NetworkAdapter trained;
-    trained.weights = {numbers_, observer};
-    torch::autograd::backward({Loss(example, &trained)}, {});
-  }
-
-  // By ordinary differentiation, fp64 [parameters].
-  at::Tensor Gradient(std::size_t example) const {
-    const std::vector<at::Tensor> weights = network_.weights().Parameters();
-    std::vector<at::Tensor> flat;
-    const auto gradients = torch::autograd::grad({Loss(example, nullptr)}, weights, {}, false,
-                                                 false, /*allow_unused=*/true);
-    for (std::size_t i = 0; i < weights.size(); ++i) {
-      flat.push_back((gradients[i].defined() ? gradients[i] : at::zeros_like(weights[i]))
-                         .flatten()
-                         .to(at::kDouble));
-    }
-    return at::cat(flat);
-  }
-
- private:
-  WholeNetwork(const std::filesystem::path& folder, trainer::Network network)
-      : network_(std::move(network)), numbers_(network_.weights()) {
-    at::set_num_threads(1);  // too small to share
-    for (const at::Tensor& weight : network_.weights().Parameters()) weight.requires_grad_();
-    const auto golden = model::SafetensorsFile::Open(folder / "golden.safetensors").value();
-    const auto& ids = golden.entries().at("input_ids");
-    const auto& norms = golden.entries().at("grad_norm_per_sample");
-    for (std::int64_t b = 0; b < ids.shape[0]; ++b) {
-      Example example;
-      for (std::int64_t t = 0; t < ids.shape[1]; ++t) {
-        std::int64_t id = 0;
-        std::memcpy(&id, ids.data.data() + 8 * (b * ids.shape[1] + t), sizeof id);
-        example.ids.push_back(static_cast<model::TokenId>(id));
-        example.answer.push_back(t > 0 ? 1 : 0);
-      }
-      examples_.push_back(std::move(example));
-      float norm = 0;
-      std::memcpy(&norm, norms.data.data() + 4 * b, sizeof norm);
-      golden_norms_.push_back(norm);
-    }
-  }
-
-  static trainer::Network Load(const std::filesystem::path& folder) {
-    const auto files = model::ModelFiles::Open(folder).value();
-    const auto architecture = files->architecture().value();
-    return {architecture, trainer::LoadWeights(*files, architecture).value()};
-  }
-
-  at::Tensor Loss(std::size_t example, const trainer::NetworkAdapter* trained) const {
-    // Ordinary differentiation of the head, whose gradient the fused loss does not give.
-    const trainer::Batch batch = trainer::MakeBatch(examples_, std::array{example});
-    if (trained != nullptr) return trainer::BatchLoss(network_, trained, batch).sum();
-    const at::Tensor logits = network_.Logits(network_.Hidden(batch.ids, nullptr, batch.lengths));
-    return at::cross_entropy_loss(logits.flatten(0, 1).index_select(0, batch.position),
-                                  batch.targets);
-  }
-
-  trainer::Network network_;
-  trainer::WeightNumbers numbers_;
-  std::vector<Example> examples_;
-  std::vector<double> golden_norms_;
-};
 
 class EveryFixture : public testing::TestWithParam<std::filesystem::path> {
  protected:
@@ -220,11 +140,7 @@ TEST_P(EveryFixture, AUsersExamplesAreClippedTogether) {
 INSTANTIATE_TEST_SUITE_P(Clipping, EveryFixture,
                          testing::ValuesIn(cloister::fixtures::FixtureFolders()),
                          [](const auto& info) {
-                           std::string name =
-                               info.param.parent_path().parent_path().filename().string() + "_" +
-                               info.param.filename().string();
-                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
-                           return name;
+                           return cloister::fixtures::FixtureName(info.param);
                          });
 
 // The count of units within the clip norm rides along with the sum, in one release.

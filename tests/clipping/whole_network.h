@@ -5,14 +5,13 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <array>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 #include <vector>
 
 #include "dp/clipping/gradient_observer.h"
-#include "model/huggingface/safetensors_file.h"
 #include "model/model_files.h"
+#include "tests/trainer/golden_examples.h"
 #include "trainer/networks/batch.h"
 #include "trainer/networks/weight_watch.h"
 
@@ -52,27 +51,20 @@ class Recorder : public GradientObserver {
 
 // A fixture's network with all its weights to be trained, computed as `options` say, and its rows
 // as examples.
-class ComputedNetwork {
+class WholeNetwork {
  public:
-  ComputedNetwork(const std::filesystem::path& folder, const trainer::ComputeOptions& options)
-      : network_(Load(folder, options)), numbers_(network_.weights()) {
+  explicit WholeNetwork(const std::filesystem::path& folder,
+                        const trainer::ComputeOptions& options = {})
+      : network_(Load(folder, options)),
+        numbers_(network_.weights()),
+        examples_(trainer::GoldenExamples(folder)),
+        golden_norms_(trainer::GoldenFloats(folder, "grad_norm_per_sample")) {
     at::set_num_threads(1);  // too small to share
     for (const at::Tensor& weight : network_.weights().Parameters()) weight.requires_grad_();
-    const auto golden = model::SafetensorsFile::Open(folder / "golden.safetensors").value();
-    const auto& ids = golden.entries().at("input_ids");
-    for (std::int64_t b = 0; b < ids.shape[0]; ++b) {
-      trainer::Example example;
-      for (std::int64_t t = 0; t < ids.shape[1]; ++t) {
-        std::int64_t id = 0;
-        std::memcpy(&id, ids.data.data() + 8 * (b * ids.shape[1] + t), sizeof id);
-        example.ids.push_back(static_cast<model::TokenId>(id));
-        example.answer.push_back(t > 0 ? 1 : 0);
-      }
-      examples_.push_back(std::move(example));
-    }
   }
 
   std::size_t examples() const { return examples_.size(); }
+  double golden_norm(std::size_t i) const { return golden_norms_[i]; }
   const trainer::WeightNumbers& numbers() const { return numbers_; }
 
   // Returns the loss.
@@ -84,7 +76,8 @@ class ComputedNetwork {
     return loss.item<double>();
   }
 
-  // Ordinary gradients of all weights; a weight that no token reached has none.
+  // Ordinary gradients of all weights (of the head too, which the fused loss does not give); a
+  // weight that no token reached has none.
   std::vector<at::Tensor> PlainGradients(std::size_t example) const {
     const trainer::Batch batch = BatchOf(example);
     const at::Tensor logits = network_.Logits(network_.Hidden(batch.ids, nullptr, batch.lengths));
@@ -92,6 +85,19 @@ class ComputedNetwork {
         at::cross_entropy_loss(logits.flatten(0, 1).index_select(0, batch.position), batch.targets);
     return torch::autograd::grad({loss}, network_.weights().Parameters(), {}, false, false,
                                  /*allow_unused=*/true);
+  }
+
+  // The same in fp64 [parameters], zeros where there is none.
+  at::Tensor Gradient(std::size_t example) const {
+    const std::vector<at::Tensor> weights = network_.weights().Parameters();
+    const std::vector<at::Tensor> gradients = PlainGradients(example);
+    std::vector<at::Tensor> flat;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      flat.push_back((gradients[i].defined() ? gradients[i] : at::zeros_like(weights[i]))
+                         .flatten()
+                         .to(at::kDouble));
+    }
+    return at::cat(flat);
   }
 
  private:
@@ -109,6 +115,7 @@ class ComputedNetwork {
   trainer::Network network_;
   trainer::WeightNumbers numbers_;
   std::vector<trainer::Example> examples_;
+  std::vector<float> golden_norms_;
 };
 
 }  // namespace cloister::dp::clipping

@@ -9,6 +9,7 @@
 
 #include "dp/ledger/ledger.h"
 #include "dp/mechanism/clipped_sum.h"
+#include "tests/dp/unkept_ledger.h"
 
 namespace cloister::dp {
 
@@ -27,13 +28,8 @@ class ClippedSumFactory {
 }  // namespace clipping
 
 // Records what it is asked; fails while `failing`.
-class FakeLedger final : public Ledger {
+class FakeLedger final : public UnkeptLedger {
  public:
-  base::Result<std::string> RegisterDataSet(const std::string&, const UnitSource&, PrivacyUnit,
-                                            Neighbours, PrivacyBudget) override {
-    return std::string("set");
-  }
-  base::Status CheckAffordable(const std::string&, const Event&) override { return {}; }
   base::Status Debit(const std::string& data_set, const Spend& spend) override {
     EXPECT_EQ(data_set, "set");
     spends.push_back(spend);
@@ -50,11 +46,6 @@ class FakeLedger final : public Ledger {
     return {};
   }
   base::Result<std::int64_t> LastStep(const std::string&) const override { return last_step; }
-  base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
-  base::Result<Total> Spent(const std::string&) const override { return Total(); }
-  base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
-    return Total();
-  }
 
   bool failing = false;
   bool failing_steps = false;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <set>
+#include <string>
 
 namespace cloister::fixtures {
 
@@ -23,6 +25,14 @@ inline std::set<std::filesystem::path> FixtureFolders() {
     }
   }
   return folders;
+}
+
+// Letters and digits of a test's name for the folder: of its root and its own name.
+inline std::string FixtureName(const std::filesystem::path& folder) {
+  std::string name =
+      folder.parent_path().parent_path().filename().string() + "_" + folder.filename().string();
+  for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
+  return name;
 }
 
 }  // namespace cloister::fixtures

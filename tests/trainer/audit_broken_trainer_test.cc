@@ -15,6 +15,7 @@
 #include "dp/clipping/unit_clipper.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "model/model_files.h"
+#include "tests/dp/unkept_ledger.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/data/sampling.h"
 #include "trainer/trainable_model.h"
@@ -71,29 +72,6 @@ struct Outcome {
   double step_correlation = 0;  // of such noise between a step and the next
 };
 
-// Lets everything pass: for trainers whose spends nobody should believe, and there are many of
-// them.
-class UnkeptLedger final : public dp::Ledger {
- public:
-  base::Result<std::string> RegisterDataSet(const std::string& name, const dp::UnitSource&,
-                                            dp::PrivacyUnit, dp::Neighbours,
-                                            dp::PrivacyBudget) override {
-    return name;
-  }
-  base::Status CheckAffordable(const std::string&, const dp::Event&) override { return {}; }
-  base::Status Debit(const std::string&, const dp::Spend&) override { return {}; }
-  base::Status RecordStep(const std::string&, const std::string&,
-                          const dp::ReleasedStep&) override {
-    return {};
-  }
-  base::Result<std::int64_t> LastStep(const std::string&) const override { return 0; }
-  base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
-  base::Result<Total> Spent(const std::string&) const override { return Total(); }
-  base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
-    return Total();
-  }
-};
-
 class Trainer {
  public:
   Trainer(Fault fault, std::uint8_t seed)
@@ -108,7 +86,7 @@ class Trainer {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     if (NoisesMicroBatches()) {
-      ledger_ = std::make_unique<UnkeptLedger>();
+      ledger_ = std::make_unique<dp::UnkeptLedger>();
     } else {
       ledger_ = dp::Ledger::Open(folder_ / "ledger").value();
     }

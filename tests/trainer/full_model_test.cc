@@ -5,15 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <limits>
 
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "model/convert.h"
-#include "model/huggingface/safetensors_file.h"
 #include "model/model_files.h"
+#include "tests/dp/unkept_ledger.h"
 #include "tests/model/fixture_folders.h"
+#include "tests/trainer/golden_examples.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
@@ -48,21 +48,10 @@ class FullModelTest : public testing::TestWithParam<fs::path> {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     model_ = Load(GetParam());
-    const auto golden = model::SafetensorsFile::Open(GetParam() / "golden.safetensors").value();
-    const auto& ids = golden.entries().at("input_ids");
-    for (std::int64_t b = 0; b < ids.shape[0]; ++b) {
-      Example example;
-      for (std::int64_t t = 0; t < ids.shape[1]; ++t) {
-        std::int64_t id = 0;
-        std::memcpy(&id, ids.data.data() + 8 * (b * ids.shape[1] + t), sizeof id);
-        example.ids.push_back(static_cast<model::TokenId>(id));
-        example.answer.push_back(t > 0 ? 1 : 0);
-      }
-      examples_.push_back(std::move(example));
-      units_.push_back({examples_.back()});
-    }
-    golden_norms_ = Floats(golden, "grad_norm_per_sample");
-    golden_losses_ = Floats(golden, "loss_per_sample");
+    examples_ = GoldenExamples(GetParam());
+    for (const Example& example : examples_) units_.push_back({example});
+    golden_norms_ = GoldenFloats(GetParam(), "grad_norm_per_sample");
+    golden_losses_ = GoldenFloats(GetParam(), "loss_per_sample");
   }
   void TearDown() override { fs::remove_all(folder_); }
 
@@ -71,13 +60,6 @@ class FullModelTest : public testing::TestWithParam<fs::path> {
     auto model = TrainableModel::Load(*files, std::nullopt);
     EXPECT_TRUE(model) << model.error().message;
     return std::move(model).value();
-  }
-
-  static std::vector<float> Floats(const model::SafetensorsFile& file, const std::string& name) {
-    const auto& entry = file.entries().at(name);
-    std::vector<float> values(entry.data.size() / sizeof(float));
-    std::memcpy(values.data(), entry.data.data(), entry.data.size());
-    return values;
   }
 
   std::vector<float> Gradient(std::span<const Example> examples,
@@ -205,11 +187,7 @@ TEST_P(FullModelTest, AWeightThatIsNotFiniteIsNotSaved) {
 INSTANTIATE_TEST_SUITE_P(Trainer, FullModelTest,
                          testing::ValuesIn(cloister::fixtures::FixtureFolders()),
                          [](const auto& info) {
-                           std::string name =
-                               info.param.parent_path().parent_path().filename().string() + "_" +
-                               info.param.filename().string();
-                           for (char& c : name) c = std::isalnum(c) != 0 ? c : '_';
-                           return name;
+                           return cloister::fixtures::FixtureName(info.param);
                          });
 
 // GGUF keeps some tensors in another order, under other names.
@@ -239,28 +217,6 @@ INSTANTIATE_TEST_SUITE_P(Trainer, FullModelFromGguf,
                            return name;
                          });
 
-// No budget pays for next to no noise.
-class UnkeptLedger final : public dp::Ledger {
- public:
-  base::Result<std::string> RegisterDataSet(const std::string&, const dp::UnitSource&,
-                                            dp::PrivacyUnit, dp::Neighbours,
-                                            dp::PrivacyBudget) override {
-    return std::string("set");
-  }
-  base::Status CheckAffordable(const std::string&, const dp::Event&) override { return {}; }
-  base::Status Debit(const std::string&, const dp::Spend&) override { return {}; }
-  base::Status RecordStep(const std::string&, const std::string&,
-                          const dp::ReleasedStep&) override {
-    return {};
-  }
-  base::Result<std::int64_t> LastStep(const std::string&) const override { return 0; }
-  base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
-  base::Result<Total> Spent(const std::string&) const override { return Total(); }
-  base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
-    return Total();
-  }
-};
-
 // The whole private path with next to no noise, against the plain gradient.
 class FullModelWithLittleNoise : public FullModelTest {};
 
@@ -278,7 +234,7 @@ TEST_P(FullModelWithLittleNoise, ReleasesThePlainGradient) {
                                                   .neighbours = dp::Neighbours::kAddOrRemoveOne},
                                                  security::AesCtrStream::FromSystem());
   ASSERT_TRUE(mechanism) << mechanism.error().message;
-  UnkeptLedger ledger;
+  dp::UnkeptLedger ledger;  // no budget pays for next to no noise
   const auto noised =
       mechanism->Release(std::move(clipped->sum), ledger, "set", {.job = "test", .round = 1});
   ASSERT_TRUE(noised) << noised.error().message;

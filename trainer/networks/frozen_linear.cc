@@ -1,13 +1,13 @@
 #include "trainer/networks/frozen_linear.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <exception>
 #include <optional>
-#include <string_view>
+
+#include "dp/clipping/onednn_linear.h"
 
 namespace cloister::trainer {
 namespace {
@@ -15,21 +15,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-using OneDnnLinear = at::Tensor(const at::Tensor&, const at::Tensor&,
-                                const std::optional<at::Tensor>&, std::string_view,
-                                c10::List<std::optional<at::Scalar>>,
-                                std::optional<std::string_view>);
-
 std::optional<at::Tensor> IfDefined(const at::Tensor& tensor) {
   return tensor.defined() ? std::optional<at::Tensor>(tensor) : std::nullopt;
-}
-
-at::Tensor OneDnnProduct(const at::Tensor& x, const at::Tensor& w,
-                         const std::optional<at::Tensor>& bias) {
-  static const auto linear = c10::Dispatcher::singleton()
-                                 .findSchemaOrThrow("mkldnn::_linear_pointwise", "")
-                                 .typed<OneDnnLinear>();
-  return linear.call(x, w, bias, "none", c10::List<std::optional<at::Scalar>>(), std::nullopt);
 }
 
 // oneDNN refuses bfloat16 on processors without AVX-512 or its like.
@@ -39,7 +26,7 @@ bool OneDnnHasBf16() {
     try {
       const at::NoGradGuard no_grad;
       const at::Tensor one = at::ones({16, 16}, at::kBFloat16);
-      OneDnnProduct(one, one, std::nullopt);
+      dp::clipping::OneDnnLinear(one, one);
       return true;
     } catch (const std::exception&) {
       return false;
@@ -91,11 +78,10 @@ struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> 
 }  // namespace
 
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
-  const std::optional<at::Tensor> addend =
-      bias.defined() ? std::optional<at::Tensor>(bias.to(x.scalar_type())) : std::nullopt;
+  const at::Tensor addend = bias.defined() ? bias.to(x.scalar_type()) : bias;
   const bool bf16 = x.scalar_type() == at::kBFloat16;
-  if (bf16 ? OneDnnHasBf16() : at::hasMKLDNN()) return OneDnnProduct(x, w, addend);
-  return at::linear(x, w, addend);
+  if (bf16 ? OneDnnHasBf16() : at::hasMKLDNN()) return dp::clipping::OneDnnLinear(x, w, addend);
+  return at::linear(x, w, IfDefined(addend));
 }
 
 at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) {

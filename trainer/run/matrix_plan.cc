@@ -9,22 +9,20 @@
 #include "dp/accounting/calibration.h"
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/matrix_factorization/factorization.h"
+#include "dp/mechanism/lattice_rounding.h"
 
 namespace cloister::trainer {
 namespace {
 
 // Of steps^2 * bands: up to here the general matrix takes a second or so to find.
 constexpr std::int64_t kMostGeneralWork = std::int64_t{1} << 21;
-// As fine as privacy_plan.cc's, or where noise is large as fine as its sampler reaches, which is
-// 2^40 units of 2^-16 spacings for a standard deviation.
-constexpr double kSpacingShare = 0x1p-24;
+// What rounding may move a sum by, over the clip norm: nearly what the mechanism allows.
+constexpr double kMostRounding = 0.99 * dp::kLargestLatticeExcess;
 
-// What rounding may move a sum by, over the clip norm: the mechanisms' one per cent, nearly.
-constexpr double kMostRounding = 0.0099;
-
-// Of the clip norm, for noise of so many clip norms.
+// Of the clip norm, for noise of so many clip norms: fine, or where noise is large as fine as its
+// sampler reaches, which is 2^40 units of 2^-16 spacings for a standard deviation.
 double SpacingShare(double noise) {
-  return kSpacingShare * std::max(1.0, std::exp2(std::ceil(std::log2(2 * noise))));
+  return dp::kFineSpacing * std::max(1.0, std::exp2(std::ceil(std::log2(2 * noise))));
 }
 
 base::Result<dp::BandedMatrix> FindEncoder(const Recipe& recipe) {

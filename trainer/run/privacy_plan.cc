@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dp/accounting/rdp_accountant.h"
+#include "dp/mechanism/lattice_rounding.h"
 #include "security/random.h"
 
 namespace cloister::trainer {
@@ -20,9 +21,9 @@ constexpr double kMostNoise = 1e4;  // that a recipe may give
 // below 2^30 spacings, and so within four bytes, and while its share of the sensitivity stays
 // small.
 double SpacingOf(const dp::GaussianMechanism::Parameters& mechanism, double noise_multiplier) {
-  const double fine = 0x1p-24 * std::max(1.0, noise_multiplier / 8);
+  const double fine = dp::kFineSpacing * std::max(1.0, noise_multiplier / 8);
   const double share = 0.002 / std::sqrt(static_cast<double>(mechanism.dimension));
-  return mechanism.clip_norm * std::max(0x1p-24, std::min(fine, share));
+  return mechanism.clip_norm * std::max(dp::kFineSpacing, std::min(fine, share));
 }
 
 // The mechanism for noise of so many sensitivities on the sum. With an adaptive clip norm the sum

@@ -157,7 +157,7 @@ class TrainingRun {
     base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps",
                             private_ ? base::Timing::kHidden : base::Timing::kShown);
     for (std::int64_t step = 1; step <= steps_; ++step) {
-      if (!keep_going_(0)) return base::Fail(base::Code::kCancelled, "stopped: start again");
+      if (!keep_going_(0)) return StoppedWork();
       const Clock::time_point start = Clock::now();
       std::string detail;
       ordered_json event = {{"event", "step"}, {"step", step}};

@@ -1,0 +1,166 @@
+#include "trainer/data/sampling.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <map>
+#include <set>
+
+namespace cloister::trainer {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(PoissonDraw, DrawsEachUnitIndependentlyAtTheRate) {
+  auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+  std::printf("seed: a key of zeros\n");
+  constexpr double kRate = 0.3;
+  constexpr int kDraws = 4000, kUnits = 10;
+  std::vector<int> counts(kUnits, 0);
+  std::map<std::size_t, int> sizes;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    const auto drawn = PoissonDraw(kUnits, kRate, random);
+    for (const std::int64_t unit : drawn) ++counts[static_cast<std::size_t>(unit)];
+    ++sizes[drawn.size()];
+  }
+  const double deviation = std::sqrt(kDraws * kRate * (1 - kRate));
+  for (const int count : counts) EXPECT_NEAR(count, kDraws * kRate, 5 * deviation);
+  // A fixed-size batch would always have three units.
+  EXPECT_GT(sizes.size(), 6U);
+  EXPECT_GT(sizes[0], 0);
+}
+
+TEST(PoissonDraw, RanksDrawFromShardsOfTheirOwn) {
+  std::printf("seed: a key of zeros\n");
+  constexpr std::int64_t kUnits = 11, kRanks = 3;
+  std::set<std::int64_t> seen;
+  for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+    auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+    for (const std::int64_t unit : PoissonDraw(kUnits, 1, random, {rank, kRanks})) {
+      EXPECT_TRUE(seen.insert(unit).second) << "two ranks drew " << unit;
+    }
+  }
+  EXPECT_EQ(seen.size(), static_cast<std::size_t>(kUnits));
+  // More ranks than units: some have nothing to draw, and draw that.
+  auto random = security::AesCtrStream::FromKey(security::SecretBytes(32));
+  EXPECT_TRUE(PoissonDraw(2, 1, random, {3, 5}).empty());
+}
+
+TEST(ShuffledBatches, EachEpochHoldsEveryRecordOnceInASeededOrder) {
+  ShuffledBatches a(10, 5, 1), b(10, 5, 1), c(10, 5, 2);
+  std::vector<std::int64_t> first = a.Next(), second = a.Next();
+  EXPECT_EQ(first, b.Next());
+  EXPECT_NE(first, c.Next());
+  first.insert(first.end(), second.begin(), second.end());
+  std::sort(first.begin(), first.end());
+  EXPECT_THAT(first, testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
+  EXPECT_EQ(ShuffledBatches(3, 8, 1).Next().size(), 3U);
+}
+
+// How often a slot comes in the batches of a run at most, and after how many steps again at least.
+dp::Participation Observed(const std::vector<std::vector<std::int64_t>>& batches) {
+  std::map<std::int64_t, std::vector<std::int64_t>> turns;
+  for (std::size_t step = 0; step < batches.size(); ++step) {
+    for (const std::int64_t slot : batches[step]) {
+      turns[slot].push_back(static_cast<std::int64_t>(step));
+    }
+  }
+  dp::Participation seen{0, std::numeric_limits<std::int64_t>::max()};
+  for (const auto& [slot, steps] : turns) {
+    seen.max_participations =
+        std::max(seen.max_participations, static_cast<std::int64_t>(steps.size()));
+    for (std::size_t i = 1; i < steps.size(); ++i) {
+      seen.min_separation = std::min(seen.min_separation, steps[i] - steps[i - 1]);
+    }
+  }
+  return seen;
+}
+
+constexpr dp::Participation kAnything{1'000'000, 1};
+
+std::vector<std::vector<std::int64_t>> Batches(const FixedOrder& order) {
+  const auto loader = FixedOrderBatches::Create(order, kAnything, 7);
+  EXPECT_TRUE(loader) << loader.error().message;
+  std::vector<std::vector<std::int64_t>> batches;
+  for (std::int64_t step = 0; step < order.steps; ++step) batches.push_back(loader->Batch(step));
+  return batches;
+}
+
+// What the accounting of a matrix mechanism rests on, for every order of a small size.
+TEST(FixedOrder, UnitsTakePartAsOftenAndAsFarApartAsTheScheduleSays) {
+  for (std::int64_t slots = 1; slots <= 13; ++slots) {
+    for (std::int64_t batch = 1; batch <= slots; ++batch) {
+      for (std::int64_t steps = 1; steps <= 30; ++steps) {
+        const FixedOrder order{slots, batch, steps};
+        const dp::Participation says = order.Schedule();
+        const dp::Participation seen = Observed(Batches(order));
+        EXPECT_EQ(seen.max_participations, says.max_participations);
+        EXPECT_GE(seen.min_separation, says.min_separation);
+        // Reached, unless the run ends before.
+        if (steps * batch >= 3 * slots && slots % batch == 0) {
+          EXPECT_EQ(seen.min_separation, says.min_separation);
+        }
+      }
+    }
+  }
+}
+
+// The broken variants, so that the test above is known to see what it looks for.
+TEST(FixedOrder, OrdersThatAreNotFixedAreFound) {
+  const FixedOrder order{12, 3, 12};
+  // Shuffled anew each epoch: a unit's turn at an epoch's end may be followed by one at the start.
+  ShuffledBatches anew(order.slots, order.batch_size, 7);
+  std::vector<std::vector<std::int64_t>> shuffled;
+  for (std::int64_t step = 0; step < order.steps; ++step) shuffled.push_back(anew.Next());
+  EXPECT_LT(Observed(shuffled).min_separation, order.Schedule().min_separation);
+  // Drawn with replacement: some come more often.
+  auto drawn = Batches(order);
+  drawn[5] = drawn[0];
+  EXPECT_GT(Observed(drawn).max_participations, order.Schedule().max_participations);
+  // One slot that changed places in the second epoch.
+  auto moved = Batches(order);
+  std::swap(moved[4][0], moved[7][0]);
+  EXPECT_LT(Observed(moved).min_separation, order.Schedule().min_separation);
+}
+
+TEST(FixedOrder, EachEpochIsTheSamePermutationOfASeed) {
+  const FixedOrder order{12, 4, 9};
+  const auto batches = Batches(order);
+  std::set<std::int64_t> first;
+  for (std::size_t step = 0; step < 3; ++step) {
+    first.insert(batches[step].begin(), batches[step].end());
+    EXPECT_EQ(batches[step], batches[step + 3]);
+    EXPECT_EQ(batches[step], batches[step + 6]);
+  }
+  EXPECT_EQ(first.size(), 12U);
+  const auto other = FixedOrderBatches::Create(order, kAnything, 8);
+  EXPECT_NE(other->Batch(0), batches[0]);
+  EXPECT_EQ(FixedOrderBatches::Create(order, kAnything, 7)->Batch(8), batches[8]);
+}
+
+TEST(FixedOrder, RefusesWhatItsNoiseIsNotAccountedFor) {
+  const FixedOrder order{100, 7, 30};  // 210 turns: 3 each at most, 14 steps apart at least
+  const auto fault = [&](const FixedOrder& asked, dp::Participation allowed) -> std::string {
+    const auto loader = FixedOrderBatches::Create(asked, allowed, 1);
+    if (loader) return "";
+    EXPECT_EQ(loader.error().code, base::Code::kInvalidArgument);
+    return loader.error().message;
+  };
+  EXPECT_EQ(fault(order, {3, 14}), "");
+  EXPECT_EQ(fault(order, {4, 10}), "");
+  EXPECT_THAT(fault(order, {2, 14}), HasSubstr("up to 3 times, 2 are allowed"));
+  EXPECT_THAT(fault(order, {3, 15}), HasSubstr("again after 14 steps, at least 15"));
+  EXPECT_THAT(fault({100, 101, 30}, {100, 1}), HasSubstr("at most 100"));
+  EXPECT_NE(fault({0, 1, 1}, {100, 1}), "");
+  EXPECT_NE(fault({10, 0, 1}, {100, 1}), "");
+  EXPECT_NE(fault({10, 1, 0}, {100, 1}), "");
+  EXPECT_NE(fault({std::int64_t{1} << 40, std::int64_t{1} << 39, std::int64_t{1} << 30}, {1, 1}),
+            "");
+}
+
+}  // namespace
+}  // namespace cloister::trainer
