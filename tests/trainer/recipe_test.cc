@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "tests/base/own_path.h"
 #include "trainer/recipe/schema.h"
 
 namespace cloister::trainer {
@@ -24,7 +25,7 @@ base::Result<Recipe> Load(const std::string& name, std::vector<std::string> over
 constexpr const char* kMatrix = "dp-matrix-factorization.yaml";
 
 base::Result<Recipe> LoadText(const std::string& text) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "recipe_test.yaml";
+  const auto path = OwnPath("recipe_test.yaml");
   EXPECT_TRUE(base::WriteFile(path, text));
   return LoadRecipe(path, {});
 }
