@@ -60,8 +60,9 @@ class MatrixRun : public testing::Test {
 
   PrivacyPlan Plan() const { return MakeMatrixPlan(recipe_, kParameters, kLayers).value(); }
   base::Result<PrivateSide> Open(const PrivacyPlan& plan) const {
-    return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value());
+    return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value(), none_);
   }
+  mutable RunCheckpoints none_;
   dp::ClippedSum NoUnits(const PrivateSide& side) const {
     const TrainableModel::ClipOptions clipping = side.clipping();
     auto engine = dp::clipping::BookKeeping::Create({{.rows = kParameters}},

@@ -200,6 +200,40 @@ TEST(Recipe, ActivationsAreKeptUnlessARecipeSaysOtherwise) {
   EXPECT_TRUE(LoadText(ToYaml(*recipe))->training.compute.activation_checkpointing);
 }
 
+TEST(Recipe, CheckpointsAreAsked) {
+  EXPECT_FALSE(Load("lora.yaml", {})->checkpoints);
+  const auto recipe = Load("lora.yaml", {"checkpoints={folder: there, every: 5}"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  const auto again = LoadText(ToYaml(*recipe));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->checkpoints->folder, "there");
+  EXPECT_EQ(again->checkpoints->every, 5);
+  EXPECT_EQ(again->checkpoints->keep, 2);
+  ExpectFault(Load("lora.yaml", {"checkpoints.every=5"}),
+              HasSubstr("'checkpoints.folder' is missing"));
+  ExpectFault(Load("lora.yaml", {"checkpoints={folder: there, every: 0}"}),
+              HasSubstr("checkpoints.every"));
+}
+
+TEST(Recipe, WhatARunGoesOnWithIsPinned) {
+  const Recipe recipe = *Load("lora.yaml", {});
+  const std::string pinned = PinnedRecipe(recipe);
+  EXPECT_EQ(PinnedRecipe(*Load("lora.yaml", {"output=x", "training.threads=3", "training.steps=77",
+                                             "data.train=y"})),
+            pinned);
+  for (const char* const change :
+       {"optimizer.beta1=0.5", "training.seed=9", "lora.seed=9", "data.max_tokens=17",
+        "training.micro_batch_tokens=17", "training.precision=bf16"}) {
+    EXPECT_NE(PinnedRecipe(*Load("lora.yaml", {change})), pinned) << change;
+  }
+  const std::string with_privacy = PinnedRecipe(*Load("dp-lora.yaml", {}));
+  for (const char* const change : {"training.steps=77", "privacy.delta=1e-9",
+                                   "privacy.nominal_units=99", "privacy.unit=user"}) {
+    EXPECT_NE(PinnedRecipe(*Load("dp-lora.yaml", {change})), with_privacy) << change;
+  }
+  EXPECT_EQ(PinnedRecipe(*Load("dp-lora.yaml", {"privacy.ledger=elsewhere"})), with_privacy);
+}
+
 TEST(Recipe, PrecisionIsFp32UnlessARecipeSaysOtherwise) {
   EXPECT_EQ(Load("lora.yaml", {})->training.compute.precision, Precision::kFp32);
   const auto recipe = Load("lora.yaml", {"training.precision=bf16"});

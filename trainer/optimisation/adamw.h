@@ -26,6 +26,13 @@ class AdamW {
   // A step: Begin, then Update for every parameter once, in pieces of any size and order.
   void Begin();
 
+  // What a checkpoint keeps.
+  std::int64_t steps() const { return steps_; }
+  std::span<const float> first_moments() const { return first_; }
+  std::span<const float> second_moments() const { return second_; }
+  // Both moments of as many numbers as there are parameters.
+  void Restore(std::int64_t steps, std::span<const float> first, std::span<const float> second);
+
   struct Moved {
     bool any = false;    // a parameter has other bits than before
     bool finite = true;  // all of them, now

@@ -48,6 +48,9 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.eval_every", kInteger, 0, 1e7},
     {"training.activation_checkpointing", kSwitch},
     {"training.precision", kText},
+    {"checkpoints.folder", kText},
+    {"checkpoints.every", kInteger, 1, 1e7},
+    {"checkpoints.keep", kInteger, 1, 1000},
     {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
@@ -77,6 +80,8 @@ constexpr auto kRequired =
                                      "optimizer.learning_rate", "training.steps"});
 constexpr auto kRequiredOfLora =
     std::to_array<std::string_view>({"lora.rank", "lora.alpha", "lora.targets"});
+constexpr auto kRequiredOfCheckpoints =
+    std::to_array<std::string_view>({"checkpoints.folder", "checkpoints.every"});
 constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
     {"privacy.delta", "privacy.clip_norm", "privacy.unit", "privacy.neighbours",
      "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon", "privacy.budget_delta"});
@@ -118,6 +123,7 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
                             : "'lora' or 'method: full' is missing: say what is trained");
   }
   if (HasSection(flat, "lora")) require(kRequiredOfLora);
+  if (HasSection(flat, "checkpoints")) require(kRequiredOfCheckpoints);
   if (!HasPrivacy(flat)) {
     require(std::array<std::string_view, 1>{"training.batch_size"});
     return faults;
@@ -172,6 +178,11 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
       .compute = {.activation_checkpointing =
                       Get<bool>(flat, "training.activation_checkpointing")}};
+  if (HasSection(flat, "checkpoints")) {
+    recipe.checkpoints = {.folder = Get<std::string>(flat, "checkpoints.folder"),
+                          .every = Get<std::int64_t>(flat, "checkpoints.every"),
+                          .keep = Get<std::int64_t>(flat, "checkpoints.keep", 2)};
+  }
   return recipe;
 }
 
@@ -333,6 +344,12 @@ std::string ToYaml(const Recipe& recipe) {
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   training["precision"] =
       std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
+  if (recipe.checkpoints) {
+    YAML::Node checkpoints = root["checkpoints"];
+    checkpoints["folder"] = recipe.checkpoints->folder.string();
+    checkpoints["every"] = recipe.checkpoints->every;
+    checkpoints["keep"] = recipe.checkpoints->keep;
+  }
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];
@@ -369,6 +386,20 @@ std::string ToYaml(const Recipe& recipe) {
   emitter.SetDoublePrecision(17);
   emitter << root;
   return std::string(emitter.c_str()) + "\n";
+}
+
+std::string PinnedRecipe(Recipe recipe) {
+  recipe.model.clear();
+  recipe.output.clear();
+  recipe.data.train.clear();
+  recipe.training.threads = 0;
+  recipe.checkpoints.reset();
+  if (recipe.privacy) {
+    recipe.privacy->ledger.clear();
+  } else {
+    recipe.training.steps = 0;
+  }
+  return ToYaml(recipe);
 }
 
 }  // namespace cloister::trainer

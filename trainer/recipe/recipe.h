@@ -43,6 +43,14 @@ struct Recipe {
     ComputeOptions compute;
   } training;
 
+  // What a run that is interrupted goes on from.
+  struct Checkpoints {
+    std::filesystem::path folder;
+    std::int64_t every = 0;  // steps
+    std::int64_t keep = 2;   // the last so many
+  };
+  std::optional<Checkpoints> checkpoints;
+
   // How a unit's gradient is cut: as a whole, by AUTO-S, or each adapted layer alone to clip_norm
   // over the root of their number (dp/clipping/clip_rule.h).
   enum class Clipping { kFlat, kAutomatic, kPerLayer };
@@ -95,5 +103,10 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
 
 // The recipe with every value written out; reads back as the same Recipe.
 std::string ToYaml(const Recipe& recipe);
+
+// What of it must be the same where a run goes on from a checkpoint, as ToYaml() writes it: all but
+// paths (of files whose contents are compared), threads, checkpoints and, without privacy, the
+// number of steps.
+std::string PinnedRecipe(Recipe recipe);
 
 }  // namespace cloister::trainer
