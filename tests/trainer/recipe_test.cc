@@ -200,6 +200,25 @@ TEST(Recipe, ActivationsAreKeptUnlessARecipeSaysOtherwise) {
   EXPECT_TRUE(LoadText(ToYaml(*recipe))->training.compute.activation_checkpointing);
 }
 
+TEST(Recipe, TheRateMovesAsARecipeSays) {
+  EXPECT_EQ(Load("lora.yaml", {})->schedule.shape, Schedule::Shape::kConstant);
+  const auto recipe = Load("lora.yaml", {"optimizer.schedule=cosine", "optimizer.warmup_steps=3",
+                                         "optimizer.final_share=0.1"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  const auto again = LoadText(ToYaml(*recipe));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->schedule.shape, Schedule::Shape::kCosine);
+  EXPECT_EQ(again->schedule.warmup_steps, 3);
+  EXPECT_EQ(again->schedule.final_share, 0.1);
+  // It depends on the number of steps, which is pinned then.
+  EXPECT_NE(PinnedRecipe(*Load("lora.yaml", {"optimizer.schedule=cosine", "training.steps=77"})),
+            PinnedRecipe(*Load("lora.yaml", {"optimizer.schedule=cosine", "training.steps=78"})));
+  ExpectFault(Load("lora.yaml", {"optimizer.schedule=step"}), HasSubstr("write constant, linear"));
+  ExpectFault(Load("lora.yaml", {"optimizer.final_share=0.1"}), HasSubstr("linear or cosine"));
+  ExpectFault(Load("lora.yaml", {"training.steps=5", "optimizer.warmup_steps=5"}),
+              HasSubstr("fewer than 'training.steps'"));
+}
+
 TEST(Recipe, CheckpointsAreAsked) {
   EXPECT_FALSE(Load("lora.yaml", {})->checkpoints);
   const auto recipe = Load("lora.yaml", {"checkpoints={folder: there, every: 5}"});

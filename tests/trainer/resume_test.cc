@@ -122,6 +122,7 @@ class ResumeTest : public testing::Test {
 };
 
 TEST_F(ResumeTest, WithoutPrivacyARunThatStoppedIsTheSameToTheBit) {
+  recipe_.schedule = {.shape = Schedule::Shape::kCosine, .warmup_steps = 2};
   ASSERT_TRUE(Run(kSteps));
   const std::string whole = Adapter();
   fs::remove_all(recipe_.output);

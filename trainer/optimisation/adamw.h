@@ -24,7 +24,8 @@ class AdamW {
   AdamW(const Options& options, std::size_t parameters);
 
   // A step: Begin, then Update for every parameter once, in pieces of any size and order.
-  void Begin();
+  // `rate_share`: what the step takes of learning_rate, its decay included.
+  void Begin(double rate_share = 1);
 
   // What a checkpoint keeps.
   std::int64_t steps() const { return steps_; }
@@ -46,6 +47,7 @@ class AdamW {
   Options options_;
   std::vector<float> first_, second_;
   std::int64_t steps_ = 0;
+  double rate_ = 0;  // of the step
 };
 
 }  // namespace cloister::trainer

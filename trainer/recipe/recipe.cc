@@ -40,6 +40,9 @@ constexpr auto kFields = std::to_array<Field>({
     {"optimizer.beta2", kReal, 0, 0.9999999},
     {"optimizer.epsilon", kReal, 0, 1, kAbove},
     {"optimizer.weight_decay", kReal, 0, 10},
+    {"optimizer.schedule", kText},
+    {"optimizer.warmup_steps", kInteger, 0, 1e7},
+    {"optimizer.final_share", kReal, 0, 1},
     {"training.steps", kInteger, 1, 1e7},
     {"training.batch_size", kInteger, 1, 1 << 20},
     {"training.seed", kInteger, 0, 9e15},
@@ -197,6 +200,23 @@ base::Status ReadPrecision(const FlatRecipe& flat, Recipe& recipe) {
   return {};
 }
 
+base::Status ReadSchedule(const FlatRecipe& flat, Recipe& recipe) {
+  auto shape = ParseShape(Get<std::string>(flat, "optimizer.schedule", "constant"));
+  if (!shape) return base::Annotate(std::move(shape), "'optimizer.schedule'");
+  recipe.schedule = {.shape = *shape,
+                     .warmup_steps = Get<std::int64_t>(flat, "optimizer.warmup_steps"),
+                     .final_share = Get<double>(flat, "optimizer.final_share")};
+  if (*shape == Schedule::Shape::kConstant && flat.contains("optimizer.final_share")) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'optimizer.final_share' goes with 'optimizer.schedule' linear or cosine");
+  }
+  if (recipe.schedule.warmup_steps >= recipe.training.steps && recipe.schedule.warmup_steps > 0) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'optimizer.warmup_steps' must be fewer than 'training.steps'");
+  }
+  return {};
+}
+
 base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
   const auto wrong = [](const std::string& what) {
     return base::Fail(base::Code::kInvalidArgument, what);
@@ -297,6 +317,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
   if (auto status = ReadPrecision(*flat, recipe); !status) {
     return base::Annotate(std::move(status), where);
   }
+  if (auto status = ReadSchedule(*flat, recipe); !status) {
+    return base::Annotate(std::move(status), where);
+  }
   if (HasPrivacy(*flat)) {
     if (auto status = ReadPrivacy(*flat, recipe); !status) {
       return base::Annotate(std::move(status), where);
@@ -332,6 +355,11 @@ std::string ToYaml(const Recipe& recipe) {
   optimizer["beta2"] = recipe.optimizer.beta2;
   optimizer["epsilon"] = recipe.optimizer.epsilon;
   optimizer["weight_decay"] = recipe.optimizer.weight_decay;
+  optimizer["schedule"] = std::string(ShapeName(recipe.schedule.shape));
+  optimizer["warmup_steps"] = recipe.schedule.warmup_steps;
+  if (recipe.schedule.shape != Schedule::Shape::kConstant) {
+    optimizer["final_share"] = recipe.schedule.final_share;
+  }
   YAML::Node training = root["training"];
   training["steps"] = recipe.training.steps;
   if (!recipe.privacy || recipe.privacy->matrix) {
@@ -396,7 +424,7 @@ std::string PinnedRecipe(Recipe recipe) {
   recipe.checkpoints.reset();
   if (recipe.privacy) {
     recipe.privacy->ledger.clear();
-  } else {
+  } else if (recipe.schedule.shape == Schedule::Shape::kConstant) {
     recipe.training.steps = 0;
   }
   return ToYaml(recipe);

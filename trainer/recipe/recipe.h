@@ -11,6 +11,7 @@
 #include "model/adapter.h"
 #include "trainer/networks/compute_options.h"
 #include "trainer/optimisation/adamw.h"
+#include "trainer/optimisation/schedule.h"
 
 namespace cloister::trainer {
 
@@ -30,6 +31,7 @@ struct Recipe {
   std::uint64_t lora_seed = 0;            // of the adapter's public starting point
 
   AdamW::Options optimizer;
+  Schedule schedule;  // of the optimizer's learning rate
 
   struct Training {
     std::int64_t steps = 0;
@@ -105,8 +107,8 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
 std::string ToYaml(const Recipe& recipe);
 
 // What of it must be the same where a run goes on from a checkpoint, as ToYaml() writes it: all but
-// paths (of files whose contents are compared), threads, checkpoints and, without privacy, the
-// number of steps.
+// paths (of files whose contents are compared), threads, checkpoints and, where nothing depends on
+// it, the number of steps: without privacy, at a constant learning rate.
 std::string PinnedRecipe(Recipe recipe);
 
 }  // namespace cloister::trainer

@@ -213,7 +213,7 @@ class TrainingRun {
           detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
         }
       } else {
-        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep());
+        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep(step));
         rate["tokens_per_second"] = static_cast<double>(done.tokens) / SecondsSince(start);
         event["epsilon"] = nullptr;
         event["loss"] = done.loss;
@@ -235,13 +235,13 @@ class TrainingRun {
     std::int64_t tokens = 0;
   };
 
-  base::Result<Done> PlainStep() {
+  base::Result<Done> PlainStep(std::int64_t step) {
     const std::vector<std::int64_t> records = batches_->Next();
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(records));
     CLOISTER_ASSIGN_OR_RETURN(
         const TrainableModel::Plain plain,
         model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
-    optimizer_->Begin();
+    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
     CLOISTER_RETURN_IF_ERROR(Apply(0, plain.gradient, 1 / static_cast<double>(records.size())));
     return Done{plain.loss, Tokens(examples)};
   }
@@ -264,7 +264,7 @@ class TrainingRun {
       gradient.Read(0, whole);
       probe_->Released(whole);
     }
-    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient));
+    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient, step));
     return clipped.private_loss;
   }
 
@@ -280,8 +280,8 @@ class TrainingRun {
     return canaries;
   }
 
-  base::Status ApplyInPieces(const NoisedGradient& gradient) {
-    optimizer_->Begin();
+  base::Status ApplyInPieces(const NoisedGradient& gradient, std::int64_t step) {
+    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
     const auto size = static_cast<std::size_t>(gradient.parameters());
     std::vector<float> piece;
     for (std::size_t first = 0; first < size; first += kPiece) {
