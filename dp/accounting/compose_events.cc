@@ -102,7 +102,7 @@ double RiseFor(const Target& target, const Saddle& saddle) {
     // Where ε is so large or δ so small that nobody would ask, δ need not be as exact.
     const double far = std::max(1.0, saddle.deviation / 10);
     const double small = std::clamp(-saddle.log_delta / kCommonLogDelta, 1.0, 4.0);
-    return std::min(kDeltaRise * far * far * small, std::max(kLargestRise, far / 50));
+    return std::min(kDeltaRise * std::max(far * far, small), std::max(kLargestRise, far / 50));
   }
   const double epsilon = std::max(saddle.epsilon, 0.1 / saddle.slope);
   return std::min(kLargestRise, kEpsilonRise * epsilon * saddle.slope);
