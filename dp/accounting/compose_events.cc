@@ -29,7 +29,8 @@ constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
 constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
 constexpr double kSmallGain = 1e-4;          // of ε: no errors are worth as little
 constexpr double kCommonLogDelta = 20;       // 2e-9
-constexpr double kLeastOfOne = 0.02;         // of ε: where one loss may decide
+constexpr double kLeastOfOne = 1e-3;         // of ε: where one loss may decide
+constexpr double kMostlyNormal = 0.7;        // of ε: where it does not
 constexpr int kMostGuesses = 6;
 constexpr int kMostAttempts = 4;
 constexpr std::size_t kQuick = std::size_t{1} << 14;  // the longest transform while it is searched
@@ -215,6 +216,7 @@ std::optional<CappedSaddle> SaddleOfOne(std::span<const Kind> kinds, Direction d
       const CoarseLosses smaller(kinds, direction, tail, epsilon);
       const double other = FindSaddle(smaller, target, error, kLargestErrorShare).epsilon;
       if (other <= epsilon) break;
+      if (other > kMostlyNormal * normal.epsilon) return std::nullopt;
       epsilon = std::clamp(other, 1.3 * epsilon, 3 * epsilon);
     }
   } else {
