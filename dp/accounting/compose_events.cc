@@ -33,6 +33,7 @@ constexpr double kLeastOfOne = 1e-3;         // of ε: where one loss may decide
 constexpr double kMostlyNormal = 0.7;        // of ε: where it does not
 constexpr int kMostGuesses = 6;
 constexpr int kMostAttempts = 4;
+constexpr int kMostAttemptsEver = 7;
 constexpr std::size_t kQuick = std::size_t{1} << 14;  // the longest transform while it is searched
 constexpr std::int64_t kFewSteps = 64;                // composed at once
 constexpr double kQuadratureError = 2e-13;
@@ -212,11 +213,10 @@ std::optional<CappedSaddle> SaddleOfOne(std::span<const Kind> kinds, Direction d
     epsilon = coarse.EpsilonOfOne(log_delta);
     if (!(epsilon > kLeastOfOne * normal.epsilon)) return std::nullopt;
     for (int i = 0;; ++i) {
-      if (i == kMostGuesses || epsilon >= normal.epsilon) return std::nullopt;
+      if (i == kMostGuesses || epsilon >= kMostlyNormal * normal.epsilon) return std::nullopt;
       const CoarseLosses smaller(kinds, direction, tail, epsilon);
       const double other = FindSaddle(smaller, target, error, kLargestErrorShare).epsilon;
       if (other <= epsilon) break;
-      if (other > kMostlyNormal * normal.epsilon) return std::nullopt;
       epsilon = std::clamp(other, 1.3 * epsilon, 3 * epsilon);
     }
   } else {
@@ -272,8 +272,9 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
   double best_answer = std::numeric_limits<double>::infinity();
   // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
   // of the share of mass that decides: then again, at what was found.
-  for (int attempt = 0; attempt <= kMostAttempts; ++attempt) {
-    if (attempt == kMostAttempts) longest = kLongest;
+  int most = kMostAttempts;
+  for (int attempt = 0; attempt <= most; ++attempt) {
+    if (attempt == most) longest = kLongest;
     std::optional<ComposedLoss> made =
         ComposeAt(kinds, direction, saddle, cap, RiseFor(target, saddle), longest);
     if (!made) break;
@@ -286,6 +287,8 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
     const bool coarse = made->IsCoarse();
     const double made_error = made->Error();
     cap = made->Cap();
+    // Errors are most of what was found: there is less to find.
+    const bool falls = share > 0.5 && !(answer > best_answer - 0.02 * std::abs(best_answer));
     if (!best || answer < best_answer) {
       best = std::move(made);
       best_answer = answer;
@@ -305,7 +308,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       const double log_delta = target.at_delta ? first_guess : best_answer;
       const double without =
           target.at_delta ? log_delta : saddle.log_delta + std::log(1.001 - share);
-      saddle = find({false, target.at_delta ? best_answer : target.value},
+      saddle = find({false, target.at_delta ? best_answer * (falls ? 0.85 : 1) : target.value},
                     std::min(first_guess, log_delta), error, without);
       saddle.log_delta = log_delta;
       done = saddle.tilt < 1.05 * last.tilt && ((near && log_delta > last.log_delta - 1) ||
@@ -313,7 +316,12 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
     }
     if (share < kLargestErrorShare) saddle.tilt = last.tilt;
     saddle.slope = std::max(saddle.tilt, slope);
-    if ((done && !coarse) || longest == kLongest) break;
+    if (longest == kLongest) break;
+    if (falls) {
+      most = std::min(most + 1, kMostAttemptsEver);
+      continue;
+    }
+    if (done && !coarse) break;
     // What a longer transform will give again need not be given twice.
     if (done || (near && coarse && share < kSmallErrorShare)) longest = kLongest;
   }
