@@ -263,67 +263,76 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       if (at.log_delta >= middle) saddle = at;
     }
   }
-  if (const auto one = SaddleOfOne(kinds, direction, target, saddle, error)) {
-    saddle = one->saddle;
-    cap = one->cap;
-  }
-  std::size_t longest = kQuick;
+  const Saddle normal = saddle;
+  const auto one = SaddleOfOne(kinds, direction, target, normal, error);
   std::optional<ComposedLoss> best;
   double best_answer = std::numeric_limits<double>::infinity();
   // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
   // of the share of mass that decides: then again, at what was found.
-  int most = kMostAttempts;
-  for (int attempt = 0; attempt <= most; ++attempt) {
-    if (attempt == most) longest = kLongest;
-    std::optional<ComposedLoss> made =
-        ComposeAt(kinds, direction, saddle, cap, RiseFor(target, saddle), longest);
-    if (!made) break;
-    const double answer =
-        target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
-    const Saddle last = saddle;
-    (target.at_delta ? saddle.epsilon : saddle.log_delta) = answer;
-    const double slope = made->Slope(saddle.epsilon);
-    const double share = made->ErrorShare(saddle.epsilon);
-    const bool coarse = made->IsCoarse();
-    const double made_error = made->Error();
-    cap = made->Cap();
-    // Errors are most of what was found: there is less to find.
-    const bool falls = share > 0.5 && !(answer > best_answer - 0.02 * std::abs(best_answer));
-    if (!best || answer < best_answer) {
-      best = std::move(made);
-      best_answer = answer;
+  const auto search = [&](const Saddle& start, double start_cap) {
+    saddle = start;
+    cap = start_cap;
+    std::size_t longest = kQuick;
+    int most = kMostAttempts;
+    for (int attempt = 0; attempt <= most; ++attempt) {
+      if (attempt == most) longest = kLongest;
+      std::optional<ComposedLoss> made =
+          ComposeAt(kinds, direction, saddle, cap, RiseFor(target, saddle), longest);
+      if (!made) break;
+      const double answer =
+          target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
+      const Saddle last = saddle;
+      (target.at_delta ? saddle.epsilon : saddle.log_delta) = answer;
+      const double slope = made->Slope(saddle.epsilon);
+      const double share = made->ErrorShare(saddle.epsilon);
+      const bool coarse = made->IsCoarse();
+      const double made_error = made->Error();
+      cap = made->Cap();
+      // Errors are most of what was found: there is less to find.
+      const bool falls = share > 0.5 && !(answer > best_answer - 0.02 * std::abs(best_answer));
+      if (!best || answer < best_answer) {
+        best = std::move(made);
+        best_answer = answer;
+      }
+      if (!std::isfinite(answer) || answer <= target.enough) break;
+      if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
+      const bool near =
+          std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
+          slope < kSlopeTolerance * last.slope;
+      bool done =
+          near && (share < kLargestErrorShare ||
+                   (target.at_delta && -std::log1p(-share) < kSmallGain * saddle.epsilon * slope));
+      if (!done) {
+        // Errors are larger than thought: as many times, and more where they hide what they are
+        // added to.
+        error = std::max(ErrorOf(1), made_error);
+        const double log_delta = target.at_delta ? first_guess : best_answer;
+        const double without =
+            target.at_delta ? log_delta : saddle.log_delta + std::log(1.001 - share);
+        saddle = find({false, target.at_delta ? best_answer * (falls ? 0.85 : 1) : target.value},
+                      std::min(first_guess, log_delta), error, without);
+        saddle.log_delta = log_delta;
+        done = saddle.tilt < 1.05 * last.tilt && ((near && log_delta > last.log_delta - 1) ||
+                                                  (coarse && saddle.tilt > last.tilt / 1.05));
+      }
+      if (share < kLargestErrorShare) saddle.tilt = last.tilt;
+      saddle.slope = std::max(saddle.tilt, slope);
+      if (longest == kLongest) break;
+      if (falls) {
+        most = std::min(most + 1, kMostAttemptsEver);
+        continue;
+      }
+      if (done && !coarse) break;
+      // What a longer transform will give again need not be given twice.
+      if (done || (near && coarse && share < kSmallErrorShare)) longest = kLongest;
     }
-    if (!std::isfinite(answer) || answer <= target.enough) break;
-    if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
-    const bool near =
-        std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
-        slope < kSlopeTolerance * last.slope;
-    bool done =
-        near && (share < kLargestErrorShare ||
-                 (target.at_delta && -std::log1p(-share) < kSmallGain * saddle.epsilon * slope));
-    if (!done) {
-      // Errors are larger than thought: as many times, and more where they hide what they are added
-      // to.
-      error = std::max(ErrorOf(1), made_error);
-      const double log_delta = target.at_delta ? first_guess : best_answer;
-      const double without =
-          target.at_delta ? log_delta : saddle.log_delta + std::log(1.001 - share);
-      saddle = find({false, target.at_delta ? best_answer * (falls ? 0.85 : 1) : target.value},
-                    std::min(first_guess, log_delta), error, without);
-      saddle.log_delta = log_delta;
-      done = saddle.tilt < 1.05 * last.tilt && ((near && log_delta > last.log_delta - 1) ||
-                                                (coarse && saddle.tilt > last.tilt / 1.05));
-    }
-    if (share < kLargestErrorShare) saddle.tilt = last.tilt;
-    saddle.slope = std::max(saddle.tilt, slope);
-    if (longest == kLongest) break;
-    if (falls) {
-      most = std::min(most + 1, kMostAttemptsEver);
-      continue;
-    }
-    if (done && !coarse) break;
-    // What a longer transform will give again need not be given twice.
-    if (done || (near && coarse && share < kSmallErrorShare)) longest = kLongest;
+  };
+  if (one) search(one->saddle, one->cap);
+  // A start that led nowhere: from the other one.
+  const double worst = target.at_delta ? 1.1 * normal.epsilon : normal.log_delta + 1;
+  if (!best || best_answer > worst) {
+    error = ErrorOf(steps);
+    search(normal, std::numeric_limits<double>::infinity());
   }
   return best;
 }
