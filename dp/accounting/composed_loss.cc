@@ -50,7 +50,8 @@ double ComposedLoss::LogFinite(double epsilon) const {
     const double below = loss_[i] - epsilon;
     sum += std::exp(-scale_.tilt * below) * (excess_[i] - std::expm1(-below) * lower_[i]);
   }
-  return scale_.log_scale - scale_.tilt * epsilon + std::log(sum);
+  return LogAdd(scale_.log_scale - scale_.tilt * epsilon + std::log(sum),
+                std::log(scale_.large.At(epsilon)));
 }
 
 double ComposedLoss::LogDelta(double epsilon) const {
@@ -65,6 +66,8 @@ double ComposedLoss::Epsilon(double log_delta) const {
   const double aim = std::log(left);
   double low = loss_.front();
   double high = loss_.back();
+  const double until = scale_.large.Until();
+  if (low < until && until < high && LogFinite(until) <= aim) high = until;
   if (LogFinite(low) <= aim) {
     high = low;
   } else {
@@ -86,6 +89,8 @@ double ComposedLoss::Slope(double epsilon) const {
   const double step = std::max(spacing_, 1e-6 * epsilon);
   return (LogFinite(epsilon) - LogFinite(epsilon + step)) / step;
 }
+
+double ComposedLoss::Error() const { return stray_ * WorstPlace(scale_.tilt); }
 
 double ComposedLoss::ErrorShare(double epsilon) const {
   const double stray =

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "dp/accounting/large_losses.h"
 #include "dp/accounting/tilted_loss.h"
 
 namespace cloister::dp {
@@ -26,11 +27,12 @@ double WorstPlace(double tilt);
 class ComposedLoss {
  public:
   // What the tilt took out: δ(ε) is exp(log_scale) times the sum over losses of
-  // mass · exp(-tilt · loss) · (1 - exp(ε - loss))₊, plus infinity mass.
+  // mass · exp(-tilt · loss) · (1 - exp(ε - loss))₊, plus infinity mass and what large losses add.
   struct Scale {
     double tilt = 0;
     double log_scale = 0;
     double infinity_mass = 0;
+    LargeLosses large;
     double loss_margin = 0;  // losses may be too low by so much
   };
   ComposedLoss(const TiltedLoss& loss, const Scale& scale);
@@ -44,8 +46,12 @@ class ComposedLoss {
   double Slope(double epsilon) const;
   // The share of δ at ε that is a bound on errors and on what was cut off.
   double ErrorShare(double epsilon) const;
+  // That bound, as tilted mass at its worst place.
+  double Error() const;
   // Whether some lattice is wider than was asked for, to be short enough.
   bool IsCoarse() const { return coarse_; }
+  // Above it, losses of a step are not in the composition.
+  double Cap() const { return scale_.large.Cap(); }
 
  private:
   double LogFinite(double epsilon) const;
@@ -60,6 +66,9 @@ class ComposedLoss {
   std::vector<double> lower_;
   std::vector<double> excess_;
 };
+
+// 1e-43: no smaller δ is looked for.
+inline constexpr double kLeastLogDelta = -100;
 
 // Events of one relation, each valid and with a step loss, composed in one direction. Nothing where
 // that would take lattices that are too long (compose_losses.h).

@@ -131,7 +131,10 @@ double LogDeltaOf(std::span<const Event> events, double epsilon) {
     }
     log_delta = std::max(log_delta, one);
   }
-  if (AllGaussian(events) && std::isfinite(log_delta)) {
+  if (!std::isfinite(log_delta)) return log_delta;  // no loss is above ε
+  // Below, bounds are as they happen to be, and would not even fall with ε.
+  log_delta = std::max(log_delta, kLeastLogDelta);
+  if (AllGaussian(events)) {
     log_delta = std::min(log_delta, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
   }
   return log_delta;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kInfinityShare = 1e-6;  // of δ, for the tails of all steps
 // A δ below this is none that a double can tell: larger tilts would only overflow.
-constexpr double kLeastLogDelta = -800;
+constexpr double kTooSmall = -800;
 
 // log of δ at the tilted mean, by the saddle point method: a guess, never a bound.
 double GuessLogDelta(double tilt, const Cumulant& at, double epsilon) {
@@ -84,11 +84,44 @@ double TailFor(double log_delta, double steps) {
   return std::exp(std::clamp(log_tail, -700.0, -36.0));
 }
 
-CoarseLosses::CoarseLosses(std::span<const Kind> kinds, Direction direction, double tail) {
+CoarseLosses::CoarseLosses(std::span<const Kind> kinds, Direction direction, double tail,
+                           double cap) {
   for (const Kind& kind : kinds) {
-    losses_.push_back(StepLoss(CoarseEvent(kind.event), direction, {kCell, tail}));
+    PrivacyLoss step = StepLoss(CoarseEvent(kind.event), direction, {kCell, tail});
+    while (step.loss.size() > 2 && step.loss.back() > cap) {
+      step.loss.pop_back();
+      step.mass.pop_back();
+    }
+    losses_.push_back(std::move(step));
     steps_.push_back(kind.steps);
   }
+}
+
+double CoarseLosses::LogDeltaOfOne(double epsilon) const {
+  double sum = 0;
+  for (std::size_t k = 0; k < losses_.size(); ++k) {
+    const PrivacyLoss& step = losses_[k];
+    for (std::size_t i = step.loss.size(); i-- > 0 && step.loss[i] > epsilon;) {
+      sum += steps_[k] * step.mass[i] * -std::expm1(epsilon - step.loss[i]);
+    }
+  }
+  return std::log(sum);
+}
+
+double CoarseLosses::EpsilonOfOne(double log_delta) const {
+  double low = 0;
+  double high = 0;
+  for (const PrivacyLoss& loss : losses_) high = std::max(high, loss.loss.back());
+  if (LogDeltaOfOne(0) <= log_delta) return 0;
+  while (high - low > 1e-2 * high) {
+    const double middle = low + (high - low) / 2;
+    (LogDeltaOfOne(middle) <= log_delta ? high : low) = middle;
+  }
+  return high;
+}
+
+double CoarseLosses::LeaveOutLarge(double epsilon, double most) {
+  return LargeLosses(steps_, losses_, epsilon, 0, most).Cap();
 }
 
 Cumulant CoarseLosses::At(double tilt) const {
@@ -134,7 +167,7 @@ double CoarseLosses::LocalRise(double epsilon, double slope) const {
 }
 
 Saddle FindSaddle(const CoarseLosses& coarse, const Target& target, double error,
-                  double error_share) {
+                  double error_share, std::optional<double> log_delta) {
   const double most = 1e5 / coarse.Spread();
   // The least is one over the standard deviation of a normal law: below, nothing is gained. Rare
   // large losses make it smaller.
@@ -146,15 +179,15 @@ Saddle FindSaddle(const CoarseLosses& coarse, const Target& target, double error
   Saddle found;
   found.slope = Turn(least, most, [&](double tilt) {
     const Cumulant at = coarse.At(tilt);
-    return target.at_delta
-               ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
-               : at.mean < target.value && at.value - tilt * target.value > kLeastLogDelta;
+    return target.at_delta ? GuessLogDelta(tilt, at, at.mean) > std::log(target.value)
+                           : at.mean < target.value && at.value - tilt * target.value > kTooSmall;
   });
   const Cumulant at = coarse.At(found.slope);
   found.epsilon = target.at_delta ? at.mean : target.value;
   found.deviation = std::sqrt(at.variance);
-  found.log_delta =
-      target.at_delta ? std::log(target.value) : GuessLogDelta(found.slope, at, target.value);
+  found.log_delta = target.at_delta
+                        ? std::log(target.value)
+                        : log_delta.value_or(GuessLogDelta(found.slope, at, target.value));
   const double enough = found.log_delta - std::log(error / error_share);
   // Where the least is far below that of a normal law, large losses already have half the mass
   // there.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -30,7 +32,16 @@ class CoarseLosses {
  public:
   static constexpr double kCell = 0.1;
 
-  CoarseLosses(std::span<const Kind> kinds, Direction direction, double tail);
+  // Losses above `cap` are left out.
+  CoarseLosses(std::span<const Kind> kinds, Direction direction, double tail,
+               double cap = std::numeric_limits<double>::infinity());
+
+  // log of what δ at ε would be if one loss alone decided it: not far below δ where large losses
+  // are rare, no bound of anything elsewhere. And the least ε >= 0 at which it is exp(log_delta).
+  double LogDeltaOfOne(double epsilon) const;
+  double EpsilonOfOne(double log_delta) const;
+  // Leaves out what LargeLosses would, and returns the cap.
+  double LeaveOutLarge(double epsilon, double most);
 
   Cumulant At(double tilt) const;  // of the composition
   double Spread() const;           // of the losses of a step
@@ -57,8 +68,8 @@ struct Saddle {
 // A guess of all that, by the saddle point method; no bound of anything. The tilt that moves the
 // mean to ε, the slope there, would do best were losses nearly normal. A smaller one keeps rare
 // large losses from taking all the mass, and is enough where `error` in the tilted mass comes to at
-// most `error_share` of δ once the tilt is taken back.
+// most `error_share` of δ once the tilt is taken back: of exp(log_delta), where that is known.
 Saddle FindSaddle(const CoarseLosses& coarse, const Target& target, double error,
-                  double error_share);
+                  double error_share, std::optional<double> log_delta = std::nullopt);
 
 }  // namespace cloister::dp

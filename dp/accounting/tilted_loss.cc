@@ -82,7 +82,7 @@ TiltedLoss Tilt(const PrivacyLoss& loss, double tilt, double cumulant) {
 
 LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
   LatticeLoss made;
-  made.origin = loss.loss.front();
+  made.origin = loss.loss[loss.anchor];
   made.spacing = spacing;
   const double scale = OneLessExp(spacing);
   const double lift = tilt * spacing;
@@ -92,7 +92,7 @@ LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
   made.mass.reserve(2 * loss.loss.size());
   for (std::size_t i = 0; i < loss.loss.size(); ++i) {
     const double away = loss.loss[i] - made.origin;
-    auto index = static_cast<std::int64_t>(away / spacing);
+    auto index = static_cast<std::int64_t>(std::floor(away / spacing));
     double above = away - static_cast<double>(index) * spacing;
     const double rounding = kRounding * std::max(std::abs(loss.loss[i]), std::abs(made.origin));
     if (above >= spacing - rounding) {

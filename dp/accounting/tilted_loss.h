@@ -14,9 +14,10 @@ namespace cloister::dp {
 struct TiltedLoss {
   std::vector<double> loss;
   std::vector<double> mass;
-  double stray = 0;     // at most so much more mass, at losses unknown
-  double shift = 0;     // losses may be too low by at most this
-  bool coarse = false;  // on a wider lattice than was asked for
+  double stray = 0;        // at most so much more mass, at losses unknown
+  double shift = 0;        // losses may be too low by at most this
+  bool coarse = false;     // on a wider lattice than was asked for
+  std::size_t anchor = 0;  // the loss that stands on every lattice that they are rounded to
 };
 
 // log Σ mass · exp(tilt · loss), and its first two derivatives by tilt.
@@ -30,7 +31,7 @@ Cumulant CumulantOf(const PrivacyLoss& loss, double tilt);
 // `cumulant` is that of `loss` at `tilt`. Infinity mass is left to the caller.
 TiltedLoss Tilt(const PrivacyLoss& loss, double tilt, double cumulant);
 
-// Masses at origin + index · spacing, indices ascending.
+// Masses at origin + index · spacing, indices ascending; the origin is the anchor.
 struct LatticeLoss {
   double origin = 0;
   double spacing = 0;
@@ -39,8 +40,8 @@ struct LatticeLoss {
   double shift = 0;  // as above, of this rounding alone
 };
 
-// Rounds losses to a lattice that starts at the lowest, each to its two neighbours by
-// connect-the-dots. The result dominates; its mass is larger by the factor that this costs in δ.
+// Rounds losses to a lattice through the anchor, each to its two neighbours by connect-the-dots.
+// The result dominates; its mass is larger by the factor that this costs in δ.
 LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing);
 
 double Sum(const std::vector<double>& values);

@@ -5,6 +5,8 @@
 #include <array>
 #include <cmath>
 #include <map>
+#include <random>
+#include <string>
 
 #include "dp/accounting/accountant.h"
 #include "dp/accounting/rdp_accountant.h"
@@ -90,6 +92,84 @@ TEST(PldAccountant, NeighbouringArgumentsStayInOrder) {
     values.push_back(Epsilon(Gaussian(1, 0.01, 1000), delta));
   }
   ExpectRising(values, "delta");
+}
+
+// Where one rare large loss decides, no tilt suits all losses: ε was ten times too large, and
+// neighbours out of order by half.
+TEST(PldAccountant, EpsilonsOfRareSamplesAreTightAndInOrder) {
+  struct Row {
+    double noise;
+    double rate;
+    std::int64_t steps;
+    double delta;
+    double at_most;
+  };
+  for (const Row& row : {Row{0.5501, 1.3564e-7, 3'950'494, 2.0995e-8, 0.0092},
+                         Row{0.54358, 2.25664e-7, 724, 2.1404e-12, 0.0216},
+                         Row{0.4237, 1.3814e-7, 5'835'278, 3.48e-5, 0.0197}}) {
+    const auto epsilon = [&](double noise, double rate, double steps, double delta) {
+      const Event event{noise, rate, static_cast<std::int64_t>(steps), Neighbours::kReplaceOne};
+      return Epsilon(event, delta);
+    };
+    const auto steps = static_cast<double>(row.steps);
+    const double made = epsilon(row.noise, row.rate, steps, row.delta);
+    EXPECT_LE(made, row.at_most) << row.noise;
+    EXPECT_GE(made, epsilon(row.noise, row.rate, 1, row.delta)) << row.noise;
+    for (const double more : {1.0003, 1.003, 1.03}) {
+      const double most = made * 1.003;
+      EXPECT_LE(epsilon(row.noise * more, row.rate, steps, row.delta), most) << more;
+      EXPECT_LE(epsilon(row.noise, row.rate / more, steps, row.delta), most) << more;
+      EXPECT_LE(epsilon(row.noise, row.rate, std::floor(steps / more), row.delta), most) << more;
+      EXPECT_LE(epsilon(row.noise, row.rate, steps, row.delta * more), most) << more;
+    }
+  }
+}
+
+// Anywhere in the range, for every relation; corners often. Lattices are chosen for each question,
+// so that answers have a relative error of their own: a tenth of a percent of ε or so.
+TEST(PldAccountant, IsFiniteAndInOrderAtRandomQuestions) {
+  std::mt19937_64 random(17);  // NOLINT: the same questions every time
+  const auto between = [&](double low, double high) {
+    const double share = static_cast<double>(random() >> 11) / static_cast<double>(1ULL << 53);
+    if (random() % 12 == 0) return random() % 2 == 0 ? low : high;
+    return low * std::pow(high / low, share);
+  };
+  const std::array relations = {Neighbours::kAddOrRemoveOne, Neighbours::kAdd, Neighbours::kRemove,
+                                Neighbours::kReplaceOne};
+  for (int i = 0; i < 100; ++i) {
+    const Event event{between(0.3, 200), between(1e-7, 1),
+                      static_cast<std::int64_t>(between(1, 1e7)), relations[random() % 4]};
+    const double delta = between(random() % 2 == 0 ? 1e-12 : 1e-30, 0.5);
+    const std::string what = ToJson(event).dump() + " " + std::to_string(std::log10(delta));
+    const double epsilon = Epsilon(event, delta);
+    EXPECT_TRUE(std::isfinite(epsilon) && epsilon >= 0) << what;
+    Event one = event;
+    one.steps = 1;
+    EXPECT_GE(epsilon * (1 + 1e-9), Epsilon(one, delta)) << what;
+    Event whole = event;
+    whole.sampling_rate = 1;
+    EXPECT_LE(epsilon, Epsilon(whole, delta) * (1 + 1e-9)) << what;
+    // Below 1e-12 rare large losses leave it looser.
+    const double most = epsilon * (delta < 1e-12 ? 1.5 : 1.01) + 1e-3;
+    Event less = event;
+    less.noise_multiplier *= 1.01;
+    EXPECT_LE(Epsilon(less, delta), most) << what;
+    less = event;
+    less.sampling_rate /= 1.01;
+    EXPECT_LE(Epsilon(less, delta), most) << what;
+    less = event;
+    less.steps = std::max<std::int64_t>(1, event.steps * 99 / 100);
+    EXPECT_LE(Epsilon(less, delta), most) << what;
+    EXPECT_LE(Epsilon(event, std::min(0.9, delta * 1.01)), most) << what;
+
+    const double at = random() % 8 == 0 ? 0 : epsilon * between(0.2, 4);
+    const double back = PldDelta({&event, 1}, at).value();
+    EXPECT_TRUE(back >= 0 && back <= 1) << what << " " << at;
+    EXPECT_LE(PldDelta({&event, 1}, at * 1.01).value(), back * 1.01 + 1e-12) << what << " " << at;
+    if (at > epsilon * 1.01 + 1e-3 && delta >= 1e-12) {
+      EXPECT_LE(back, delta) << what << " " << at;
+    }
+  }
 }
 
 TEST(PldAccountant, TheProfileFallsAndUndoesEpsilon) {
