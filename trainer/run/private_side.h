@@ -45,15 +45,15 @@ class NoisedGradient {
 class PrivateSide {
  public:
   // Registers the training records and asks whether the whole plan fits their budget. In a fixed
-  // order the units take the slots from the first one on, and the rest stay empty;
-  // kInvalidArgument for more units than slots.
+  // order unit i takes slot i modulo their number: fewer units leave the last slots empty, more
+  // share some. Neither is refused, for how many there are is nobody's business.
   static base::Result<PrivateSide> Open(const Recipe& recipe, const PrivacyPlan& plan,
                                         const ChatFile& train);
 
   // The records of each unit of one step; may be none, and the step goes its way all the same.
   std::vector<std::span<const std::int64_t>> Draw();
   // Which of some units beside the records take part in the step, by the same sampling: indexes of
-  // `places`. In a fixed order each stands in the slot of its place, modulo their number, beside
+  // `places`. In a fixed order each stands in the slot of its place, as a unit would, beside
   // whatever stands there.
   std::vector<std::int64_t> DrawOf(std::span<const std::int64_t> places);
   // How the step's units are clipped.
