@@ -6,10 +6,10 @@
 #include <cmath>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
 #include "dp/clipping/clipped_sum_factory.h"
-#include "dp/clipping/narrow_product.h"
 #include "dp/clipping/unit_gradient.h"
 #include "dp/mechanism/lattice_rounding.h"
 
@@ -52,11 +52,6 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
     return base::Fail(base::Code::kInvalidArgument,
                       "an adaptive clip norm goes with flat clipping alone");
   }
-  if (!NarrowProductKeepsItsBits()) {
-    return base::Fail(base::Code::kFailedPrecondition,
-                      "LibTorch rounds fp32 factors to fewer bits, which the bounds on gradients' "
-                      "norms do not cover: unset ONEDNN_DEFAULT_FPMATH_MODE and its like");
-  }
   CLOISTER_CHECK(options.count_weight >= 0 && std::isfinite(options.count_weight));
   const std::int64_t parameters = CountParameters(shapes);
   BookKeeping sum(std::move(shapes), parameters, groups, options);
@@ -98,8 +93,8 @@ base::Status BookKeeping::Count(double bound) {
 
 void BookKeeping::Add(const UnitGradient& gradient, std::span<const double> factors) {
   gradient.ForEachPiece(factors,
-                        [this](std::size_t parameter, std::int64_t offset, const at::Tensor& piece,
-                               double factor) { AddPiece(parameter, offset, piece, factor); });
+                        [this](std::size_t parameter, std::int64_t offset, const Numbers& numbers,
+                               double factor) { AddPiece(parameter, offset, numbers, factor); });
 }
 
 void BookKeeping::Add(const at::Tensor& gradient, std::span<const double> factors) {
@@ -107,20 +102,16 @@ void BookKeeping::Add(const at::Tensor& gradient, std::span<const double> factor
     const ParameterShape& shape = (*shapes_)[i];
     const double factor = factors[static_cast<std::size_t>(shape.group)];
     if (factor == 0) continue;
-    AddPiece(i, shape.offset, gradient.narrow(0, shape.offset, shape.elements()), factor);
+    AddPiece(i, shape.offset, Fp64Numbers(gradient.narrow(0, shape.offset, shape.elements())),
+             factor);
   }
 }
 
-void BookKeeping::AddPiece(std::size_t parameter, std::int64_t offset, const at::Tensor& piece,
+void BookKeeping::AddPiece(std::size_t parameter, std::int64_t offset, const Numbers& numbers,
                            double factor) {
-  const auto size = static_cast<std::size_t>(piece.numel());
   const double scale = factor / options_.spacing;
   const std::lock_guard lock(guards_->parameter[parameter]);
-  if (piece.scalar_type() == at::kDouble) {
-    sum_.AddRounded(offset, std::span(piece.const_data_ptr<double>(), size), scale);
-  } else {
-    sum_.AddRounded(offset, std::span(piece.const_data_ptr<float>(), size), scale);
-  }
+  std::visit([&](auto values) { sum_.AddRounded(offset, values, scale); }, numbers);
 }
 
 double BookKeeping::sensitivity() const {

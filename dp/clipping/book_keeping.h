@@ -54,8 +54,7 @@ class BookKeeping {
   static constexpr std::int64_t kMaxUnits = ClippedSum::kMaxUnits;  // of one sum
 
   // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, for a count with another
-  // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite;
-  // kFailedPrecondition unless NarrowProductKeepsItsBits().
+  // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite.
   static base::Result<BookKeeping> Create(std::vector<ParameterShape> shapes,
                                           const Options& options);
 
@@ -79,8 +78,8 @@ class BookKeeping {
   // A unit's gradient, group by group times `factors`.
   void Add(const UnitGradient& gradient, std::span<const double> factors);
   void Add(const at::Tensor& gradient, std::span<const double> factors);  // fp64 [parameters]
-  // Contiguous numbers of a parameter's gradient, fp32 or fp64, times `factor`.
-  void AddPiece(std::size_t parameter, std::int64_t offset, const at::Tensor& piece, double factor);
+  // Numbers of a parameter's gradient times `factor`.
+  void AddPiece(std::size_t parameter, std::int64_t offset, const Numbers& numbers, double factor);
 
   std::shared_ptr<const std::vector<ParameterShape>> shapes_;
   std::int64_t parameters_;

@@ -4,6 +4,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
+#include <span>
 #include <tuple>
 
 namespace cloister::dp::clipping {
@@ -33,7 +34,13 @@ NormBound LookupGradient::Cross(const MatrixGradient& other) const {
 
 void LookupGradient::ForEachPiece(const RowVisitor& visit) const {
   const std::int64_t* rows = ids_.const_data_ptr<std::int64_t>();
-  for (std::int64_t i = 0; i < ids_.size(0); ++i) visit(rows[i], built_[i]);
+  const std::int64_t columns = built_.size(1);
+  const std::span numbers(built_.const_data_ptr<double>(),
+                          static_cast<std::size_t>(built_.numel()));
+  for (std::int64_t i = 0; i < ids_.size(0); ++i) {
+    visit(rows[i], numbers.subspan(static_cast<std::size_t>(i * columns),
+                                   static_cast<std::size_t>(columns)));
+  }
 }
 
 }  // namespace cloister::dp::clipping

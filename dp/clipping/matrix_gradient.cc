@@ -3,37 +3,44 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
-#include <algorithm>
+#include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
+#include <span>
 #include <vector>
 
-#include "dp/clipping/narrow_product.h"
+#include "dp/clipping/token_product.h"
 
 namespace cloister::dp::clipping {
 namespace {
 
-// Inner products of fp32 are added up in fp32 over so many terms, and beyond in fp64.
-constexpr std::int64_t kInnerTerms = 512;
-// Rows of a large gradient are built so many elements at a time, 512 KiB: added while in a cache.
-constexpr std::int64_t kPieceElements = std::int64_t{1} << 17;
+at::Tensor InFp32(const at::Tensor& told) { return told.detach().to(at::kFloat).contiguous(); }
 
-// Tokens x tokens inner products of one factor, row by row, each off by Gamma32(kInnerTerms) and a
-// little times the two tokens' norms.
-std::vector<double> NarrowGram(const at::Tensor& factor) {
-  std::vector<double> gram(static_cast<std::size_t>(factor.size(0) * factor.size(0)));
-  for (std::int64_t start = 0; start < factor.size(1); start += kInnerTerms) {
-    const at::Tensor piece =
-        factor.narrow(1, start, std::min(kInnerTerms, factor.size(1) - start)).contiguous();
-    const at::Tensor products = NarrowProduct(piece, piece);
-    const float* from = products.const_data_ptr<float>();
-    for (std::size_t i = 0; i < gram.size(); ++i) gram[i] += from[i];
-  }
-  return gram;
+// Each token's norm, or a little more.
+std::vector<double> TokenNorms(const at::Tensor& rows) {
+  const at::Tensor norms =
+      at::linalg_vector_norm(rows, 2, at::IntArrayRef{1}, /*keepdim=*/false, at::kDouble);
+  const auto* from = norms.const_data_ptr<double>();
+  return {from, from + norms.numel()};
 }
 
-at::Tensor TokenNorms(const at::Tensor& x) {
-  return at::linalg_vector_norm(x, 2, at::IntArrayRef{1}, /*keepdim=*/false, at::kDouble);
+// The same from what inner products in fp32 make of it: sums of squares, each relatively off by
+// Gamma32(kGramTerms) at most, and what is lost below fp32's smallest numbers.
+std::vector<double> TokenNorms(std::span<const double> gram, const at::Tensor& rows) {
+  const auto tokens = static_cast<std::size_t>(rows.size(0));
+  const double lost = 0x1p-149 * static_cast<double>(rows.size(1));
+  std::vector<double> norms(tokens);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    norms[t] = std::sqrt(gram[t * (tokens + 1)] * (1 + 2 * Gamma32(kGramTerms)) + lost);
+  }
+  return norms;
+}
+
+double Sum(std::span<const double> x) { return std::accumulate(x.begin(), x.end(), 0.0); }
+
+double Dot(std::span<const double> x, std::span<const double> y) {
+  return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
 }
 
 double SquaredNorm(const at::Tensor& x) {
@@ -42,38 +49,45 @@ double SquaredNorm(const at::Tensor& x) {
   return norm * norm;
 }
 
+double SquaredNorm(std::span<const float> x) {
+  return std::inner_product(x.begin(), x.end(), x.begin(), 0.0, std::plus<>(),
+                            [](double a, double b) { return a * b; });
+}
+
+// Of two symmetric matrices whose upper parts are left out.
+double InnerProduct(std::span<const double> a, std::span<const double> b, std::int64_t size) {
+  double diagonal = 0, below = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const double *a_row = a.data() + i * size, *b_row = b.data() + i * size;
+    below = std::inner_product(a_row, a_row + i, b_row, below);
+    diagonal += a_row[i] * b_row[i];
+  }
+  return diagonal + 2 * below;
+}
+
 }  // namespace
 
-MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method)
-    : left_(left.detach().to(at::kFloat)), right_(right.detach().to(at::kFloat)) {
+MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method,
+                               TokenGrams& grams)
+    : left_(InFp32(left)), right_(InFp32(right)) {
   const at::NoGradGuard no_grad;
   const std::int64_t tokens = left_.size(0), rows = left_.size(1), columns = right_.size(1);
   const bool gram = method == NormMethod::kCheapest ? tokens * (rows + columns) < rows * columns
                                                     : method == NormMethod::kGram;
-  const at::Tensor lefts = TokenNorms(left_), rights = TokenNorms(right_);
-  size_ = at::dot(lefts, rights).item<double>();
   if (rows * columns <= kWideElements) {
     TakeWideNorm(gram);
-    return;
+  } else if (gram) {
+    TakeGramNorm(right, grams);
+  } else {
+    TakeBuiltNorm();
   }
-  TakeNarrowNorm(gram);
-  // No partial sum of an entry is beyond size_: where that may pass fp32's range, an infinity can
-  // stand in Ĝ that the Gram matrices do not show.
-  if (!(1.1 * size_ < std::numeric_limits<float>::max())) {
-    norm_.squared = std::numeric_limits<double>::infinity();
-  }
-  // What fp32 loses below its smallest numbers.
-  const double least = static_cast<double>(tokens) * 0x1p-149;
-  const double left_sum = lefts.sum().item<double>(), right_sum = rights.sum().item<double>();
-  norm_.slack += 0x1p-149 * (static_cast<double>(rows) * right_sum * right_sum +
-                             static_cast<double>(columns) * left_sum * left_sum);
-  norm_.squared_error += 4 * least * least * static_cast<double>(rows * columns);
 }
 
 // Products of two fp32 numbers are exact in fp64. The factor 4 leaves room for the rounding of
 // size() itself.
 void MatrixGradient::TakeWideNorm(bool gram) {
   const at::Tensor left = left_.to(at::kDouble), right = right_.to(at::kDouble);
+  size_ = Dot(TokenNorms(left), TokenNorms(right));
   if (gram) {
     norm_.squared = at::mm(left, left.t()).mul_(at::mm(right, right.t())).sum().item<double>();
   } else {
@@ -85,40 +99,54 @@ void MatrixGradient::TakeWideNorm(bool gram) {
   norm_.slack = 4 * Gamma64(t * t + t + rows * columns + rows + columns + 16) * size_ * size_;
 }
 
-void MatrixGradient::TakeNarrowNorm(bool gram) {
-  const double tokens = static_cast<double>(left_.size(0));
-  const double once = 1.01 * Gamma32(tokens + 1) * size_;  // between G and Ĝ, however it is added
-  if (gram) {
-    const std::vector<double> lefts = NarrowGram(left_), rights = NarrowGram(right_);
-    norm_.squared = std::inner_product(lefts.begin(), lefts.end(), rights.begin(), 0.0);
-    const double one = 1.01 * Gamma32(static_cast<double>(kInnerTerms));
-    norm_.slack = (2 * one + one * one) * size_ * size_;
-    norm_.squared_error = once * once;
-  } else {
-    ForEachNarrowPiece(
-        [&](std::int64_t, const at::Tensor& piece) { norm_.squared += SquaredNorm(piece); });
-    norm_.slack = 1e-9 * norm_.squared;
-    // Built once for the norm and once when it is added.
-    norm_.squared_error = 4 * once * once;
-  }
+void MatrixGradient::TakeGramNorm(const at::Tensor& told_right, TokenGrams& grams) {
+  const std::vector<double> lefts = TokenGram(ViewOf(left_));
+  const TokenGrams::Gram rights = grams.Of(told_right);
+  BoundErrors(TokenNorms(lefts, left_), TokenNorms(*rights, right_));
+  const double one = 1.01 * Gamma32(kGramTerms);
+  norm_.squared += InnerProduct(lefts, *rights, left_.size(0));
+  norm_.slack += (2 * one + one * one) * size_ * size_;
 }
 
-void MatrixGradient::ForEachNarrowPiece(const RowVisitor& visit) const {
-  const std::int64_t rows = left_.size(1);
-  const std::int64_t step = std::max<std::int64_t>(1, kPieceElements / right_.size(1));
-  for (std::int64_t start = 0; start < rows; start += step) {
-    visit(start, at::mm(left_.narrow(1, start, std::min(step, rows - start)).t(), right_));
+void MatrixGradient::TakeBuiltNorm() {
+  BoundErrors(TokenNorms(left_), TokenNorms(right_));
+  double squared = 0;
+  ForEachRows(ViewOf(left_), ViewOf(right_),
+              [&](std::int64_t, std::span<const float> rows) { squared += SquaredNorm(rows); });
+  norm_.squared += squared;
+  norm_.slack += 1e-9 * squared;
+  // Built once for the norm and once when it is added: the same bits, which no claim leans on.
+  norm_.squared_error *= 4;
+}
+
+// What a large matrix's gradient in fp32 may be off by, however it is added up.
+void MatrixGradient::BoundErrors(std::span<const double> left_norms,
+                                 std::span<const double> right_norms) {
+  size_ = Dot(left_norms, right_norms);
+  // No partial sum of an entry is beyond size_: where that may pass fp32's range, an infinity can
+  // stand in Ĝ that the Gram matrices do not show.
+  if (!(1.1 * size_ < std::numeric_limits<float>::max())) {
+    norm_.squared = std::numeric_limits<double>::infinity();
   }
+  const auto tokens = static_cast<double>(left_.size(0));
+  const auto rows = static_cast<double>(left_.size(1));
+  const auto columns = static_cast<double>(right_.size(1));
+  const double once = 1.01 * Gamma32(tokens + 1) * size_;  // between G and Ĝ
+  // What fp32 loses below its smallest numbers.
+  const double lost = 2 * tokens * 0x1p-149 * std::sqrt(rows * columns);
+  const double left_sum = Sum(left_norms), right_sum = Sum(right_norms);
+  norm_.slack = 0x1p-149 * (rows * right_sum * right_sum + columns * left_sum * left_sum);
+  norm_.squared_error = (once + lost) * (once + lost);
 }
 
 void MatrixGradient::ForEachPiece(const RowVisitor& visit) const {
   const at::NoGradGuard no_grad;
   if (built_.defined()) {
-    visit(0, built_);
+    visit(0, Fp64Numbers(built_));
   } else if (left_.size(1) * right_.size(1) <= kWideElements) {
-    visit(0, at::mm(left_.to(at::kDouble).t(), right_.to(at::kDouble)));
+    visit(0, Fp64Numbers(at::mm(left_.to(at::kDouble).t(), right_.to(at::kDouble))));
   } else {
-    ForEachNarrowPiece(visit);
+    ForEachRows(ViewOf(left_), ViewOf(right_), visit);
   }
 }
 

@@ -4,13 +4,20 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
+#include <variant>
 
 #include "dp/clipping/norm_bound.h"
+#include "dp/clipping/token_grams.h"
 
 namespace cloister::dp::clipping {
 
-// Told of contiguous rows of a matrix from `row` on.
-using RowVisitor = std::function<void(std::int64_t row, const at::Tensor& piece)>;
+// Told of whole rows of a gradient from `row` on, one after the other.
+using Numbers = std::variant<std::span<const float>, std::span<const double>>;
+using RowVisitor = std::function<void(std::int64_t row, const Numbers& numbers)>;
+inline Numbers Fp64Numbers(const at::Tensor& tensor) {
+  return std::span(tensor.const_data_ptr<double>(), static_cast<std::size_t>(tensor.numel()));
+}
 
 // How the norm of a matrix's gradient is taken.
 //   kInstantiate  by building it
@@ -25,15 +32,17 @@ enum class NormMethod { kCheapest, kInstantiate, kGram };
 // worked on in fp32, in pieces, and nothing of their size is kept.
 class MatrixGradient {
  public:
-  static constexpr std::int64_t kWideElements = std::int64_t{1} << 17;
+  static constexpr std::int64_t kWideElements = std::int64_t{1} << 16;
 
-  MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method);
+  // `grams` knows what other matrices multiplied the same right factor.
+  MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method,
+                 TokenGrams& grams);
 
   const NormBound& norm() const { return norm_; }
   // sum over t of ‖left[t]‖ ‖right[t]‖: at least ‖G‖.
   double size() const { return size_; }
 
-  // Visits Ĝ in pieces of whole rows, fp32 or fp64.
+  // Visits Ĝ in pieces of whole rows.
   void ForEachPiece(const RowVisitor& visit) const;
 
   const at::Tensor& left() const { return left_; }
@@ -41,8 +50,9 @@ class MatrixGradient {
 
  private:
   void TakeWideNorm(bool gram);
-  void TakeNarrowNorm(bool gram);
-  void ForEachNarrowPiece(const RowVisitor& visit) const;
+  void TakeGramNorm(const at::Tensor& told_right, TokenGrams& grams);
+  void TakeBuiltNorm();
+  void BoundErrors(std::span<const double> left_norms, std::span<const double> right_norms);
 
   at::Tensor left_, right_;
   at::Tensor built_;  // fp64 [rows, columns], of a small matrix

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+#include <variant>
+
 #include "base/check.h"
 
 namespace cloister::dp::clipping {
@@ -43,8 +46,14 @@ void UnitClipper::EndPart() {
   if (!buffered_) buffer_.zero_();
   buffered_ = true;
   const std::vector<double> whole(static_cast<std::size_t>(sum_.groups_), 1.0);
-  unit_.ForEachPiece(whole, [&](std::size_t, std::int64_t offset, const at::Tensor& piece, double) {
-    buffer_.narrow(0, offset, piece.numel()).add_(piece.flatten());
+  double* const sum = buffer_.mutable_data_ptr<double>();
+  unit_.ForEachPiece(whole, [&](std::size_t, std::int64_t offset, const Numbers& numbers, double) {
+    std::visit(
+        [&](auto values) {
+          std::transform(values.begin(), values.end(), sum + offset, sum + offset,
+                         [](double value, double so_far) { return so_far + value; });
+        },
+        numbers);
   });
   unit_.Clear();
 }

@@ -19,7 +19,7 @@ void UnitGradient::ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
   const ParameterShape& shape = (*shapes_)[static_cast<std::size_t>(parameter)];
   CLOISTER_CHECK(!part.matrix && left.size(1) == shape.rows && right.size(1) == shape.columns);
   CLOISTER_CHECK(left.size(0) == right.size(0));
-  part.matrix.emplace(left, right, method_);
+  part.matrix.emplace(left, right, method_, grams_);
 }
 
 void UnitGradient::ObserveLookup(std::int64_t parameter, const at::Tensor& ids,
@@ -60,18 +60,19 @@ void UnitGradient::ForEachPiece(std::span<const double> factors, const Visitor& 
     const ParameterShape& shape = (*shapes_)[i];
     const double factor = factors[static_cast<std::size_t>(shape.group)];
     if (factor == 0) continue;  // also what keeps a non-finite unit out: 0 * NaN is NaN
-    const RowVisitor of_rows = [&](std::int64_t row, const at::Tensor& piece) {
-      visit(i, shape.offset + row * shape.columns, piece, factor);
+    const RowVisitor of_rows = [&](std::int64_t row, const Numbers& numbers) {
+      visit(i, shape.offset + row * shape.columns, numbers, factor);
     };
     const Part& part = parts_[i];
     if (part.matrix) part.matrix->ForEachPiece(of_rows);
     if (part.lookup) part.lookup->ForEachPiece(of_rows);
-    if (part.vector) of_rows(0, part.vector->built());
+    if (part.vector) of_rows(0, Fp64Numbers(part.vector->built()));
   }
 }
 
 void UnitGradient::Clear() {
   for (Part& part : parts_) part = {};
+  grams_.Clear();
 }
 
 }  // namespace cloister::dp::clipping

@@ -15,6 +15,7 @@
 #include "dp/clipping/matrix_gradient.h"
 #include "dp/clipping/norm_bound.h"
 #include "dp/clipping/parameter_shape.h"
+#include "dp/clipping/token_grams.h"
 #include "dp/clipping/vector_gradient.h"
 
 namespace cloister::dp::clipping {
@@ -35,11 +36,11 @@ class UnitGradient : public GradientObserver {
   bool empty() const;
   // Of the parameters of each group, as ForEachPiece gives them.
   std::vector<NormBound> Norms(std::int64_t groups) const;
-  // Visits the gradient in pieces: fp32 or fp64, contiguous, numbers [offset, offset + numel) of
-  // the flat vector, to be multiplied by factors[group]. A looked-up row of a matrix is a piece
-  // beside the matrix's. A factor of zero leaves its group out, whatever it holds.
+  // Visits the gradient in pieces: the numbers from `offset` on of the flat vector, to be
+  // multiplied by factors[group]. A looked-up row of a matrix is a piece beside the matrix's. A
+  // factor of zero leaves its group out, whatever it holds.
   using Visitor = std::function<void(std::size_t parameter, std::int64_t offset,
-                                     const at::Tensor& piece, double factor)>;
+                                     const Numbers& numbers, double factor)>;
   void ForEachPiece(std::span<const double> factors, const Visitor& visit) const;
   void Clear();
 
@@ -54,6 +55,7 @@ class UnitGradient : public GradientObserver {
   std::shared_ptr<const std::vector<ParameterShape>> shapes_;
   NormMethod method_;
   std::vector<Part> parts_;
+  TokenGrams grams_;
 };
 
 }  // namespace cloister::dp::clipping

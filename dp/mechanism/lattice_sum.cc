@@ -16,6 +16,14 @@ constexpr std::int64_t kBlock = 4096;
 // Adding it to a number below 2^51 leaves the nearest whole number in the low bits.
 constexpr double kRound = 0x1.8p52;
 
+// Two steps of an unsigned comparison for vectors: the top bit is set where `sum` is not in
+// (-carry, carry).
+inline std::uint32_t Reached(std::int32_t sum, std::int32_t carry) {
+  const auto most = static_cast<std::uint32_t>(carry) - 1;
+  const auto now = static_cast<std::uint32_t>(sum);
+  return (most + now) | (most - now);
+}
+
 // Returns whether no |sum| reached `carry`. Plain loops over what processors have vectors for.
 template <typename Value>
 __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBlock(
@@ -27,12 +35,26 @@ __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBloc
     point = point < LatticeSum::kLargestSummand ? point : LatticeSum::kLargestSummand;
     const auto bits = std::bit_cast<std::uint64_t>(point + kRound);
     sum[i] += static_cast<std::int32_t>(static_cast<std::uint32_t>(bits));
-    // The top bit, where sum is not in (-carry, carry).
-    const auto most = static_cast<std::uint32_t>(carry) - 1;
-    const auto now = static_cast<std::uint32_t>(sum[i]);
-    reached |= (most + now) | (most - now);
+    reached |= Reached(sum[i], carry);
   }
   return (reached >> 31) == 0;
+}
+
+// Returns whether it added `values`: not where one, or a sum, is not in (-carry, carry).
+__attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddSmall(
+    std::int32_t* sum, const std::int64_t* values, std::int64_t size, std::int32_t carry) {
+  std::uint64_t large = 0;
+  std::uint32_t reached = 0;
+  const auto most = static_cast<std::uint64_t>(carry) - 1;
+  for (std::int64_t i = 0; i < size; ++i) {
+    const auto value = static_cast<std::uint64_t>(values[i]);
+    large |= (most + value) | (most - value);
+    const auto small = static_cast<std::uint32_t>(value) + static_cast<std::uint32_t>(sum[i]);
+    reached |= Reached(static_cast<std::int32_t>(small), carry);
+  }
+  if ((large >> 63) != 0 || (reached >> 31) != 0) return false;
+  for (std::int64_t i = 0; i < size; ++i) sum[i] += static_cast<std::int32_t>(values[i]);
+  return true;
 }
 
 // The largest |sum|, each below kCarry.
@@ -50,7 +72,7 @@ LatticeSum::LatticeSum(std::int64_t dimension)
 
 std::int32_t* LatticeSum::High() {
   CLOISTER_CHECK(made_ != nullptr);  // moved from
-  std::call_once(*made_, [this] { high_.resize(low_.size()); });
+  std::call_once(*made_, [this] { high_ = base::ZeroedArray<std::int32_t>(low_.size()); });
   return high_.data();
 }
 
@@ -85,7 +107,18 @@ void LatticeSum::AddRounded(std::int64_t begin, std::span<const double> values, 
 }
 
 void LatticeSum::Add(std::int64_t begin, std::span<const std::int64_t> values) {
-  CLOISTER_CHECK(begin >= 0 && begin + static_cast<std::int64_t>(values.size()) <= dimension());
+  const auto count = static_cast<std::int64_t>(values.size());
+  CLOISTER_CHECK(begin >= 0 && begin + count <= dimension());
+  for (std::int64_t start = 0; start < count; start += kBlock) {
+    const std::int64_t size = std::min(kBlock, count - start);
+    const std::int64_t* const from = values.data() + start;
+    if (!AddSmall(low_.data() + begin + start, from, size, kCarry)) {
+      AddLarge(begin + start, {from, static_cast<std::size_t>(size)});
+    }
+  }
+}
+
+void LatticeSum::AddLarge(std::int64_t begin, std::span<const std::int64_t> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::int64_t at = begin + static_cast<std::int64_t>(i);
     std::int32_t& low = low_[static_cast<std::size_t>(at)];

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "base/large_pages.h"
 #include "base/result.h"
+#include "base/zeroed_array.h"
 
 namespace cloister::dp {
 
@@ -45,12 +45,13 @@ class LatticeSum {
 
   template <typename Value>
   void AddInBlocks(std::int64_t begin, std::span<const Value> values, double scale);
+  void AddLarge(std::int64_t begin, std::span<const std::int64_t> values);
   std::int32_t* High();  // made when first asked for, if Reserve() was not asked before
   void Carry(std::int64_t begin, std::int64_t size);
 
   // sum = low + kCarry * high, |low| < kCarry.
-  std::vector<std::int32_t, base::LargePages<std::int32_t>> low_;
-  std::vector<std::int32_t, base::LargePages<std::int32_t>> high_;  // empty: all zero
+  base::ZeroedArray<std::int32_t> low_;
+  base::ZeroedArray<std::int32_t> high_;  // empty: all zero
   std::unique_ptr<std::once_flag> made_;
 };
 

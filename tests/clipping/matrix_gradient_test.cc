@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <variant>
 
 #include "dp/clipping/lookup_gradient.h"
 
@@ -25,9 +26,19 @@ at::Tensor Exact(const at::Tensor& left, const at::Tensor& right) {
 // Adds what a gradient gives to be added.
 template <typename Gradient>
 void AddTo(const at::Tensor& sum, const Gradient& gradient) {
-  gradient.ForEachPiece([&](std::int64_t row, const at::Tensor& piece) {
-    sum.flatten().narrow(0, row * sum.size(1), piece.numel()).add_(piece.flatten());
+  double* const to = sum.mutable_data_ptr<double>();
+  gradient.ForEachPiece([&](std::int64_t row, const Numbers& numbers) {
+    std::visit(
+        [&](auto values) {
+          for (std::size_t i = 0; i < values.size(); ++i) to[row * sum.size(1) + i] += values[i];
+        },
+        numbers);
   });
+}
+
+MatrixGradient Gradient(const at::Tensor& left, const at::Tensor& right, NormMethod method) {
+  TokenGrams grams;
+  return {left, right, method, grams};
 }
 
 at::Tensor Added(const MatrixGradient& gradient, std::int64_t rows, std::int64_t columns) {
@@ -60,7 +71,7 @@ TEST_P(OfSize, NormAndSumAreTheExactOnesBothWays) {
   const at::Tensor left = at::randn({tokens, rows}), right = at::randn({tokens, columns});
   const at::Tensor exact = Exact(left, right);
   for (const NormMethod method : kMethods) {
-    const MatrixGradient gradient(left, right, method);
+    const MatrixGradient gradient = Gradient(left, right, method);
     EXPECT_NEAR(gradient.norm().computed(), Norm(exact), 1e-6 * Norm(exact));
     EXPECT_LE(gradient.norm().upper(), 1.05 * Norm(exact));
     const at::Tensor added = Added(gradient, rows, columns);
@@ -81,7 +92,7 @@ TEST_P(OfSize, BoundHoldsWhereTokensNearlyCancel) {
     const double exact = Norm(Exact(left, right));
     ASSERT_GT(exact, 0);
     for (const NormMethod method : kMethods) {
-      const MatrixGradient gradient(left, right, method);
+      const MatrixGradient gradient = Gradient(left, right, method);
       EXPECT_GE(gradient.norm().upper(), exact);
       EXPECT_GE(gradient.norm().upper(), Norm(Added(gradient, rows, columns)));
     }
@@ -103,7 +114,7 @@ TEST(MatrixGradient, SumsOfNumbersBelowTheNormalRangeAreBounded) {
   for (const std::int64_t rows : {4, 600}) {
     const at::Tensor left = at::full({8, rows}, 0x1p-80F), right = at::full({8, 600}, 0x1p-75F);
     for (const NormMethod method : kMethods) {
-      const MatrixGradient gradient(left, right, method);
+      const MatrixGradient gradient = Gradient(left, right, method);
       EXPECT_GE(gradient.norm().upper(), Norm(Exact(left, right)));
     }
   }
@@ -119,7 +130,7 @@ TEST(MatrixGradient, NonFiniteFactorsGiveNoFiniteBound) {
       for (const NormMethod method : kMethods) {
         // 1e38² overflows fp32, where the larger of the two is worked on.
         const bool finite = poison == 1e38F && rows == 4;
-        EXPECT_EQ(std::isfinite(MatrixGradient(left, right, method).norm().upper()), finite)
+        EXPECT_EQ(std::isfinite(Gradient(left, right, method).norm().upper()), finite)
             << rows << " " << poison;
       }
     }
@@ -139,7 +150,7 @@ TEST(LookupGradient, CrossTermOfATiedMatrix) {
       const at::Tensor right = values + 1e-3 * at::randn({12, 64});
       const LookupGradient lookup(ids, values);
       for (const NormMethod method : kMethods) {
-        const MatrixGradient matrix(left, right, method);
+        const MatrixGradient matrix = Gradient(left, right, method);
         NormBound both = lookup.norm();
         both += matrix.norm();
         both += lookup.Cross(matrix);

@@ -179,14 +179,16 @@ INSTANTIATE_TEST_SUITE_P(Clipping, RoundedAdapter,
 TEST(RoundedMatrix, TheNormIsThatOfTheRoundedFactors) {
   const at::Tensor left = at::full({4, 3}, 1.0F + 0x1.8p-8F), right = at::full({4, 5}, 1.0F);
   const at::Tensor rounded = left.to(at::kBFloat16), ones = right.to(at::kBFloat16);
-  const MatrixGradient added(rounded, ones, NormMethod::kCheapest);
+  TokenGrams grams;
+  const MatrixGradient added(rounded, ones, NormMethod::kCheapest, grams);
   at::Tensor sum = at::zeros({3, 5}, at::TensorOptions(at::kDouble));
-  added.ForEachPiece([&](std::int64_t row, const at::Tensor& piece) {
-    sum.flatten().narrow(0, row * 5, piece.numel()).add_(piece.flatten());
+  added.ForEachPiece([&](std::int64_t row, const Numbers& numbers) {
+    const auto values = std::get<std::span<const double>>(numbers);
+    std::copy(values.begin(), values.end(), sum.mutable_data_ptr<double>() + row * 5);
   });
   EXPECT_GE(added.norm().upper(), Norm(sum));
   EXPECT_LE(added.norm().upper(), 1.001 * Norm(sum));
-  const MatrixGradient unrounded(left, right, NormMethod::kCheapest);
+  const MatrixGradient unrounded(left, right, NormMethod::kCheapest, grams);
   EXPECT_LT(unrounded.norm().upper(), 0.999 * Norm(sum));
 }
 

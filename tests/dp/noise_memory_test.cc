@@ -6,7 +6,7 @@
 #include "dp/matrix_factorization/factorization.h"
 #include "dp/matrix_factorization/matrix_mechanism.h"
 #include "dp/mechanism/gaussian_mechanism.h"
-#include "tests/dp/large_allocations.h"
+#include "tests/dp/large_mappings.h"
 #include "tests/dp/mechanism_fakes.h"
 #include "tests/dp/rounded_gaussian.h"
 
@@ -31,11 +31,11 @@ class WatchingLedger final : public UnkeptLedger {
   }
 
   int debits = 0;
-  std::int64_t allocations = 0;  // when it was asked last
+  std::int64_t mappings = 0;  // when it was asked last
 
  private:
   base::Status Saw() {
-    allocations = LargeAllocations();
+    mappings = LargeMappings();
     return {};
   }
 };
@@ -80,11 +80,11 @@ TEST(NoiseMemory, IsTakenBeforeTheDebit) {
     GaussianMechanism mechanism = Gaussian(noise, spacing);
     WatchingLedger ledger;
     ClippedSum sum = Sum(units, spacing, Neighbours::kAddOrRemoveOne);
-    const std::int64_t before = LargeAllocations();
+    const std::int64_t before = LargeMappings();
     const auto noised = mechanism.Release(std::move(sum), ledger, "set", {"job", 1, 0});
     ASSERT_TRUE(noised) << noised.error().message;
-    EXPECT_EQ(ledger.allocations, before + 1);
-    EXPECT_EQ(LargeAllocations(), ledger.allocations);
+    EXPECT_EQ(ledger.mappings, before + 1);
+    EXPECT_EQ(LargeMappings(), ledger.mappings);
     EXPECT_GT(MostOf(*noised), std::int64_t{1} << 30);
   }
 }
@@ -93,16 +93,16 @@ TEST(NoiseMemory, NoneIsTakenWhereFourBytesHoldIt) {
   GaussianMechanism mechanism = Gaussian(1, kClipNorm * 0x1p-24);
   WatchingLedger ledger;
   ClippedSum sum = Sum(1, kClipNorm * 0x1p-24, Neighbours::kAddOrRemoveOne);
-  const std::int64_t before = LargeAllocations();
+  const std::int64_t before = LargeMappings();
   ASSERT_TRUE(mechanism.Release(std::move(sum), ledger, "set", {"job", 1, 0}));
-  EXPECT_EQ(LargeAllocations(), before);
+  EXPECT_EQ(LargeMappings(), before);
 }
 
 TEST(NoiseMemory, WantOfItSpendsNothing) {
   GaussianMechanism mechanism = Gaussian(20, kFinest);
   WatchingLedger ledger;
   ClippedSum sum = Sum(0, kFinest, Neighbours::kAddOrRemoveOne);
-  const NoLargeAllocations no_memory;
+  const NoLargeMappings no_memory;
   const auto refused = mechanism.Release(std::move(sum), ledger, "set", {"job", 1, 0});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, base::Code::kInternal);
@@ -133,11 +133,11 @@ class MatrixNoiseMemory : public testing::Test {
 TEST_F(MatrixNoiseMemory, IsTakenBeforeAnythingIsSpentOrGivenUp) {
   for (int step = 1; step <= 2; ++step) {
     ClippedSum sum = NearlyFull();
-    const std::int64_t before = LargeAllocations();
+    const std::int64_t before = LargeMappings();
     const auto noised = Release(std::move(sum));
     ASSERT_TRUE(noised) << noised.error().message;
-    EXPECT_EQ(ledger_.allocations, before + 1);
-    EXPECT_EQ(LargeAllocations(), ledger_.allocations);
+    EXPECT_EQ(ledger_.mappings, before + 1);
+    EXPECT_EQ(LargeMappings(), ledger_.mappings);
     EXPECT_GT(MostOf(*noised), std::int64_t{1} << 30);
   }
   EXPECT_EQ(ledger_.debits, 1);
@@ -145,7 +145,7 @@ TEST_F(MatrixNoiseMemory, IsTakenBeforeAnythingIsSpentOrGivenUp) {
 
 TEST_F(MatrixNoiseMemory, WantOfItSpendsNothingAndGivesNoStepUp) {
   ClippedSum sum = NearlyFull();
-  const NoLargeAllocations no_memory;
+  const NoLargeMappings no_memory;
   const auto refused = Release(std::move(sum));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, base::Code::kInternal);
@@ -158,14 +158,14 @@ TEST(LatticeSum, ReservesWhatCouldPassItsSmallWordsAndNoMore) {
   const auto reserves = [](std::int64_t value, double most) {
     LatticeSum sum(kDimension);
     sum.Add(kDimension - 1, std::vector<std::int64_t>{value});
-    const std::int64_t before = LargeAllocations();
+    const std::int64_t before = LargeMappings();
     EXPECT_TRUE(sum.Reserve(most));
-    const bool reserved = LargeAllocations() > before;
+    const bool reserved = LargeMappings() > before;
     EXPECT_TRUE(sum.Reserve(most));
-    const std::int64_t held = LargeAllocations();
+    const std::int64_t held = LargeMappings();
     const auto number = static_cast<std::int64_t>(most);
     sum.Add(kDimension - 1, std::vector<std::int64_t>{value < 0 ? -number : number});
-    EXPECT_EQ(LargeAllocations(), held);
+    EXPECT_EQ(LargeMappings(), held);
     return reserved;
   };
   EXPECT_FALSE(reserves(0, kCarry - 1));
@@ -176,9 +176,9 @@ TEST(LatticeSum, ReservesWhatCouldPassItsSmallWordsAndNoMore) {
   EXPECT_TRUE(reserves(-1000, kCarry - 1000));
   // The test sees what is not reserved.
   LatticeSum sum(kDimension);
-  const std::int64_t before = LargeAllocations();
+  const std::int64_t before = LargeMappings();
   sum.Add(0, std::vector<std::int64_t>{kCarry});
-  EXPECT_EQ(LargeAllocations(), before + 1);
+  EXPECT_EQ(LargeMappings(), before + 1);
 }
 
 }  // namespace

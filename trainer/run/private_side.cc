@@ -1,5 +1,7 @@
 #include "trainer/run/private_side.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <array>
 #include <system_error>
@@ -26,18 +28,25 @@ void Announce(const PrivacyPlan& plan) {
       "first, so each step shows the whole run's ε");
 }
 
-// Points in pieces of what a first cache holds.
+constexpr std::int64_t kPiece = 2048;  // points, of what a first cache holds
+constexpr std::int64_t kGrain = 16;    // pieces that a thread is worth
+
 template <typename Value>
 void ReadScaled(const dp::LatticeSum& points, std::int64_t first, double scale,
                 std::span<Value> values) {
-  std::array<std::int64_t, 2048> piece;
-  for (std::size_t done = 0; done < values.size(); done += piece.size()) {
-    const std::span<std::int64_t> part(piece.data(), std::min(piece.size(), values.size() - done));
-    points.Read(first + static_cast<std::int64_t>(done), part);
-    for (std::size_t i = 0; i < part.size(); ++i) {
-      values[done + i] = static_cast<Value>(static_cast<double>(part[i]) * scale);
+  const auto size = static_cast<std::int64_t>(values.size());
+  const auto read = [&](std::int64_t begin, std::int64_t end) {
+    std::array<std::int64_t, kPiece> piece;
+    for (std::int64_t at = begin * kPiece; at < std::min(end * kPiece, size); at += kPiece) {
+      const auto count = static_cast<std::size_t>(std::min(kPiece, size - at));
+      points.Read(first + at, std::span(piece).first(count));
+      Value* const to = values.data() + at;
+      for (std::size_t i = 0; i < count; ++i) {
+        to[i] = static_cast<Value>(static_cast<double>(piece[i]) * scale);
+      }
     }
-  }
+  };
+  at::parallel_for(0, (size + kPiece - 1) / kPiece, kGrain, read);
 }
 
 }  // namespace

@@ -1,0 +1,7 @@
+#include "dp/clipping/tile_kernel_lanes.h"
+
+namespace cloister::dp::clipping {
+
+TileKernel Avx2TileKernel() { return kTileKernel<8, 4, 3>; }
+
+}  // namespace cloister::dp::clipping

@@ -1,0 +1,7 @@
+#include "dp/clipping/tile_kernel_lanes.h"
+
+namespace cloister::dp::clipping {
+
+TileKernel ScalarTileKernel() { return kTileKernel<4, 4, 2>; }
+
+}  // namespace cloister::dp::clipping

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "dp/clipping/tile_kernels.h"
+
+namespace cloister::dp::clipping {
+
+// Contiguous fp32 [tokens, width].
+struct FactorView {
+  const float* values;
+  std::int64_t tokens, width;
+};
+
+inline FactorView ViewOf(const at::Tensor& rows) {
+  return {rows.const_data_ptr<float>(), rows.size(0), rows.size(1)};
+}
+
+// Told of whole rows of a product, from `row` on, one after the other.
+using ProductVisitor = std::function<void(std::int64_t row, std::span<const float> numbers)>;
+
+// Visits left^T right, [left.width, right.width], a few rows at a time, from the first on. Each
+// number is the sum over the tokens, in their order, in fp32: bit for bit a function of the factors
+// and the kernel. Throws std::bad_alloc.
+void ForEachRows(const FactorView& left, const FactorView& right, const ProductVisitor& visit,
+                 const TileKernel& kernel = BestTileKernel());
+
+// The inner products of tokens, fp64 [tokens * tokens] row by row, those of a token with itself and
+// with earlier ones alone (the others are zero): added up in fp32 over 512 terms at most, and
+// beyond in fp64.
+std::vector<double> TokenGram(const FactorView& x, const TileKernel& kernel = BestTileKernel());
+inline constexpr std::int64_t kGramTerms = 512;
+
+}  // namespace cloister::dp::clipping
