@@ -17,15 +17,18 @@ recipe says everything; configs/ has some to copy, and dp-lora.yaml explains eac
 `privacy` section the run is differentially private: each step's spend is in the ledger before its
 noise is used, and a run that would pass the data set's budget is refused (exit code 3). The output
 folder appears when all is done: an adapter in PEFT's form or a whole model in transformers',
-recipe.yaml, events.jsonl. SIGINT or SIGTERM ends the run without them; what was spent stays spent.)";
+recipe.yaml, events.jsonl. SIGINT or SIGTERM ends the run without them; what was spent stays spent.
+With a `checkpoints` section in the recipe --resume goes on with a run that was ended or killed.)";
 
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;
-  flags.usage = "cloister train --config RECIPE.yaml [--set section.key=value]... [--json]";
+  flags.usage = "cloister train --config RECIPE.yaml [--set section.key=value]... [--resume DIR] [--json]";
   flags.about = kAbout;
   flags.options.add_options()("config", po::value<std::string>()->required(), "The recipe (YAML)")(
       "set", po::value<std::vector<std::string>>()->composing(),
       "Lay section.key=value over the recipe; may be repeated; null removes a key or a section")(
+      "resume", po::value<std::string>(),
+      "Go on with a run from the newest checkpoint in this folder, the recipe's checkpoints.folder")(
       "json", po::bool_switch(), "One JSON object an event on stdout");
   CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
   if (!values) return {};
@@ -42,7 +45,10 @@ base::Status Run(std::span<const std::string> arguments) {
       PrintResult(event, false);
     }
   };
-  return trainer::RunTraining(recipe, show, [&signals] { return signals.Requested(); });
+  trainer::RunOptions options;
+  options.stop = [&signals] { return signals.Requested(); };
+  if (values->contains("resume")) options.resume = (*values)["resume"].as<std::string>();
+  return trainer::RunTraining(recipe, show, options);
 }
 
 }  // namespace

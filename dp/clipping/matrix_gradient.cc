@@ -67,8 +67,7 @@ double InnerProduct(std::span<const double> a, std::span<const double> b, std::i
 
 }  // namespace
 
-MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method,
-                               TokenGrams& grams)
+MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method)
     : left_(InFp32(left)), right_(InFp32(right)) {
   const at::NoGradGuard no_grad;
   const std::int64_t tokens = left_.size(0), rows = left_.size(1), columns = right_.size(1);
@@ -77,7 +76,7 @@ MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, 
   if (rows * columns <= kWideElements) {
     TakeWideNorm(gram);
   } else if (gram) {
-    TakeGramNorm(right, grams);
+    TakeGramNorm();
   } else {
     TakeBuiltNorm();
   }
@@ -99,12 +98,11 @@ void MatrixGradient::TakeWideNorm(bool gram) {
   norm_.slack = 4 * Gamma64(t * t + t + rows * columns + rows + columns + 16) * size_ * size_;
 }
 
-void MatrixGradient::TakeGramNorm(const at::Tensor& told_right, TokenGrams& grams) {
-  const std::vector<double> lefts = TokenGram(ViewOf(left_));
-  const TokenGrams::Gram rights = grams.Of(told_right);
-  BoundErrors(TokenNorms(lefts, left_), TokenNorms(*rights, right_));
+void MatrixGradient::TakeGramNorm() {
+  const std::vector<double> lefts = TokenGram(ViewOf(left_)), rights = TokenGram(ViewOf(right_));
+  BoundErrors(TokenNorms(lefts, left_), TokenNorms(rights, right_));
   const double one = 1.01 * Gamma32(kGramTerms);
-  norm_.squared += InnerProduct(lefts, *rights, left_.size(0));
+  norm_.squared += InnerProduct(lefts, rights, left_.size(0));
   norm_.slack += (2 * one + one * one) * size_ * size_;
 }
 

@@ -7,8 +7,8 @@
 #include <span>
 #include <variant>
 
+#include "base/check.h"
 #include "dp/clipping/norm_bound.h"
-#include "dp/clipping/token_grams.h"
 
 namespace cloister::dp::clipping {
 
@@ -16,14 +16,16 @@ namespace cloister::dp::clipping {
 using Numbers = std::variant<std::span<const float>, std::span<const double>>;
 using RowVisitor = std::function<void(std::int64_t row, const Numbers& numbers)>;
 inline Numbers Fp64Numbers(const at::Tensor& tensor) {
+  CLOISTER_CHECK(tensor.is_contiguous());
   return std::span(tensor.const_data_ptr<double>(), static_cast<std::size_t>(tensor.numel()));
 }
 
 // How the norm of a matrix's gradient is taken.
 //   kInstantiate  by building it
 //   kGram         from the two tokens x tokens Gram matrices
-//   kCheapest     Gram where tokens * (rows + columns) < rows * columns: then it needs fewer
-//                 multiply-adds
+//   kCheapest     Gram where tokens * (rows + columns) < rows * columns: then it needs less than
+//                 half of the multiply-adds, the matrices being symmetric. Where it would need
+//                 somewhat less than all, its looser bound is not worth it.
 enum class NormMethod { kCheapest, kInstantiate, kGram };
 
 // The gradient G = sum over t of left[t] right[t]^T of one matrix for one unit, from left [tokens,
@@ -34,9 +36,8 @@ class MatrixGradient {
  public:
   static constexpr std::int64_t kWideElements = std::int64_t{1} << 16;
 
-  // `grams` knows what other matrices multiplied the same right factor.
-  MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method,
-                 TokenGrams& grams);
+  // Factors that are contiguous fp32 are not copied: their values must stay until the last visit.
+  MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method);
 
   const NormBound& norm() const { return norm_; }
   // sum over t of ‖left[t]‖ ‖right[t]‖: at least ‖G‖.
@@ -50,7 +51,7 @@ class MatrixGradient {
 
  private:
   void TakeWideNorm(bool gram);
-  void TakeGramNorm(const at::Tensor& told_right, TokenGrams& grams);
+  void TakeGramNorm();
   void TakeBuiltNorm();
   void BoundErrors(std::span<const double> left_norms, std::span<const double> right_norms);
 

@@ -40,9 +40,11 @@ struct NormBound {
     bound.slack = 4 * Gamma64(static_cast<double>(numbers) + 4) * bound.squared;
     return bound;
   }
-  // At least ‖Ĝ‖ (but for a few roundings in fp64); not finite where a value of Ĝ is not.
+  // At least ‖Ĝ‖ (but for a few roundings in fp64); not finite where a value of Ĝ is not, nor where
+  // `squared` is not, whatever its sign: it says nothing then.
   double upper() const {
-    const double kept = squared < 0 ? 0 : squared;  // a NaN stays
+    if (!std::isfinite(squared)) return std::numeric_limits<double>::infinity();
+    const double kept = squared < 0 ? 0 : squared;
     return std::sqrt(kept + slack) + std::sqrt(squared_error);
   }
   double computed() const { return std::sqrt(std::max(squared, 0.0)); }

@@ -92,8 +92,10 @@ void TransposePanel(const float* x, std::int64_t stride, std::int64_t rows, std:
 }
 
 template <int kLanes, int kRows, int kVectors>
-constexpr TileKernel kTileKernel = {kRows, kLanes* kVectors, &MultiplyTile<kLanes, kRows, kVectors>,
-                                    &TransposePanel<kLanes, kLanes * kVectors>};
+constexpr TileKernel kTileKernel = {.rows = kRows,
+                                    .columns = std::int64_t{kLanes} * kVectors,
+                                    .multiply = &MultiplyTile<kLanes, kRows, kVectors>,
+                                    .transpose = &TransposePanel<kLanes, kLanes * kVectors>};
 
 }  // namespace
 }  // namespace cloister::dp::clipping

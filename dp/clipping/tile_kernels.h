@@ -9,7 +9,7 @@
 namespace cloister::dp::clipping {
 
 // A tile has `rows` x `columns` numbers; `columns` is a multiple of `rows`. Both factors stand in
-// panels of `columns` numbers for each step of the depth (panels.h), so that a tile's left factor
+// panels of `columns` numbers for each step of the depth, so that a tile's left factor
 // is a part of a panel.
 struct TileKernel {
   std::int64_t rows, columns;

@@ -43,6 +43,7 @@ void PackColumns(const FactorView& x, std::int64_t begin, std::int64_t columns, 
 void ForEachRows(const FactorView& left, const FactorView& right, const ProductVisitor& visit,
                  const TileKernel& kernel) {
   const std::int64_t depth = left.tokens, columns = right.width, width = kernel.columns;
+  if (depth == 0) return;
   Scratch rights(RoundUp(columns, width) * depth);
   PackColumns(right, 0, columns, width, rights.data());
   // Whole tiles of some rows; what hangs over the last column is made beside it.

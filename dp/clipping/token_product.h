@@ -26,14 +26,16 @@ using ProductVisitor = std::function<void(std::int64_t row, std::span<const floa
 
 // Visits left^T right, [left.width, right.width], a few rows at a time, from the first on. Each
 // number is the sum over the tokens, in their order, in fp32: bit for bit a function of the factors
-// and the kernel. Throws std::bad_alloc.
+// and the kernel. Throws as LibTorch
+// does where there is no memory. Nothing is visited where there are no tokens: all is zero.
 void ForEachRows(const FactorView& left, const FactorView& right, const ProductVisitor& visit,
                  const TileKernel& kernel = BestTileKernel());
 
 // The inner products of tokens, fp64 [tokens * tokens] row by row, those of a token with itself and
-// with earlier ones alone (the others are zero): added up in fp32 over 512 terms at most, and
+// with earlier ones alone (the others are zero): added up in fp32 over kGramTerms at most, and
 // beyond in fp64.
 std::vector<double> TokenGram(const FactorView& x, const TileKernel& kernel = BestTileKernel());
-inline constexpr std::int64_t kGramTerms = 512;
+// Fewer make a tighter bound and more additions in fp64.
+inline constexpr std::int64_t kGramTerms = 128;
 
 }  // namespace cloister::dp::clipping

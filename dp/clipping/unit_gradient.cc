@@ -19,7 +19,7 @@ void UnitGradient::ObserveMatrix(std::int64_t parameter, const at::Tensor& left,
   const ParameterShape& shape = (*shapes_)[static_cast<std::size_t>(parameter)];
   CLOISTER_CHECK(!part.matrix && left.size(1) == shape.rows && right.size(1) == shape.columns);
   CLOISTER_CHECK(left.size(0) == right.size(0));
-  part.matrix.emplace(left, right, method_, grams_);
+  part.matrix.emplace(left, right, method_);
 }
 
 void UnitGradient::ObserveLookup(std::int64_t parameter, const at::Tensor& ids,
@@ -72,7 +72,6 @@ void UnitGradient::ForEachPiece(std::span<const double> factors, const Visitor& 
 
 void UnitGradient::Clear() {
   for (Part& part : parts_) part = {};
-  grams_.Clear();
 }
 
 }  // namespace cloister::dp::clipping

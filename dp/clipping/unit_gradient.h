@@ -15,7 +15,6 @@
 #include "dp/clipping/matrix_gradient.h"
 #include "dp/clipping/norm_bound.h"
 #include "dp/clipping/parameter_shape.h"
-#include "dp/clipping/token_grams.h"
 #include "dp/clipping/vector_gradient.h"
 
 namespace cloister::dp::clipping {
@@ -55,7 +54,6 @@ class UnitGradient : public GradientObserver {
   std::shared_ptr<const std::vector<ParameterShape>> shapes_;
   NormMethod method_;
   std::vector<Part> parts_;
-  TokenGrams grams_;
 };
 
 }  // namespace cloister::dp::clipping

@@ -84,26 +84,31 @@ base::Status CheckAgrees(const DataSetRow& row, const DataSetRow& asked, const s
   return {};
 }
 
-// Two keys out of the one beside the ledger.
-struct UnitKeys {
-  explicit UnitKeys(const security::SecretBytes& key)
-      : units(key.bytes()), blocks(BlocksKey(key)) {}
+std::span<const std::uint8_t> BytesOf(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+// Keys out of the one beside the ledger.
+struct LedgerKeys {
+  explicit LedgerKeys(const security::SecretBytes& key)
+      : units(key.bytes()),
+        blocks(BlocksKey(key)),
+        sealing(security::Hkdf(key, BytesOf("cloister ledger"), BytesOf("sealing"), 32)) {}
 
   security::HmacSha256Key units;   // of the hashes of units
   security::HmacSha256Key blocks;  // of the codes of what is stored of them
+  security::SecretBytes sealing;   // of the keys of jobs
 
  private:
   static security::Sha256Digest BlocksKey(const security::SecretBytes& key) {
-    constexpr std::string_view kLabel = "cloister ledger unit blocks";
-    return security::HmacSha256(
-        key.bytes(), {reinterpret_cast<const std::uint8_t*>(kLabel.data()), kLabel.size()});
+    return security::HmacSha256(key.bytes(), BytesOf("cloister ledger unit blocks"));
   }
 };
 
 class SqliteLedger final : public Ledger {
  public:
   // `keys` are absent for looking.
-  SqliteLedger(Database database, std::optional<UnitKeys> keys)
+  SqliteLedger(Database database, std::optional<LedgerKeys> keys)
       : keys_(std::move(keys)), database_(std::move(database)) {}
 
   base::Result<std::string> RegisterDataSet(const std::string& name, const UnitSource& units,
@@ -194,6 +199,11 @@ class SqliteLedger final : public Ledger {
     return last.step;
   }
 
+  base::Result<security::SecretBytes> SealingKey(const std::string& job) const override {
+    CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    return security::Hkdf(keys_->sealing, {}, BytesOf(job), 32);
+  }
+
   base::Result<std::vector<Row>> Rows() const override { return AllSpends(database_); }
 
   base::Result<Total> Spent(const std::string& data_set) const override {
@@ -263,7 +273,7 @@ class SqliteLedger final : public Ledger {
     return CheckBeside(spent, spend.event, fixed, budget);
   }
 
-  std::optional<UnitKeys> keys_;
+  std::optional<LedgerKeys> keys_;
   Database database_;
   SpentEvents spent_;
   std::map<std::string, PrivacyBudget> asked_;
@@ -289,7 +299,7 @@ base::Result<std::unique_ptr<Ledger>> Ledger::Open(const std::filesystem::path& 
   CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKeyOrCreate(path));
   CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForWriting(path, key));
   return std::unique_ptr<Ledger>(
-      std::make_unique<SqliteLedger>(std::move(database), UnitKeys(key)));
+      std::make_unique<SqliteLedger>(std::move(database), LedgerKeys(key)));
 }
 
 base::Result<std::unique_ptr<Ledger>> Ledger::OpenReadOnly(const std::filesystem::path& path) {

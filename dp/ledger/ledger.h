@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "dp/mechanism/event.h"
 #include "dp/mechanism/privacy_types.h"
+#include "security/secret_bytes.h"
 
 namespace cloister::dp {
 
@@ -105,6 +106,10 @@ class Ledger {
                                   const ReleasedStep& released) = 0;
   // The last step that the job recorded; 0 where none is. Of a ledger that is open for writing.
   virtual base::Result<std::int64_t> LastStep(const std::string& job) const = 0;
+
+  // 32 bytes of the job's, out of the key beside the ledger: to seal what must not leave the
+  // holder's hands with a checkpoint. kFailedPrecondition of a ledger opened for looking.
+  virtual base::Result<security::SecretBytes> SealingKey(const std::string& job) const = 0;
 
   struct Row {
     std::string data_set;

@@ -1,5 +1,6 @@
 #include "dp/matrix_factorization/matrix_mechanism.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -86,7 +87,9 @@ base::Result<MatrixMechanism> MatrixMechanism::Restore(
                           " that were released, and none may be executed again: restore the state "
                           "of the last one");
   }
-  return MatrixMechanism(parameters, std::move(noise), sigma, matrix.steps());
+  MatrixMechanism restored(parameters, std::move(noise), sigma, matrix.steps());
+  restored.restored_ = true;
+  return restored;
 }
 
 Event MatrixMechanism::event() const { return MakeEvent(parameters_, sigma_, steps_); }
@@ -95,6 +98,20 @@ base::Result<Event> MatrixMechanism::EventOf(const Parameters& parameters,
                                              const BandedMatrix& matrix) {
   CLOISTER_ASSIGN_OR_RETURN(const double sigma, SigmaOf(parameters, matrix));
   return MakeEvent(parameters, sigma, matrix.steps());
+}
+
+// A run that ended between its debit and its first row: RecordStep lets one copy alone of the state
+// of before it use what was debited.
+base::Status MatrixMechanism::PaidBefore(const Ledger& ledger, const std::string& data_set,
+                                         const SpendKey& key, const base::Status& refused) const {
+  if (!restored_ || refused.error().code != base::Code::kAlreadyExists) return refused;
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<Ledger::Row> rows, ledger.Rows());
+  const bool same = std::any_of(rows.begin(), rows.end(), [&](const Ledger::Row& row) {
+    const SpendKey& other = row.spend.key;
+    return row.data_set == data_set && other.job == key.job && other.round == key.round &&
+           other.attempt == key.attempt && row.spend.event == event();
+  });
+  return same ? base::Status() : refused;
 }
 
 base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
@@ -106,7 +123,8 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   CLOISTER_RETURN_IF_ERROR(points.Reserve(noise_.largest() / 3));
   // The plan is paid for as a whole. A state of a later step was persisted after that.
   if (noise_.step() == 0) {
-    CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, Spend{key, event(), std::nullopt}));
+    const base::Status debited = ledger.Debit(data_set, Spend{key, event(), std::nullopt});
+    if (!debited) CLOISTER_RETURN_IF_ERROR(PaidBefore(ledger, data_set, key, debited));
   }
   // The state before may have been persisted and not recorded.
   const std::array<StepMark, 2> follows = {noise_.mark(), noise_.recorded()};

@@ -24,10 +24,11 @@ inline std::uint32_t Reached(std::int32_t sum, std::int32_t carry) {
   return (most + now) | (most - now);
 }
 
-// Returns whether no |sum| reached `carry`. Plain loops over what processors have vectors for.
+// Returns whether no |sum| reached `carry`. A plain loop over what processors have vectors for.
 template <typename Value>
-__attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBlock(
-    std::int32_t* sum, const Value* values, std::int64_t size, double scale, std::int32_t carry) {
+inline __attribute__((always_inline)) bool AddEach(std::int32_t* sum, const Value* values,
+                                                   std::int64_t size, double scale,
+                                                   std::int32_t carry) {
   std::uint32_t reached = 0;
   for (std::int64_t i = 0; i < size; ++i) {
     double point = static_cast<double>(values[i]) * scale;
@@ -38,6 +39,17 @@ __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBloc
     reached |= Reached(sum[i], carry);
   }
   return (reached >> 31) == 0;
+}
+
+// Compiled for each kind of processor.
+__attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBlock(
+    std::int32_t* sum, const float* values, std::int64_t size, double scale, std::int32_t carry) {
+  return AddEach(sum, values, size, scale, carry);
+}
+
+__attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddBlock(
+    std::int32_t* sum, const double* values, std::int64_t size, double scale, std::int32_t carry) {
+  return AddEach(sum, values, size, scale, carry);
 }
 
 // Returns whether it added `values`: not where one, or a sum, is not in (-carry, carry).

@@ -8,8 +8,10 @@
 #include <cmath>
 #include <cstdio>
 #include <variant>
+#include <vector>
 
 #include "dp/clipping/lookup_gradient.h"
+#include "dp/clipping/token_product.h"
 
 namespace cloister::dp::clipping {
 namespace {
@@ -34,11 +36,6 @@ void AddTo(const at::Tensor& sum, const Gradient& gradient) {
         },
         numbers);
   });
-}
-
-MatrixGradient Gradient(const at::Tensor& left, const at::Tensor& right, NormMethod method) {
-  TokenGrams grams;
-  return {left, right, method, grams};
 }
 
 at::Tensor Added(const MatrixGradient& gradient, std::int64_t rows, std::int64_t columns) {
@@ -71,7 +68,7 @@ TEST_P(OfSize, NormAndSumAreTheExactOnesBothWays) {
   const at::Tensor left = at::randn({tokens, rows}), right = at::randn({tokens, columns});
   const at::Tensor exact = Exact(left, right);
   for (const NormMethod method : kMethods) {
-    const MatrixGradient gradient = Gradient(left, right, method);
+    const MatrixGradient gradient(left, right, method);
     EXPECT_NEAR(gradient.norm().computed(), Norm(exact), 1e-6 * Norm(exact));
     EXPECT_LE(gradient.norm().upper(), 1.05 * Norm(exact));
     const at::Tensor added = Added(gradient, rows, columns);
@@ -92,7 +89,7 @@ TEST_P(OfSize, BoundHoldsWhereTokensNearlyCancel) {
     const double exact = Norm(Exact(left, right));
     ASSERT_GT(exact, 0);
     for (const NormMethod method : kMethods) {
-      const MatrixGradient gradient = Gradient(left, right, method);
+      const MatrixGradient gradient(left, right, method);
       EXPECT_GE(gradient.norm().upper(), exact);
       EXPECT_GE(gradient.norm().upper(), Norm(Added(gradient, rows, columns)));
     }
@@ -114,7 +111,7 @@ TEST(MatrixGradient, SumsOfNumbersBelowTheNormalRangeAreBounded) {
   for (const std::int64_t rows : {4, 600}) {
     const at::Tensor left = at::full({8, rows}, 0x1p-80F), right = at::full({8, 600}, 0x1p-75F);
     for (const NormMethod method : kMethods) {
-      const MatrixGradient gradient = Gradient(left, right, method);
+      const MatrixGradient gradient(left, right, method);
       EXPECT_GE(gradient.norm().upper(), Norm(Exact(left, right)));
     }
   }
@@ -130,10 +127,32 @@ TEST(MatrixGradient, NonFiniteFactorsGiveNoFiniteBound) {
       for (const NormMethod method : kMethods) {
         // 1e38² overflows fp32, where the larger of the two is worked on.
         const bool finite = poison == 1e38F && rows == 4;
-        EXPECT_EQ(std::isfinite(Gradient(left, right, method).norm().upper()), finite)
+        EXPECT_EQ(std::isfinite(MatrixGradient(left, right, method).norm().upper()), finite)
             << rows << " " << poison;
       }
     }
+  }
+}
+
+// Two tokens of about 2^64 whose squares stay finite in fp32 where their product, negative, does
+// not: minus infinity must not pass for a small norm.
+TEST(MatrixGradient, AnInfiniteInnerProductOfEitherSignGivesNoFiniteBound) {
+  for (const float sign : {1.0F, -1.0F}) {
+    at::Tensor left = at::zeros({2, 512}), right = at::full({2, 4096}, 1 / 64.0F);
+    const float s = std::sqrt(0.49F * 0x1p103F) * std::sqrt(2.0F);  // beside 2^64: below a half ulp
+    left[0][0] = std::nextafter(0x1p64F, 0.0F);
+    left[1][0] = sign * 0x1p64F * (1 - 2 * 0x1p-24F);
+    for (int i = 1; i <= 3; ++i) {
+      left[0][i] = s;
+      left[1][i] = sign * 1.05F * s;
+    }
+    for (int j = 1; j < 4096; j += 2) right[1][j] = -1 / 64.0F;
+    right[1][0] = 2 / 64.0F;
+    // What the case is made of.
+    const std::vector<double> gram = TokenGram(ViewOf(left));
+    ASSERT_TRUE(std::isfinite(gram[0]) && std::isfinite(gram[3]));
+    ASSERT_EQ(gram[2], static_cast<double>(sign) * INFINITY);
+    EXPECT_FALSE(std::isfinite(MatrixGradient(left, right, NormMethod::kCheapest).norm().upper()));
   }
 }
 
@@ -150,7 +169,7 @@ TEST(LookupGradient, CrossTermOfATiedMatrix) {
       const at::Tensor right = values + 1e-3 * at::randn({12, 64});
       const LookupGradient lookup(ids, values);
       for (const NormMethod method : kMethods) {
-        const MatrixGradient matrix = Gradient(left, right, method);
+        const MatrixGradient matrix(left, right, method);
         NormBound both = lookup.norm();
         both += matrix.norm();
         both += lookup.Cross(matrix);

@@ -179,8 +179,7 @@ INSTANTIATE_TEST_SUITE_P(Clipping, RoundedAdapter,
 TEST(RoundedMatrix, TheNormIsThatOfTheRoundedFactors) {
   const at::Tensor left = at::full({4, 3}, 1.0F + 0x1.8p-8F), right = at::full({4, 5}, 1.0F);
   const at::Tensor rounded = left.to(at::kBFloat16), ones = right.to(at::kBFloat16);
-  TokenGrams grams;
-  const MatrixGradient added(rounded, ones, NormMethod::kCheapest, grams);
+  const MatrixGradient added(rounded, ones, NormMethod::kCheapest);
   at::Tensor sum = at::zeros({3, 5}, at::TensorOptions(at::kDouble));
   added.ForEachPiece([&](std::int64_t row, const Numbers& numbers) {
     const auto values = std::get<std::span<const double>>(numbers);
@@ -188,7 +187,7 @@ TEST(RoundedMatrix, TheNormIsThatOfTheRoundedFactors) {
   });
   EXPECT_GE(added.norm().upper(), Norm(sum));
   EXPECT_LE(added.norm().upper(), 1.001 * Norm(sum));
-  const MatrixGradient unrounded(left, right, NormMethod::kCheapest, grams);
+  const MatrixGradient unrounded(left, right, NormMethod::kCheapest);
   EXPECT_LT(unrounded.norm().upper(), 0.999 * Norm(sum));
 }
 

@@ -63,6 +63,18 @@ TEST_F(LedgerTest, FilesAreTheOwnersAlone) {
   EXPECT_EQ(fs::file_size(path_.string() + ".key"), 32u);
 }
 
+TEST_F(LedgerTest, SealingKeysAreTheJobsAndTheLedgersOwn) {
+  const auto ledger = Open();
+  const security::SecretBytes key = ledger->SealingKey("job").value();
+  EXPECT_EQ(key.size(), 32U);
+  EXPECT_TRUE(key == Open()->SealingKey("job").value());
+  EXPECT_FALSE(key == ledger->SealingKey("other").value());
+  const auto other = Ledger::Open(folder_ / "other");
+  ASSERT_TRUE(other);
+  EXPECT_FALSE(key == (*other)->SealingKey("job").value());
+  EXPECT_FALSE(Ledger::OpenReadOnly(path_).value()->SealingKey("job"));
+}
+
 TEST_F(LedgerTest, TotalsComposeTheSpends) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 50));

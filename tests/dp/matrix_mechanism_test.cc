@@ -251,6 +251,28 @@ TEST_F(MatrixMechanismResume, AReleasedStepIsRefusedASecondTime) {
   EXPECT_EQ(Release(twice, forgetful), base::Code::kOk);
 }
 
+// A crash after the debit and before the first row: one copy goes on, without another debit, and
+// only under the plan that was paid for.
+TEST_F(MatrixMechanismResume, ADebitWithoutAStepIsUsedOnce) {
+  const MatrixMechanism fresh = Make();
+  states_.push_back(fresh.noise().Serialize());
+  ASSERT_TRUE(ledger_->Debit(data_set_, {kKey, fresh.event(), std::nullopt}));
+  MatrixMechanism one = Resumed(0), two = Resumed(0);
+  EXPECT_EQ(Release(one, *ledger_), base::Code::kOk);
+  EXPECT_EQ(Release(two, *ledger_), base::Code::kAlreadyExists);
+  EXPECT_EQ(ledger_->Rows()->size(), 1U);
+
+  const SpendKey other = {"other", 0, 0};
+  Event cheaper = fresh.event();
+  cheaper.noise_multiplier *= 2;
+  ASSERT_TRUE(ledger_->Debit(data_set_, {other, cheaper, std::nullopt}));
+  MatrixMechanism three = Resumed(0);
+  const auto refused = three.Release(Sum(), *ledger_, data_set_, other, Kept);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kAlreadyExists);
+  EXPECT_EQ(*ledger_->LastStep("other"), 0);
+}
+
 // A crash between the two: the state is ahead of the ledger, and the run goes on behind it.
 TEST_F(MatrixMechanismResume, AStateAheadOfTheLedgerGoesOn) {
   MatrixMechanism mechanism = Make();

@@ -23,6 +23,19 @@ TEST(AdamW, FollowsTheDefinition) {
   EXPECT_NEAR(x[0], 0.85 - 0.1 * (m / std::sqrt(v) + 0.5 * 0.85), 1e-6);
 }
 
+// A step at half the rate is one of an optimizer with half the rate.
+TEST(AdamW, AStepTakesItsShareOfTheRate) {
+  AdamW whole({.learning_rate = 0.2, .weight_decay = 0.5}, 1);
+  AdamW half({.learning_rate = 0.1, .weight_decay = 0.5}, 1);
+  std::vector<float> x = {1.0F}, y = {1.0F};
+  whole.Begin(0.5);
+  whole.Update(0, x, std::vector<float>{3.0F}, 1);
+  half.Begin();
+  half.Update(0, y, std::vector<float>{3.0F}, 1);
+  EXPECT_EQ(x, y);
+  EXPECT_NE(x[0], 1.0F);
+}
+
 TEST(AdamW, PiecesAreOneStepAndSayWhatBecameOfTheParameters) {
   constexpr std::size_t kSize = 300'001;  // several threads' shares and a rest
   std::vector<float> whole(kSize), gradient(kSize);

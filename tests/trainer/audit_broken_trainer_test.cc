@@ -15,6 +15,7 @@
 #include "dp/clipping/unit_clipper.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "model/model_files.h"
+#include "tests/base/own_path.h"
 #include "tests/dp/unkept_ledger.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/data/sampling.h"
@@ -77,7 +78,7 @@ class Trainer {
   Trainer(Fault fault, std::uint8_t seed)
       : fault_(fault),
         seed_(seed),
-        folder_(fs::path(testing::TempDir()) / ("audit_trainer_" + std::to_string(seed))),
+        folder_(OwnPath("audit_trainer_" + std::to_string(seed))),
         random_(Stream(seed)),
         mechanism_(dp::GaussianMechanism::Create(kMechanism, Stream(seed + 100)).value()),
         sampler_(kNoise * kClipNorm / kMechanism.spacing, Stream(seed + 50)),

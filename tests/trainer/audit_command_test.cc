@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/base/own_path.h"
 #include "tests/trainer/tiny_chat_model.h"
 
 namespace cloister::cli {
@@ -28,9 +29,7 @@ struct Outcome {
 class AuditCommand : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) /
-              (std::string("audit_command_") +
-               testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = OwnTestPath();
     fs::remove_all(folder_);
     fs::create_directories(folder_ / "tmp");
   }
@@ -129,7 +128,7 @@ TEST_F(AuditCommand, StopsAtASignalAndLeavesNothing) {
 
 // The run's 640 parameters of a tiny model are canaries in a fixed order, two turns each.
 TEST_F(AuditCommand, MatrixFactorizationIsAuditedByOneMatchedRelease) {
-  const fs::path model = fs::path(testing::TempDir()) / "audit_command_tiny";
+  const fs::path model = OwnPath("audit_command_tiny");
   fs::remove_all(model);
   trainer::WriteTinyChatModel(model);
   model_ = model;

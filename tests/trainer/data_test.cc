@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "model/model_files.h"
+#include "tests/base/own_path.h"
 #include "trainer/data/chat_data.h"
 #include "trainer/data/data_units.h"
 #include "trainer/data/held_out.h"
@@ -21,7 +22,7 @@ const std::string kGood =
     R"({"id": "1", "messages": [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "cd"}]})";
 
 std::filesystem::path Write(const std::string& text) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "data_test.jsonl";
+  const auto path = OwnPath("data_test.jsonl");
   EXPECT_TRUE(base::WriteFile(path, text));
   return path;
 }

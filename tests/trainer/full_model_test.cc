@@ -11,6 +11,7 @@
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "model/convert.h"
 #include "model/model_files.h"
+#include "tests/base/own_path.h"
 #include "tests/dp/unkept_ledger.h"
 #include "tests/model/fixture_folders.h"
 #include "tests/trainer/golden_examples.h"
@@ -44,7 +45,7 @@ class FullModelTest : public testing::TestWithParam<fs::path> {
 
   void SetUp() override {
     SetThreads(1);  // too small to share
-    folder_ = fs::path(testing::TempDir()) / ("full_model_" + std::to_string(::getpid()));
+    folder_ = OwnPath("full_model");
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     model_ = Load(GetParam());

@@ -11,6 +11,7 @@
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/clipping/book_keeping.h"
 #include "dp/matrix_factorization/factorization.h"
+#include "tests/base/own_path.h"
 #include "trainer/data/chat_file.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/private_side.h"
@@ -27,9 +28,7 @@ constexpr std::int64_t kLayers = 2;
 class MatrixRun : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) /
-              (std::string("matrix_run_") +
-               testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = OwnTestPath();
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     // Ten units in batches of four: twelve steps take each five times at most, two steps apart.
@@ -61,8 +60,9 @@ class MatrixRun : public testing::Test {
 
   PrivacyPlan Plan() const { return MakeMatrixPlan(recipe_, kParameters, kLayers).value(); }
   base::Result<PrivateSide> Open(const PrivacyPlan& plan) const {
-    return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value());
+    return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value(), none_);
   }
+  mutable RunCheckpoints none_;
   dp::ClippedSum NoUnits(const PrivateSide& side) const {
     const TrainableModel::ClipOptions clipping = side.clipping();
     auto engine = dp::clipping::BookKeeping::Create({{.rows = kParameters}},

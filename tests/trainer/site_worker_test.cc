@@ -11,6 +11,7 @@
 
 #include "model/adapter.h"
 #include "security/primitives.h"
+#include "tests/base/own_path.h"
 
 namespace cloister::cli {
 namespace {
@@ -29,9 +30,7 @@ class SiteWorkerTest : public testing::Test {
  protected:
   void SetUp() override {
     if (!fs::exists(kModel)) GTEST_SKIP() << "no " << kModel;
-    folder_ = fs::path(testing::TempDir()) /
-              (std::string("site_worker_") +
-               testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = OwnTestPath();
     fs::remove_all(folder_);
     fs::create_directories(folder_);
     WriteRecords("train.jsonl", 0, 20);

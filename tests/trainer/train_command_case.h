@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "tests/base/own_path.h"
 
 namespace cloister::cli {
 
@@ -33,9 +34,7 @@ class TrainCommand : public testing::Test {
   }
 
   void SetUp() override {
-    folder_ = std::filesystem::path(testing::TempDir()) /
-              (std::string("train_command_") +
-               testing::UnitTest::GetInstance()->current_test_info()->name());
+    folder_ = OwnTestPath();
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     WriteLines("train.jsonl", 20, 0);

@@ -141,6 +141,7 @@ Recipe WithoutData(const Recipe& recipe, const fs::path& folder) {
   audited.output = folder / "output";
   audited.data.train = folder / "train.jsonl";
   audited.data.eval.reset();
+  audited.checkpoints.reset();
   audited.privacy->ledger = folder / "ledger.sqlite";
   audited.privacy->budget_epsilon = std::max(kBudget, recipe.privacy->budget_epsilon);
   return audited;
@@ -167,7 +168,7 @@ base::Result<AuditResult> RunAudit(const Recipe& recipe, const AuditOptions& opt
     result.epsilon = event["epsilon"].get<double>();
     result.steps = event["steps"].get<std::int64_t>();
   };
-  base::Status ran = RunTraining(audited, listen, stop, &probe);
+  base::Status ran = RunTraining(audited, listen, {.stop = stop, .probe = &probe, .resume = {}});
   if (!ran && ran.error().code == base::Code::kCancelled) {
     return base::Fail(base::Code::kCancelled,
                       "audit stopped by a signal: nothing is shown, start it again");

@@ -52,7 +52,18 @@ Seen Move(const Rates& rate, std::int64_t count, float* __restrict__ parameters,
 AdamW::AdamW(const Options& options, std::size_t parameters)
     : options_(options), first_(parameters, 0.0F), second_(parameters, 0.0F) {}
 
-void AdamW::Begin() { ++steps_; }
+void AdamW::Begin(double rate_share) {
+  ++steps_;
+  rate_ = options_.learning_rate * rate_share;
+}
+
+void AdamW::Restore(std::int64_t steps, std::span<const float> first,
+                    std::span<const float> second) {
+  CLOISTER_CHECK(steps >= 0 && first.size() == first_.size() && second.size() == second_.size());
+  steps_ = steps;
+  std::copy(first.begin(), first.end(), first_.begin());
+  std::copy(second.begin(), second.end(), second_.begin());
+}
 
 AdamW::Moved AdamW::Update(std::size_t first, std::span<float> parameters,
                            std::span<const float> gradient, double scale) {
@@ -68,8 +79,8 @@ AdamW::Moved AdamW::Update(std::size_t first, std::span<float> parameters,
       .root = static_cast<float>(1 / std::sqrt(share(options_.beta2))),
       // 0 / 0 where neither gradient nor epsilon is left.
       .epsilon = std::max(static_cast<float>(options_.epsilon), std::numeric_limits<float>::min()),
-      .decay = static_cast<float>(options_.learning_rate * options_.weight_decay),
-      .size = static_cast<float>(options_.learning_rate / share(options_.beta1))};
+      .decay = static_cast<float>(rate_ * options_.weight_decay),
+      .size = static_cast<float>(rate_ / share(options_.beta1))};
   std::atomic<std::uint32_t> changed = 0, exponents = 0;
   at::parallel_for(0, static_cast<std::int64_t>(parameters.size()), kGrain,
                    [&](std::int64_t begin, std::int64_t end) {

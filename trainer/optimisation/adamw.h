@@ -24,7 +24,15 @@ class AdamW {
   AdamW(const Options& options, std::size_t parameters);
 
   // A step: Begin, then Update for every parameter once, in pieces of any size and order.
-  void Begin();
+  // `rate_share`: what the step takes of learning_rate, its decay included.
+  void Begin(double rate_share = 1);
+
+  // What a checkpoint keeps.
+  std::int64_t steps() const { return steps_; }
+  std::span<const float> first_moments() const { return first_; }
+  std::span<const float> second_moments() const { return second_; }
+  // Both moments of as many numbers as there are parameters.
+  void Restore(std::int64_t steps, std::span<const float> first, std::span<const float> second);
 
   struct Moved {
     bool any = false;    // a parameter has other bits than before
@@ -39,6 +47,7 @@ class AdamW {
   Options options_;
   std::vector<float> first_, second_;
   std::int64_t steps_ = 0;
+  double rate_ = 0;  // of the step
 };
 
 }  // namespace cloister::trainer

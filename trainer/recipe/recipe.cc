@@ -40,6 +40,9 @@ constexpr auto kFields = std::to_array<Field>({
     {"optimizer.beta2", kReal, 0, 0.9999999},
     {"optimizer.epsilon", kReal, 0, 1, kAbove},
     {"optimizer.weight_decay", kReal, 0, 10},
+    {"optimizer.schedule", kText},
+    {"optimizer.warmup_steps", kInteger, 0, 1e7},
+    {"optimizer.final_share", kReal, 0, 1},
     {"training.steps", kInteger, 1, 1e7},
     {"training.batch_size", kInteger, 1, 1 << 20},
     {"training.seed", kInteger, 0, 9e15},
@@ -48,6 +51,9 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.eval_every", kInteger, 0, 1e7},
     {"training.activation_checkpointing", kSwitch},
     {"training.precision", kText},
+    {"checkpoints.folder", kText},
+    {"checkpoints.every", kInteger, 1, 1e7},
+    {"checkpoints.keep", kInteger, 1, 1000},
     {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
@@ -77,6 +83,8 @@ constexpr auto kRequired =
                                      "optimizer.learning_rate", "training.steps"});
 constexpr auto kRequiredOfLora =
     std::to_array<std::string_view>({"lora.rank", "lora.alpha", "lora.targets"});
+constexpr auto kRequiredOfCheckpoints =
+    std::to_array<std::string_view>({"checkpoints.folder", "checkpoints.every"});
 constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
     {"privacy.delta", "privacy.clip_norm", "privacy.unit", "privacy.neighbours",
      "privacy.nominal_units", "privacy.ledger", "privacy.budget_epsilon", "privacy.budget_delta"});
@@ -118,6 +126,7 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
                             : "'lora' or 'method: full' is missing: say what is trained");
   }
   if (HasSection(flat, "lora")) require(kRequiredOfLora);
+  if (HasSection(flat, "checkpoints")) require(kRequiredOfCheckpoints);
   if (!HasPrivacy(flat)) {
     require(std::array<std::string_view, 1>{"training.batch_size"});
     return faults;
@@ -172,6 +181,11 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
       .compute = {.activation_checkpointing =
                       Get<bool>(flat, "training.activation_checkpointing")}};
+  if (HasSection(flat, "checkpoints")) {
+    recipe.checkpoints = {.folder = Get<std::string>(flat, "checkpoints.folder"),
+                          .every = Get<std::int64_t>(flat, "checkpoints.every"),
+                          .keep = Get<std::int64_t>(flat, "checkpoints.keep", 2)};
+  }
   return recipe;
 }
 
@@ -183,6 +197,23 @@ base::Status ReadPrecision(const FlatRecipe& flat, Recipe& recipe) {
                       "'training.precision' is '" + name + "': write fp32 or bf16");
   }
   recipe.training.compute.precision = static_cast<Precision>(found - std::begin(kPrecisionNames));
+  return {};
+}
+
+base::Status ReadSchedule(const FlatRecipe& flat, Recipe& recipe) {
+  auto shape = ParseShape(Get<std::string>(flat, "optimizer.schedule", "constant"));
+  if (!shape) return base::Annotate(std::move(shape), "'optimizer.schedule'");
+  recipe.schedule = {.shape = *shape,
+                     .warmup_steps = Get<std::int64_t>(flat, "optimizer.warmup_steps"),
+                     .final_share = Get<double>(flat, "optimizer.final_share")};
+  if (*shape == Schedule::Shape::kConstant && flat.contains("optimizer.final_share")) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'optimizer.final_share' goes with 'optimizer.schedule' linear or cosine");
+  }
+  if (recipe.schedule.warmup_steps >= recipe.training.steps && recipe.schedule.warmup_steps > 0) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'optimizer.warmup_steps' must be fewer than 'training.steps'");
+  }
   return {};
 }
 
@@ -286,6 +317,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
   if (auto status = ReadPrecision(*flat, recipe); !status) {
     return base::Annotate(std::move(status), where);
   }
+  if (auto status = ReadSchedule(*flat, recipe); !status) {
+    return base::Annotate(std::move(status), where);
+  }
   if (HasPrivacy(*flat)) {
     if (auto status = ReadPrivacy(*flat, recipe); !status) {
       return base::Annotate(std::move(status), where);
@@ -321,6 +355,11 @@ std::string ToYaml(const Recipe& recipe) {
   optimizer["beta2"] = recipe.optimizer.beta2;
   optimizer["epsilon"] = recipe.optimizer.epsilon;
   optimizer["weight_decay"] = recipe.optimizer.weight_decay;
+  optimizer["schedule"] = std::string(ShapeName(recipe.schedule.shape));
+  optimizer["warmup_steps"] = recipe.schedule.warmup_steps;
+  if (recipe.schedule.shape != Schedule::Shape::kConstant) {
+    optimizer["final_share"] = recipe.schedule.final_share;
+  }
   YAML::Node training = root["training"];
   training["steps"] = recipe.training.steps;
   if (!recipe.privacy || recipe.privacy->matrix) {
@@ -333,6 +372,12 @@ std::string ToYaml(const Recipe& recipe) {
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   training["precision"] =
       std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
+  if (recipe.checkpoints) {
+    YAML::Node checkpoints = root["checkpoints"];
+    checkpoints["folder"] = recipe.checkpoints->folder.string();
+    checkpoints["every"] = recipe.checkpoints->every;
+    checkpoints["keep"] = recipe.checkpoints->keep;
+  }
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];
@@ -369,6 +414,20 @@ std::string ToYaml(const Recipe& recipe) {
   emitter.SetDoublePrecision(17);
   emitter << root;
   return std::string(emitter.c_str()) + "\n";
+}
+
+std::string PinnedRecipe(Recipe recipe) {
+  recipe.model.clear();
+  recipe.output.clear();
+  recipe.data.train.clear();
+  recipe.training.threads = 0;
+  recipe.checkpoints.reset();
+  if (recipe.privacy) {
+    recipe.privacy->ledger.clear();
+  } else if (recipe.schedule.shape == Schedule::Shape::kConstant) {
+    recipe.training.steps = 0;
+  }
+  return ToYaml(recipe);
 }
 
 }  // namespace cloister::trainer

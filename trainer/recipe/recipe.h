@@ -11,6 +11,7 @@
 #include "model/adapter.h"
 #include "trainer/networks/compute_options.h"
 #include "trainer/optimisation/adamw.h"
+#include "trainer/optimisation/schedule.h"
 
 namespace cloister::trainer {
 
@@ -30,6 +31,7 @@ struct Recipe {
   std::uint64_t lora_seed = 0;            // of the adapter's public starting point
 
   AdamW::Options optimizer;
+  Schedule schedule;  // of the optimizer's learning rate
 
   struct Training {
     std::int64_t steps = 0;
@@ -42,6 +44,14 @@ struct Recipe {
     std::int64_t eval_every = 0;          // steps; 0: before and after only
     ComputeOptions compute;
   } training;
+
+  // What a run that is interrupted goes on from.
+  struct Checkpoints {
+    std::filesystem::path folder;
+    std::int64_t every = 0;  // steps
+    std::int64_t keep = 2;   // the last so many
+  };
+  std::optional<Checkpoints> checkpoints;
 
   // How a unit's gradient is cut: as a whole, by AUTO-S, or each adapted layer alone to clip_norm
   // over the root of their number (dp/clipping/clip_rule.h).
@@ -95,5 +105,10 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
 
 // The recipe with every value written out; reads back as the same Recipe.
 std::string ToYaml(const Recipe& recipe);
+
+// What of it must be the same where a run goes on from a checkpoint, as ToYaml() writes it: all but
+// paths (of files whose contents are compared), threads, checkpoints and, where nothing depends on
+// it, the number of steps: without privacy, at a constant learning rate.
+std::string PinnedRecipe(Recipe recipe);
 
 }  // namespace cloister::trainer

@@ -13,6 +13,7 @@ class AdaptiveClipNorm {
       : settings_(settings), norm_(first_norm), nominal_batch_(nominal_batch) {}
 
   double norm() const { return norm_; }
+  void Restore(double norm) { norm_ = norm; }
   // `count`: noised number of units within the norm, less half the number of units.
   void Update(double count);
 

@@ -59,23 +59,36 @@ void NoisedGradient::Read(std::int64_t first, std::span<double> values) const {
   ReadScaled(sum_.points(), first, scale_, values);
 }
 
-base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPlan& plan) {
+base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPlan& plan,
+                                                                const dp::Ledger& ledger,
+                                                                const RunCheckpoints& checkpoints) {
   security::AesCtrStream random = security::AesCtrStream::FromSystem();
-  if (plan.matrix) {
-    CLOISTER_ASSIGN_OR_RETURN(dp::MatrixMechanism matrix,
-                              dp::MatrixMechanism::Create(MatrixParameters(plan),
-                                                          plan.matrix->encoder, std::move(random)));
+  if (!plan.matrix) {
+    CLOISTER_ASSIGN_OR_RETURN(dp::GaussianMechanism gaussian,
+                              dp::GaussianMechanism::Create(plan.mechanism, std::move(random)));
+    return Mechanism(std::move(gaussian));
+  }
+  const dp::MatrixMechanism::Parameters parameters = MatrixParameters(plan);
+  if (checkpoints.resumed() == nullptr) {
+    CLOISTER_ASSIGN_OR_RETURN(
+        dp::MatrixMechanism matrix,
+        dp::MatrixMechanism::Create(parameters, plan.matrix->encoder, std::move(random)));
     return Mechanism(std::move(matrix));
   }
-  CLOISTER_ASSIGN_OR_RETURN(dp::GaussianMechanism gaussian,
-                            dp::GaussianMechanism::Create(plan.mechanism, std::move(random)));
-  return Mechanism(std::move(gaussian));
+  CLOISTER_ASSIGN_OR_RETURN(const auto states, checkpoints.NoiseStates(ledger));
+  std::vector<std::span<const std::uint8_t>> views;
+  for (const security::SecretBytes& state : states) views.push_back(state.bytes());
+  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t released,
+                            ledger.LastStep(checkpoints.resumed()->header().privacy->job));
+  CLOISTER_ASSIGN_OR_RETURN(dp::MatrixMechanism matrix,
+                            dp::MatrixMechanism::Restore(parameters, plan.matrix->encoder,
+                                                         std::move(random), views, released));
+  return Mechanism(std::move(matrix));
 }
 
 base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyPlan& plan,
-                                            const ChatFile& train) {
+                                            const ChatFile& train, RunCheckpoints& checkpoints) {
   const Recipe::Privacy& privacy = *recipe.privacy;
-  CLOISTER_ASSIGN_OR_RETURN(Mechanism mechanism, MakeMechanism(plan));
   std::optional<FixedOrderBatches> order;
   if (plan.matrix) {
     CLOISTER_ASSIGN_OR_RETURN(order, OrderOf(recipe, plan));
@@ -84,6 +97,7 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
   const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
   CLOISTER_ASSIGN_OR_RETURN(DataUnits units, DataUnits::Of(train, privacy.unit));
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(privacy.ledger));
+  CLOISTER_ASSIGN_OR_RETURN(Mechanism mechanism, MakeMechanism(plan, *ledger, checkpoints));
   if (fresh) {
     base::LogInfo("new ledger " + privacy.ledger.string() +
                   ": nothing was spent on this data before, as far as this ledger knows");
@@ -92,21 +106,29 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
       const std::string data_set,
       ledger->RegisterDataSet(recipe.data.train.string(), units.ledger_keys(), privacy.unit,
                               privacy.neighbours, {privacy.budget_epsilon, privacy.budget_delta}));
-  CLOISTER_RETURN_IF_ERROR(ledger->CheckAffordable(data_set, plan.Spend(plan.steps)));
+  PrivateSide side(recipe, plan, std::move(units), std::move(ledger), data_set,
+                   std::move(mechanism), std::move(order), checkpoints);
+  CLOISTER_RETURN_IF_ERROR(side.GoOn());
+  const std::int64_t left = plan.matrix ? (side.taken_ == 0 ? 1 : 0) : plan.steps - side.taken_;
+  if (left > 0) {
+    CLOISTER_RETURN_IF_ERROR(
+        side.ledger_->CheckAffordable(data_set, plan.Spend(plan.matrix ? plan.steps : left)));
+  }
   if (plan.matrix) Announce(plan);
-  return PrivateSide(recipe, plan, std::move(units), std::move(ledger), data_set,
-                     std::move(mechanism), std::move(order));
+  return side;
 }
 
 PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnits units,
                          std::unique_ptr<dp::Ledger> ledger, std::string data_set,
-                         Mechanism mechanism, std::optional<FixedOrderBatches> order)
+                         Mechanism mechanism, std::optional<FixedOrderBatches> order,
+                         RunCheckpoints& checkpoints)
     : privacy_(*recipe.privacy),
       batch_size_(recipe.training.batch_size),
       plan_(plan),
       units_(std::move(units)),
       ledger_(std::move(ledger)),
       data_set_(std::move(data_set)),
+      checkpoints_(&checkpoints),
       run_(RunId()),
       mechanism_(std::move(mechanism)),
       sampling_(security::AesCtrStream::FromSystem()),
@@ -114,6 +136,34 @@ PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnit
   if (privacy_.adaptive) {
     adaptive_.emplace(*privacy_.adaptive, privacy_.clip_norm, NominalBatch());
   }
+}
+
+// Takes up the run of the checkpoint, where there is one.
+base::Status PrivateSide::GoOn() {
+  const CheckpointFile* const from = checkpoints_->resumed();
+  if (from == nullptr) return {};
+  run_ = from->header().privacy->job;
+  if (adaptive_) adaptive_->Restore(from->header().privacy->clip_norm);
+  if (const auto* const matrix = std::get_if<dp::MatrixMechanism>(&mechanism_)) {
+    taken_ = matrix->step();
+  } else {
+    CLOISTER_ASSIGN_OR_RETURN(const auto rows, ledger_->Rows());
+    for (const dp::Ledger::Row& row : rows) {
+      if (row.spend.key.job == run_) taken_ = std::max(taken_, row.spend.key.round);
+    }
+  }
+  const std::int64_t known = from->header().step;
+  if (taken_ < known) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "--resume: the ledger " + privacy_.ledger.string() + " knows of " +
+                          std::to_string(taken_) + " steps of this run and the checkpoint of " +
+                          std::to_string(known) + ": name the ledger that the run began with");
+  }
+  if (taken_ > known) {
+    base::LogInfo("steps " + std::to_string(known + 1) + " to " + std::to_string(taken_) +
+                  " were debited and their results are lost: they count as taken");
+  }
+  return {};
 }
 
 std::vector<std::int64_t> PrivateSide::Slots() const {
@@ -165,15 +215,23 @@ base::Result<dp::NoisedSum> PrivateSide::Noise(dp::ClippedSum sum, std::int64_t 
     return gaussian->Release(std::move(sum), *ledger_, data_set_,
                              {.job = run_, .round = step, .attempt = 1});
   }
-  // One spend for all steps. No state is kept: without one no step can be executed again.
-  const auto keep_nothing = [](const dp::CorrelatedNoise&) { return base::Status(); };
+  // One spend for all steps.
+  const auto keep = [this](const dp::CorrelatedNoise& noise) {
+    return checkpoints_->KeepNoise(noise, run_, *ledger_);
+  };
   return std::get<dp::MatrixMechanism>(mechanism_)
-      .Release(std::move(sum), *ledger_, data_set_, {.job = run_, .round = 0, .attempt = 1},
-               keep_nothing);
+      .Release(std::move(sum), *ledger_, data_set_, {.job = run_, .round = 0, .attempt = 1}, keep);
+}
+
+base::Result<std::vector<std::uint8_t>> PrivateSide::SealedNoise() const {
+  const auto* const matrix = std::get_if<dp::MatrixMechanism>(&mechanism_);
+  if (matrix == nullptr) return std::vector<std::uint8_t>();
+  return checkpoints_->Seal(matrix->noise(), run_, *ledger_);
 }
 
 base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {
   CLOISTER_ASSIGN_OR_RETURN(dp::NoisedSum noised, Noise(std::move(sum), step));
+  taken_ = step;
   const double unit = (adaptive_ ? adaptive_->norm() : 1) / NominalBatch();
   std::int64_t parameters = noised.points().dimension();
   if (adaptive_) {

@@ -20,6 +20,7 @@
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/adaptive_norm.h"
 #include "trainer/run/privacy_plan.h"
+#include "trainer/run/run_checkpoints.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
@@ -47,8 +48,12 @@ class PrivateSide {
   // Registers the training records and asks whether the whole plan fits their budget. In a fixed
   // order unit i takes slot i modulo their number: fewer units leave the last slots empty, more
   // share some. Neither is refused, for how many there are is nobody's business.
+  // Where `checkpoints`, which must outlive it, goes on from one, so does this: with the job of the
+  // ledger's rows, after the last step that it has debited, whether or not the checkpoint knows its
+  // result. Sampling and noise are fresh. kFailedPrecondition for a ledger that knows of fewer
+  // steps than the checkpoint.
   static base::Result<PrivateSide> Open(const Recipe& recipe, const PrivacyPlan& plan,
-                                        const ChatFile& train);
+                                        const ChatFile& train, RunCheckpoints& checkpoints);
 
   // The records of each unit of one step; may be none, and the step goes its way all the same.
   std::vector<std::span<const std::int64_t>> Draw();
@@ -60,9 +65,16 @@ class PrivateSide {
   TrainableModel::ClipOptions clipping() const;
   // Spends one step in the ledger, then returns the noised gradient, and moves an adaptive clip
   // norm. With matrix factorization the first step spends for all, and each
-  // is recorded in the ledger before it is released. Nothing of the noise is kept beyond the run:
-  // one that ends early cannot be gone on with.
+  // is recorded in the ledger before it is released; without checkpoints nothing of the noise is
+  // kept, and a run that ends early cannot be gone on with.
   base::Result<NoisedGradient> Release(dp::ClippedSum sum, std::int64_t step);
+
+  // The last step that is done, or debited and lost; 0 before the first.
+  std::int64_t taken() const { return taken_; }
+  // What a checkpoint keeps of this.
+  CheckpointHeader::Private state() const { return {run_, clip_norm()}; }
+  // The correlated noise, sealed; empty for independent noise.
+  base::Result<std::vector<std::uint8_t>> SealedNoise() const;
 
   // Of this run at the recipe's delta, as the ledger has it.
   base::Result<double> Epsilon() const;
@@ -78,9 +90,11 @@ class PrivateSide {
   using Mechanism = std::variant<dp::GaussianMechanism, dp::MatrixMechanism>;
   PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnits units,
               std::unique_ptr<dp::Ledger> ledger, std::string data_set, Mechanism mechanism,
-              std::optional<FixedOrderBatches> order);
+              std::optional<FixedOrderBatches> order, RunCheckpoints& checkpoints);
 
-  static base::Result<Mechanism> MakeMechanism(const PrivacyPlan& plan);
+  static base::Result<Mechanism> MakeMechanism(const PrivacyPlan& plan, const dp::Ledger& ledger,
+                                               const RunCheckpoints& checkpoints);
+  base::Status GoOn();
   std::vector<std::int64_t> Slots() const;  // of the step, in a fixed order
   base::Result<dp::NoisedSum> Noise(dp::ClippedSum sum, std::int64_t step);
   double NominalBatch() const;
@@ -91,7 +105,9 @@ class PrivateSide {
   DataUnits units_;
   std::unique_ptr<dp::Ledger> ledger_;
   std::string data_set_;
+  RunCheckpoints* checkpoints_;
   std::string run_;
+  std::int64_t taken_ = 0;
   Mechanism mechanism_;
   security::AesCtrStream sampling_;
   std::optional<FixedOrderBatches> order_;

@@ -23,6 +23,7 @@
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
+#include "trainer/run/run_checkpoints.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
@@ -52,13 +53,13 @@ std::string Fixed(double value, int digits) {
 
 class TrainingRun {
  public:
-  TrainingRun(const Recipe& recipe, const EventSink& sink, const StopRequest& stop, RunProbe* probe)
-      : recipe_(recipe), sink_(sink), stop_(stop), probe_(probe) {}
+  TrainingRun(const Recipe& recipe, const EventSink& sink, const RunOptions& options)
+      : recipe_(recipe), sink_(sink), options_(options), probe_(options.probe) {}
 
   base::Status Run() {
     CLOISTER_ASSIGN_OR_RETURN(OutputFolder output, OutputFolder::Create(recipe_.output));
     CLOISTER_RETURN_IF_ERROR(Prepare());
-    base::Status worked = Evaluate();
+    base::Status worked = checkpoints_->resumed() != nullptr ? base::Status() : Begin();
     if (worked) worked = Steps();
     if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
     CLOISTER_RETURN_IF_ERROR(std::move(worked));
@@ -88,9 +89,12 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(size.parameters, size.layers));
     }
     CLOISTER_RETURN_IF_ERROR(OpenData(*files));
+    CLOISTER_ASSIGN_OR_RETURN(RunCheckpoints checkpoints,
+                              RunCheckpoints::Begin(recipe_, options_.resume));
+    checkpoints_.emplace(std::move(checkpoints));
     if (plan) {
       CLOISTER_ASSIGN_OR_RETURN(PrivateSide side,
-                                PrivateSide::Open(recipe_, *plan, train_->file()));
+                                PrivateSide::Open(recipe_, *plan, train_->file(), *checkpoints_));
       private_.emplace(std::move(side));
       if (probe_ != nullptr) {
         CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, size.parameters));
@@ -109,9 +113,43 @@ class TrainingRun {
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
     CLOISTER_ASSIGN_OR_RETURN(model_,
                               TrainableModel::Load(*files, recipe_.lora, recipe_.training.compute));
-    if (!recipe_.lora) return {};
-    return model_->SetParameters(model::InitialAdapter(
-        model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed));
+    if (recipe_.lora) {
+      CLOISTER_RETURN_IF_ERROR(model_->SetParameters(model::InitialAdapter(
+          model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed)));
+    }
+    return checkpoints_->resumed() != nullptr ? GoOn(*checkpoints_->resumed()) : base::Status();
+  }
+
+  // Where the checkpoint stands; a private run where its ledger does, which may be further on.
+  base::Status GoOn(const CheckpointFile& from) {
+    CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(model_->values(), *optimizer_));
+    moved_ = from.header().moved;
+    log_ = from.header().events;
+    done_ = private_ ? private_->taken() : from.header().step;
+    if (done_ > steps_) {
+      return base::Fail(base::Code::kInvalidArgument,
+                        "--resume: " + std::to_string(done_) +
+                            " steps are done: raise training.steps above them");
+    }
+    for (std::int64_t step = 0; !private_ && step < done_; ++step) batches_->Next();
+    base::LogInfo("goes on after step " + std::to_string(done_));
+    return {};
+  }
+
+  // What a fresh run does before its first step. A private one can be gone on with from here: its
+  // first steps may be debited before its next checkpoint.
+  base::Status Begin() {
+    CLOISTER_RETURN_IF_ERROR(Evaluate());
+    return checkpoints_->active() && private_ ? WriteCheckpoint() : base::Status();
+  }
+
+  base::Status WriteCheckpoint() {
+    RunCheckpoints::State state = {.step = done_, .moved = moved_, .events = log_};
+    if (private_) {
+      state.privacy = private_->state();
+      CLOISTER_ASSIGN_OR_RETURN(state.noise, private_->SealedNoise());
+    }
+    return checkpoints_->Write(std::move(state), model_->values(), *optimizer_);
   }
 
   base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
@@ -156,7 +194,7 @@ class TrainingRun {
     const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
     base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps",
                             private_ ? base::Timing::kHidden : base::Timing::kShown);
-    for (std::int64_t step = 1; step <= steps_; ++step) {
+    for (std::int64_t step = done_ + 1; step <= steps_; ++step) {
       if (!keep_going_(0)) return StoppedWork();
       const Clock::time_point start = Clock::now();
       std::string detail;
@@ -175,7 +213,7 @@ class TrainingRun {
           detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
         }
       } else {
-        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep());
+        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep(step));
         rate["tokens_per_second"] = static_cast<double>(done.tokens) / SecondsSince(start);
         event["epsilon"] = nullptr;
         event["loss"] = done.loss;
@@ -187,6 +225,7 @@ class TrainingRun {
       if (step == steps_) progress.Finish(detail);
       const std::int64_t every = recipe_.training.eval_every;
       if (step == steps_ || (every > 0 && step % every == 0)) CLOISTER_RETURN_IF_ERROR(Evaluate());
+      if (checkpoints_->Due(step)) CLOISTER_RETURN_IF_ERROR(WriteCheckpoint());
     }
     return {};
   }
@@ -196,13 +235,13 @@ class TrainingRun {
     std::int64_t tokens = 0;
   };
 
-  base::Result<Done> PlainStep() {
+  base::Result<Done> PlainStep(std::int64_t step) {
     const std::vector<std::int64_t> records = batches_->Next();
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(records));
     CLOISTER_ASSIGN_OR_RETURN(
         const TrainableModel::Plain plain,
         model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
-    optimizer_->Begin();
+    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
     CLOISTER_RETURN_IF_ERROR(Apply(0, plain.gradient, 1 / static_cast<double>(records.size())));
     return Done{plain.loss, Tokens(examples)};
   }
@@ -225,7 +264,7 @@ class TrainingRun {
       gradient.Read(0, whole);
       probe_->Released(whole);
     }
-    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient));
+    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient, step));
     return clipped.private_loss;
   }
 
@@ -241,8 +280,8 @@ class TrainingRun {
     return canaries;
   }
 
-  base::Status ApplyInPieces(const NoisedGradient& gradient) {
-    optimizer_->Begin();
+  base::Status ApplyInPieces(const NoisedGradient& gradient, std::int64_t step) {
+    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
     const auto size = static_cast<std::size_t>(gradient.parameters());
     std::vector<float> piece;
     for (std::size_t first = 0; first < size; first += kPiece) {
@@ -273,8 +312,14 @@ class TrainingRun {
     sink_(event);
   }
 
-  base::Status Stopped() const {
+  base::Status Stopped() {
     const std::string steps = std::to_string(done_);
+    if (checkpoints_->active()) {
+      if (done_ > checkpoints_->last()) CLOISTER_RETURN_IF_ERROR(WriteCheckpoint());
+      return base::Fail(base::Code::kCancelled, "stopped by a signal after step " + steps +
+                                                    ": go on with it by --resume " +
+                                                    checkpoints_->path().string());
+    }
     std::string spent;
     if (private_) spent = ", " + steps + " steps stay debited";
     if (private_ && private_->spends_at_once() && done_ > 0)
@@ -320,15 +365,18 @@ class TrainingRun {
 
   const Recipe& recipe_;
   const EventSink& sink_;
-  const StopRequest& stop_;
+  const RunOptions& options_;
   RunProbe* probe_;
-  const TrainableModel::Progress keep_going_ = [this](std::int64_t) { return !stop_ || !stop_(); };
+  const TrainableModel::Progress keep_going_ = [this](std::int64_t) {
+    return !options_.stop || !options_.stop();
+  };
   std::optional<ChatData> train_;
   std::vector<Example> held_out_;
   std::unique_ptr<TrainableModel> model_;
   std::optional<AdamW> optimizer_;
   std::optional<ShuffledBatches> batches_;
-  std::optional<PrivateSide> private_;
+  std::optional<RunCheckpoints> checkpoints_;
+  std::optional<PrivateSide> private_;  // holds on to checkpoints_
   std::int64_t steps_ = 0;
   std::int64_t done_ = 0;  // steps that were taken
   bool moved_ = false;     // whether a step changed a parameter
@@ -337,9 +385,8 @@ class TrainingRun {
 
 }  // namespace
 
-base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop,
-                         RunProbe* probe) {
-  return TrainingRun(recipe, sink, stop, probe).Run();
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const RunOptions& options) {
+  return TrainingRun(recipe, sink, options).Run();
 }
 
 }  // namespace cloister::trainer

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/result.h"
 #include "trainer/recipe/recipe.h"
@@ -27,8 +29,16 @@ using StopRequest = std::function<bool()>;
 //
 // A `probe`, if any, takes part in a private run; without privacy it is not asked.
 //
-// Stopped, it leaves nothing behind but what the ledger has debited.
-base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const StopRequest& stop = {},
-                         RunProbe* probe = nullptr);
+// Stopped, it leaves nothing behind but what the ledger has debited and, where the recipe asks for
+// them, its checkpoints. `resume`: the folder of checkpoints of an earlier start of the same run,
+// which goes on after the newest; without privacy bit for bit as if it had never stopped, with
+// privacy after the last step that was debited, with fresh noise. A `probe` does not resume.
+struct RunOptions {
+  StopRequest stop;
+  RunProbe* probe = nullptr;
+  std::optional<std::filesystem::path> resume;
+};
+base::Status RunTraining(const Recipe& recipe, const EventSink& sink,
+                         const RunOptions& options = {});
 
 }  // namespace cloister::trainer

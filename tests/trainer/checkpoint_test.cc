@@ -1,0 +1,161 @@
+// Checkpoints as files: whole or refused, the last few kept, one process at a time.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "tests/base/own_path.h"
+#include "trainer/checkpoint/checkpoint_file.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/checkpoint/input_digest.h"
+
+namespace cloister::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class CheckpointTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = OwnTestPath();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  static CheckpointHeader Header(std::int64_t step) {
+    return {.step = step,
+            .moved = true,
+            .recipe = "model: x\n",
+            .model_digest = "ab",
+            .data_digest = "cd",
+            .events = "{\"event\":\"step\"}\n",
+            .privacy = CheckpointHeader::Private{"run-1", 0.5}};
+  }
+  CheckpointArrays Arrays() const {
+    return {{"parameters", std::as_bytes(std::span(values_))},
+            {"noise", std::as_bytes(std::span(values_).first(1))}};
+  }
+
+  const std::vector<float> values_ = {1.5F, -2, 3e-30F};
+  fs::path folder_;
+};
+
+TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
+  const fs::path path = folder_ / "one";
+  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays()));
+  EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_read | fs::perms::owner_write);
+  const auto file = CheckpointFile::Open(path);
+  ASSERT_TRUE(file) << file.error().message;
+  const CheckpointHeader& header = file->header();
+  EXPECT_EQ(header.step, 7);
+  EXPECT_TRUE(header.moved);
+  EXPECT_EQ(header.recipe, Header(7).recipe);
+  EXPECT_EQ(header.model_digest, "ab");
+  EXPECT_EQ(header.data_digest, "cd");
+  EXPECT_EQ(header.events, Header(7).events);
+  ASSERT_TRUE(header.privacy);
+  EXPECT_EQ(header.privacy->job, "run-1");
+  EXPECT_EQ(header.privacy->clip_norm, 0.5);
+  const auto values = file->Array("parameters", 12);
+  ASSERT_TRUE(values);
+  EXPECT_EQ(std::memcmp(values->data(), values_.data(), 12), 0);
+  EXPECT_EQ(file->Array("noise").size(), 4U);
+  EXPECT_TRUE(file->Array("else").empty());
+  const auto other = file->Array("parameters", 16);
+  ASSERT_FALSE(other);
+  EXPECT_THAT(other.error().message, HasSubstr("another model or recipe"));
+}
+
+TEST_F(CheckpointTest, EveryCutAndEveryAlteredByteIsRefused) {
+  const fs::path path = folder_ / "one", broken = folder_ / "broken";
+  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays()));
+  const std::string whole = base::ReadFile(path).value();
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    std::ofstream(broken, std::ios::trunc) << whole.substr(0, size);
+    ASSERT_FALSE(CheckpointFile::Open(broken)) << size;
+  }
+  for (std::size_t at = 0; at < whole.size(); ++at) {
+    std::string altered = whole;
+    altered[at] = static_cast<char>(altered[at] ^ 1);
+    std::ofstream(broken, std::ios::trunc) << altered;
+    const auto file = CheckpointFile::Open(broken);
+    ASSERT_FALSE(file) << at;
+    ASSERT_EQ(file.error().code, base::Code::kDataLoss);
+  }
+  std::ofstream(broken, std::ios::trunc) << whole << "x";
+  EXPECT_FALSE(CheckpointFile::Open(broken));
+  EXPECT_TRUE(CheckpointFile::Open(path));
+}
+
+TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
+  auto folder = CheckpointFolder::Create(folder_ / "c", 2);
+  ASSERT_TRUE(folder) << folder.error().message;
+  const std::vector<std::uint8_t> row = {1, 2, 3};
+  for (std::int64_t step = 0; step <= 12; ++step) {
+    if (step > 0) {
+      ASSERT_TRUE(folder->WriteNoise(step, row));
+    }
+    if (step % 3 == 0) {
+      ASSERT_TRUE(folder->Write(Header(step), Arrays()));
+    }
+  }
+  EXPECT_EQ(folder->Newest().value().header().step, 12);
+  EXPECT_EQ(folder->NoiseAfter(9).value().size(), 3U);  // of 10, 11 and 12
+  EXPECT_EQ(folder->NoiseAfter(8).value().size(), 0U);  // 9 is gone: nobody goes on from before
+  std::int64_t checkpoints = 0;
+  for (const auto& entry : fs::directory_iterator(folder_ / "c")) {
+    if (entry.path().extension() == ".checkpoint") ++checkpoints;
+  }
+  EXPECT_EQ(checkpoints, 2);
+  // A damaged one is passed over, and the rows that the one before needs are there.
+  fs::resize_file(folder_ / "c" / "step-000000012.checkpoint", 100);
+  EXPECT_EQ(folder->Newest().value().header().step, 9);
+  fs::resize_file(folder_ / "c" / "step-000000009.checkpoint", 0);
+  const auto none = folder->Newest();
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, base::Code::kDataLoss);
+}
+
+TEST_F(CheckpointTest, AFolderBelongsToOneRunAndOneProcess) {
+  {
+    auto folder = CheckpointFolder::Create(folder_ / "c", 2);
+    ASSERT_TRUE(folder);
+    const auto second = CheckpointFolder::Create(folder_ / "c", 2);
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, base::Code::kUnavailable);
+    ASSERT_TRUE(folder->Write(Header(1), Arrays()));
+  }
+  const auto fresh = CheckpointFolder::Create(folder_ / "c", 2);
+  ASSERT_FALSE(fresh);
+  EXPECT_THAT(fresh.error().message, HasSubstr("--resume"));
+  EXPECT_TRUE(CheckpointFolder::Open(folder_ / "c", 2));
+  for (const fs::path& absent : {folder_ / "absent", folder_}) {
+    const auto none = CheckpointFolder::Open(absent, 2);
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().code, base::Code::kNotFound);
+  }
+}
+
+TEST_F(CheckpointTest, AModelsDigestIsOfWhatItComputes) {
+  const fs::path model = folder_ / "model";
+  fs::create_directories(model);
+  std::ofstream(model / "config.json") << "{}";
+  std::ofstream(model / "model.safetensors") << "weights";
+  const std::string before = ModelDigest(model).value();
+  std::ofstream(model / "README.md") << "words";
+  EXPECT_EQ(ModelDigest(model).value(), before);
+  std::ofstream(model / "tokenizer.json") << "{}";
+  EXPECT_NE(ModelDigest(model).value(), before);
+  EXPECT_EQ(ModelDigest(model / "config.json").value(), FileDigest(model / "config.json").value());
+  EXPECT_FALSE(ModelDigest(folder_ / "absent"));
+}
+
+}  // namespace
+}  // namespace cloister::trainer

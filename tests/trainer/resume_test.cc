@@ -1,0 +1,282 @@
+// Runs that end and go on: no step is debited twice, none is executed twice, and without privacy
+// nothing shows that a run ever stopped.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "tests/base/own_path.h"
+#include "tests/trainer/tiny_chat_model.h"
+#include "trainer/run/training_run.h"
+
+namespace cloister::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr std::int64_t kSteps = 8;
+
+class ResumeTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = OwnTestPath();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    WriteTinyChatModel(folder_ / "model");
+    WriteRecords("train.jsonl", 20);
+    recipe_.model = folder_ / "model";
+    recipe_.output = folder_ / "out";
+    recipe_.data = {.train = folder_ / "train.jsonl", .eval = {}, .max_tokens = 60};
+    recipe_.lora = model::LoraConfig{.rank = 2, .alpha = 4, .targets = {"q_proj", "v_proj"}};
+    recipe_.optimizer.learning_rate = 1e-2;
+    recipe_.training = {
+        .steps = kSteps, .batch_size = 3, .seed = 5, .micro_batch_tokens = 128, .threads = 1};
+    recipe_.checkpoints = {.folder = folder_ / "checkpoints", .every = 2};
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  void WriteRecords(const std::string& name, int count) const {
+    std::ofstream file(folder_ / name);
+    for (int i = 0; i < count; ++i) {
+      file << R"({"messages": [{"role": "user", "content": ")" << i
+           << R"("}, {"role": "assistant", "content": "number )" << i * i << "\"}]}\n";
+    }
+  }
+
+  void MakePrivate() {
+    recipe_.training.batch_size = 0;
+    recipe_.privacy = {.noise_multiplier = 2,
+                       .target_epsilon = {},
+                       .delta = 1e-3,
+                       .clip_norm = 0.5,
+                       .sampling_rate = 0.3,
+                       .unit = dp::PrivacyUnit::kRecord,
+                       .neighbours = dp::Neighbours::kAddOrRemoveOne,
+                       .nominal_units = 20,
+                       .nominal_tokens = 30,
+                       .ledger = folder_ / "ledger.sqlite",
+                       .budget_epsilon = 50,
+                       .budget_delta = 1e-2};
+  }
+  void MakeMatrix() {
+    MakePrivate();
+    recipe_.training.batch_size = 5;
+    recipe_.privacy->sampling_rate = 0;
+    recipe_.privacy->neighbours = dp::Neighbours::kZeroOut;
+    recipe_.privacy->matrix =
+        Recipe::MatrixFactorization{.bands = 3, .min_separation = 4, .max_participations = 2};
+  }
+
+  // Until so many steps are shown; all events.
+  base::Status Run(std::int64_t until, bool resume = false) {
+    events_.clear();
+    std::int64_t shown = 0;
+    RunOptions options;
+    options.stop = [&] { return shown >= until; };
+    if (resume) options.resume = folder_ / "checkpoints";
+    return RunTraining(
+        recipe_,
+        [&](const nlohmann::ordered_json& event) {
+          if (event["event"] == "step") ++shown;
+          events_.push_back(event);
+        },
+        options);
+  }
+  std::string Adapter() const {
+    return base::ReadFile(recipe_.output / "adapter_model.safetensors").value();
+  }
+  std::vector<dp::Ledger::Row> Rows() const {
+    return dp::Ledger::OpenReadOnly(recipe_.privacy->ledger).value()->Rows().value();
+  }
+  std::vector<std::int64_t> Rounds() const {
+    std::vector<std::int64_t> rounds;
+    const std::vector<dp::Ledger::Row> rows = Rows();
+    for (const auto& row : rows) rounds.push_back(row.spend.key.round);
+    std::sort(rounds.begin(), rounds.end());
+    return rounds;
+  }
+  std::set<std::string> Jobs() const {
+    std::set<std::string> jobs;
+    const std::vector<dp::Ledger::Row> rows = Rows();
+    for (const auto& row : rows) jobs.insert(row.spend.key.job);
+    return jobs;
+  }
+  void ExpectRefusedToResume(base::Code code, const std::string& words) {
+    const base::Status status = Run(kSteps, true);
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, code) << status.error().message;
+    EXPECT_THAT(status.error().message, HasSubstr(words));
+    EXPECT_FALSE(fs::exists(recipe_.output));
+  }
+
+  fs::path folder_;
+  Recipe recipe_;
+  std::vector<nlohmann::ordered_json> events_;
+};
+
+TEST_F(ResumeTest, WithoutPrivacyARunThatStoppedIsTheSameToTheBit) {
+  recipe_.schedule = {.shape = Schedule::Shape::kCosine, .warmup_steps = 2};
+  ASSERT_TRUE(Run(kSteps));
+  const std::string whole = Adapter();
+  fs::remove_all(recipe_.output);
+  for (const std::int64_t stop : {1, 2, 5}) {
+    fs::remove_all(recipe_.checkpoints->folder);
+    const base::Status stopped = Run(stop);
+    ASSERT_FALSE(stopped);
+    EXPECT_EQ(stopped.error().code, base::Code::kCancelled);
+    EXPECT_THAT(stopped.error().message, HasSubstr("--resume"));
+    const base::Status ended = Run(kSteps, true);
+    ASSERT_TRUE(ended) << ended.error().message;
+    EXPECT_EQ(events_.front()["step"], stop + 1);
+    EXPECT_EQ(Adapter(), whole);
+    const std::string log = base::ReadFile(recipe_.output / "events.jsonl").value();
+    EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), kSteps + 1);
+    fs::remove_all(recipe_.output);
+  }
+  // The comparison sees one step less.
+  fs::remove_all(recipe_.checkpoints->folder);
+  recipe_.training.steps = kSteps - 1;
+  ASSERT_TRUE(Run(kSteps));
+  EXPECT_NE(Adapter(), whole);
+}
+
+// Killed: what was done after the last checkpoint is done again, to the same bits.
+TEST_F(ResumeTest, WithoutPrivacyAKilledRunDoesItsLastStepsAgain) {
+  ASSERT_TRUE(Run(kSteps));
+  const std::string whole = Adapter();
+  fs::remove_all(recipe_.output);
+  for (const auto& entry : fs::directory_iterator(recipe_.checkpoints->folder)) {
+    if (entry.path().filename().string().find("8.checkpoint") != std::string::npos) {
+      fs::remove(entry.path());
+    }
+  }
+  ASSERT_TRUE(Run(kSteps, true));
+  EXPECT_EQ(events_.front()["step"], 7);
+  EXPECT_EQ(Adapter(), whole);
+}
+
+TEST_F(ResumeTest, WithPrivacyEachStepIsDebitedOnceInOneJob) {
+  MakePrivate();
+  ASSERT_TRUE(Run(kSteps));
+  const double epsilon = events_.back()["epsilon"];
+  fs::remove_all(recipe_.output);
+  fs::remove_all(recipe_.checkpoints->folder);
+  recipe_.privacy->ledger = folder_ / "other.sqlite";
+  ASSERT_FALSE(Run(3));
+  ASSERT_TRUE(Run(kSteps, true));
+  EXPECT_EQ(events_.front()["step"], 4);
+  EXPECT_EQ(events_.back()["epsilon"], epsilon);
+  EXPECT_EQ(Rounds(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+  EXPECT_EQ(Jobs().size(), 1U);
+}
+
+// Steps whose results were lost stay paid for, and are not taken again.
+TEST_F(ResumeTest, WithPrivacyLostStepsCountAsTaken) {
+  MakePrivate();
+  ASSERT_FALSE(Run(2));
+  fs::copy(recipe_.checkpoints->folder, folder_ / "older", fs::copy_options::recursive);
+  ASSERT_FALSE(Run(3, true));  // to step 5
+  fs::remove_all(recipe_.checkpoints->folder);
+  fs::rename(folder_ / "older", recipe_.checkpoints->folder);
+  ASSERT_TRUE(Run(kSteps, true));
+  EXPECT_EQ(events_.front()["step"], 6);
+  EXPECT_EQ(Rounds(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
+  // Two copies of one checkpoint share the plan: what one has spent the other leaves out.
+  fs::remove_all(recipe_.output);
+  ASSERT_TRUE(Run(kSteps, true));
+  EXPECT_EQ(events_.front()["event"], "done");
+  EXPECT_EQ(Rounds().size(), static_cast<std::size_t>(kSteps));
+}
+
+TEST_F(ResumeTest, WithPrivacyNoiseAndDrawsAreFresh) {
+  MakePrivate();
+  ASSERT_FALSE(Run(2));
+  fs::copy(recipe_.checkpoints->folder, folder_ / "older", fs::copy_options::recursive);
+  fs::copy_file(recipe_.privacy->ledger, folder_ / "saved.sqlite");
+  std::vector<std::string> adapters;
+  for (int i = 0; i < 2; ++i) {
+    fs::copy_file(folder_ / "saved.sqlite", recipe_.privacy->ledger,
+                  fs::copy_options::overwrite_existing);
+    fs::remove_all(recipe_.checkpoints->folder);
+    fs::copy(folder_ / "older", recipe_.checkpoints->folder, fs::copy_options::recursive);
+    ASSERT_TRUE(Run(kSteps, true));
+    adapters.push_back(Adapter());
+    fs::remove_all(recipe_.output);
+  }
+  EXPECT_NE(adapters[0], adapters[1]);
+}
+
+TEST_F(ResumeTest, CorrelatedNoiseGoesOnAfterTheLastReleasedStep) {
+  MakeMatrix();
+  recipe_.checkpoints->keep = 9;
+  ASSERT_FALSE(Run(1));
+  ASSERT_FALSE(Run(2, true));  // to step 3
+  EXPECT_EQ(events_.front()["step"], 2);
+  // As after a kill: the last checkpoint is older than the last release.
+  fs::remove(recipe_.checkpoints->folder / "step-000000003.checkpoint");
+  fs::remove(recipe_.checkpoints->folder / "step-000000002.checkpoint");
+  const base::Status ended = Run(kSteps, true);
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_EQ(events_.front()["step"], 4);
+  EXPECT_EQ(Rounds(), std::vector<std::int64_t>{0});
+  const auto ledger = dp::Ledger::Open(recipe_.privacy->ledger).value();
+  EXPECT_EQ(ledger->LastStep(*Jobs().begin()).value(), kSteps);
+}
+
+// Without the rows of the steps that were released since, nothing may go on.
+TEST_F(ResumeTest, CorrelatedNoiseWithoutItsRowsIsRefused) {
+  MakeMatrix();
+  ASSERT_FALSE(Run(1));
+  fs::copy(recipe_.checkpoints->folder, folder_ / "older", fs::copy_options::recursive);
+  ASSERT_FALSE(Run(2, true));
+  fs::remove_all(recipe_.checkpoints->folder);
+  fs::rename(folder_ / "older", recipe_.checkpoints->folder);
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "none may be executed again");
+}
+
+TEST_F(ResumeTest, AnotherRecipeModelFileOrLedgerIsRefusedByName) {
+  MakePrivate();
+  ASSERT_FALSE(Run(3));
+  const Recipe right = recipe_;
+  recipe_.privacy->noise_multiplier = 1;
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "noise_multiplier");
+  recipe_ = right;
+  recipe_.optimizer.learning_rate = 1;
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "learning_rate");
+  recipe_ = right;
+  recipe_.privacy->ledger = folder_ / "fresh.sqlite";
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "knows of 0 steps of this run");
+  recipe_ = right;
+  recipe_.checkpoints.reset();
+  ExpectRefusedToResume(base::Code::kInvalidArgument, "checkpoints");
+  recipe_ = right;
+  WriteRecords("other.jsonl", 21);
+  recipe_.data.train = folder_ / "other.jsonl";
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "another training file");
+  recipe_ = right;
+  fs::copy(folder_ / "model", folder_ / "else");
+  std::ofstream(folder_ / "else" / "config.json", std::ios::app) << " ";
+  recipe_.model = folder_ / "else";
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "another model");
+  recipe_ = right;
+  EXPECT_EQ(Rounds().size(), 3U);  // no refusal spent anything
+  recipe_.training.threads = 2;    // may change
+  EXPECT_TRUE(Run(kSteps, true));
+}
+
+TEST_F(ResumeTest, AFreshRunDoesNotWriteOverCheckpoints) {
+  ASSERT_FALSE(Run(3));
+  const base::Status again = Run(kSteps);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, base::Code::kAlreadyExists);
+}
+
+}  // namespace
+}  // namespace cloister::trainer

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "base/mapped_file.h"
+#include "base/result.h"
+
+namespace cloister::trainer {
+
+// What a checkpoint says beside its arrays.
+struct CheckpointHeader {
+  std::int64_t step = 0;     // that it stands after
+  bool moved = false;        // whether a step changed a parameter
+  std::string recipe;        // as ToYaml() writes it, without what may change (PinnedRecipe)
+  std::string model_digest;  // SHA-256, hex, of the model's files
+  std::string data_digest;   // SHA-256, hex, of the training file
+  std::string events;        // the lines of events.jsonl so far
+  struct Private {
+    std::string job;       // of the ledger's rows
+    double clip_norm = 0;  // where it has moved to
+  };
+  std::optional<Private> privacy;
+};
+
+// Arrays by name, as they lie in memory (little-endian).
+using CheckpointArrays = std::map<std::string, std::span<const std::byte>>;
+
+// Writes docs/reference/checkpoints.md's format: the file appears whole and durable or not at all,
+// mode 0600. Errors as base::AtomicFile.
+base::Status WriteCheckpoint(const std::filesystem::path& path, const CheckpointHeader& header,
+                             const CheckpointArrays& arrays);
+
+// A checkpoint that was read and found whole. Immutable.
+class CheckpointFile {
+ public:
+  // kNotFound when absent; kDataLoss for one that is cut off, altered or of another format.
+  static base::Result<CheckpointFile> Open(const std::filesystem::path& path);
+
+  const CheckpointHeader& header() const { return header_; }
+  // kDataLoss unless there is an array of this name and size.
+  base::Result<std::span<const std::byte>> Array(const std::string& name, std::size_t bytes) const;
+  // Of whatever size; empty where there is none.
+  std::span<const std::byte> Array(const std::string& name) const;
+
+ private:
+  CheckpointFile(base::MappedFile file, CheckpointHeader header, CheckpointArrays arrays)
+      : file_(std::move(file)), header_(std::move(header)), arrays_(std::move(arrays)) {}
+
+  base::MappedFile file_;
+  CheckpointHeader header_;
+  CheckpointArrays arrays_;
+};
+
+}  // namespace cloister::trainer

@@ -1,0 +1,153 @@
+#include "trainer/checkpoint/checkpoint_folder.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include "base/file.h"
+#include "base/log.h"
+
+namespace cloister::trainer {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kCheckpoint = ".checkpoint";
+constexpr const char* kNoise = ".noise";
+constexpr const char* kBefore = "step-";
+constexpr int kDigits = 9;
+
+}  // namespace
+
+base::Result<CheckpointFolder> CheckpointFolder::Lock(const fs::path& folder, std::int64_t keep) {
+  const int lock = ::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (lock < 0) {
+    return base::Fail(base::Code::kUnknown, "checkpoints " + folder.string() + " (" +
+                                                std::strerror(errno) +
+                                                "): name a folder where you may write");
+  }
+  CheckpointFolder locked(folder, keep, lock);
+  if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    return base::Fail(base::Code::kUnavailable,
+                      "checkpoints " + folder.string() +
+                          ": another run works with them; wait for its end or name another folder");
+  }
+  return locked;
+}
+
+base::Result<CheckpointFolder> CheckpointFolder::Create(const fs::path& folder, std::int64_t keep) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) {
+    return base::Fail(base::Code::kUnknown, "cannot make checkpoints.folder " + folder.string() +
+                                                " (" + error.message() +
+                                                "): name a folder where you may write");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(CheckpointFolder made, Lock(folder, keep));
+  if (!made.Steps(kCheckpoint).empty()) {
+    return base::Fail(base::Code::kAlreadyExists,
+                      "checkpoints.folder " + folder.string() +
+                          " holds checkpoints of an earlier run: go on with it by --resume " +
+                          folder.string() + ", or name another folder");
+  }
+  return made;
+}
+
+base::Result<CheckpointFolder> CheckpointFolder::Open(const fs::path& folder, std::int64_t keep) {
+  std::error_code error;
+  const auto none = [&folder] {
+    return base::Fail(base::Code::kNotFound,
+                      "--resume " + folder.string() +
+                          ": there is no checkpoint; give the checkpoints.folder of a run");
+  };
+  if (!fs::is_directory(folder, error)) return none();
+  CLOISTER_ASSIGN_OR_RETURN(CheckpointFolder found, Lock(folder, keep));
+  if (found.Steps(kCheckpoint).empty()) return none();
+  return found;
+}
+
+CheckpointFolder::CheckpointFolder(CheckpointFolder&& other) noexcept
+    : folder_(std::move(other.folder_)),
+      keep_(other.keep_),
+      lock_(std::exchange(other.lock_, -1)) {}
+
+CheckpointFolder::~CheckpointFolder() {
+  if (lock_ >= 0) ::close(lock_);
+}
+
+std::vector<std::int64_t> CheckpointFolder::Steps(const std::string& ending) const {
+  std::vector<std::int64_t> steps;
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(kBefore) || !name.ends_with(ending)) continue;
+    std::int64_t step = -1;
+    const char* const digits = name.data() + std::strlen(kBefore);
+    const char* const end = name.data() + name.size() - ending.size();
+    const auto [stopped, fault] = std::from_chars(digits, end, step);
+    if (fault == std::errc() && stopped == end && step >= 0) steps.push_back(step);
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+fs::path CheckpointFolder::PathOf(std::int64_t step, const std::string& ending) const {
+  std::string number = std::to_string(step);
+  if (number.size() < kDigits) number.insert(0, kDigits - number.size(), '0');
+  return folder_ / (kBefore + number + ending);
+}
+
+base::Result<CheckpointFile> CheckpointFolder::Newest() const {
+  const std::vector<std::int64_t> steps = Steps(kCheckpoint);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    base::Result<CheckpointFile> file = CheckpointFile::Open(PathOf(*step, kCheckpoint));
+    if (file) return file;
+    base::LogInfo(file.error().message);
+  }
+  return base::Fail(base::Code::kDataLoss, "--resume " + folder_.string() +
+                                               ": no checkpoint is whole; start the run anew");
+}
+
+base::Status CheckpointFolder::Write(const CheckpointHeader& header,
+                                     const CheckpointArrays& arrays) {
+  CLOISTER_RETURN_IF_ERROR(WriteCheckpoint(PathOf(header.step, kCheckpoint), header, arrays));
+  const std::vector<std::int64_t> steps = Steps(kCheckpoint);
+  const auto kept = std::min(static_cast<std::size_t>(keep_), steps.size());
+  std::error_code ignored;
+  for (std::size_t i = 0; i + kept < steps.size(); ++i) {
+    fs::remove(PathOf(steps[i], kCheckpoint), ignored);
+  }
+  for (const std::int64_t step : Steps(kNoise)) {
+    if (step <= steps[steps.size() - kept]) fs::remove(PathOf(step, kNoise), ignored);
+  }
+  return {};
+}
+
+base::Status CheckpointFolder::WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed) {
+  CLOISTER_ASSIGN_OR_RETURN(
+      base::AtomicFile file,
+      base::AtomicFile::Create(PathOf(step, kNoise), base::AtomicFile::kPrivateMode));
+  CLOISTER_RETURN_IF_ERROR(file.Write(std::as_bytes(sealed)));
+  return file.Commit();
+}
+
+base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> CheckpointFolder::NoiseAfter(
+    std::int64_t step) const {
+  std::map<std::int64_t, std::vector<std::uint8_t>> rows;
+  for (std::int64_t next = step + 1;; ++next) {
+    const fs::path path = PathOf(next, kNoise);
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) return rows;
+    CLOISTER_ASSIGN_OR_RETURN(const base::MappedFile file, base::MappedFile::Open(path));
+    const auto* const bytes = reinterpret_cast<const std::uint8_t*>(file.bytes().data());
+    rows[next].assign(bytes, bytes + file.bytes().size());
+  }
+}
+
+}  // namespace cloister::trainer

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "trainer/checkpoint/checkpoint_file.h"
+
+namespace cloister::trainer {
+
+// The checkpoints of one run, step-<step>.checkpoint, and the sealed noise rows of single steps,
+// step-<step>.noise, that a run with correlated noise needs beside them. One process has a folder
+// at a time. Not thread-safe.
+class CheckpointFolder {
+ public:
+  // For a run's start. kAlreadyExists where it holds checkpoints.
+  static base::Result<CheckpointFolder> Create(const std::filesystem::path& folder,
+                                               std::int64_t keep);
+  // To go on. kNotFound for a folder that is absent or holds no checkpoint; kUnavailable where
+  // another process works in it.
+  static base::Result<CheckpointFolder> Open(const std::filesystem::path& folder,
+                                             std::int64_t keep);
+
+  CheckpointFolder(CheckpointFolder&& other) noexcept;
+  CheckpointFolder& operator=(CheckpointFolder&&) = delete;
+  ~CheckpointFolder();
+
+  const std::filesystem::path& path() const { return folder_; }
+
+  // The last one that is whole; says on the log which ones are not. kDataLoss where none is.
+  base::Result<CheckpointFile> Newest() const;
+
+  // Writes one, then removes the oldest beyond `keep`, and the noise rows that none of the rest
+  // needs.
+  base::Status Write(const CheckpointHeader& header, const CheckpointArrays& arrays);
+
+  base::Status WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed);
+  // Rows of the steps after `step`, in order, up to the first that is missing.
+  base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> NoiseAfter(
+      std::int64_t step) const;
+
+ private:
+  CheckpointFolder(std::filesystem::path folder, std::int64_t keep, int lock)
+      : folder_(std::move(folder)), keep_(keep), lock_(lock) {}
+  static base::Result<CheckpointFolder> Lock(const std::filesystem::path& folder,
+                                             std::int64_t keep);
+  // Steps of the files with this ending, ascending.
+  std::vector<std::int64_t> Steps(const std::string& ending) const;
+  std::filesystem::path PathOf(std::int64_t step, const std::string& ending) const;
+
+  std::filesystem::path folder_;
+  std::int64_t keep_;
+  int lock_ = -1;
+};
+
+}  // namespace cloister::trainer
