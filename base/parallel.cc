@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -19,8 +20,12 @@ void InParallel(std::int64_t count, const std::function<void(std::int64_t)>& wor
   };
   const unsigned processors = std::clamp(std::thread::hardware_concurrency(), 1u, kMaxThreads);
   std::vector<std::jthread> helpers;
-  for (std::int64_t i = 1; i < std::min<std::int64_t>(processors, count); ++i) {
-    helpers.emplace_back(run);
+  try {
+    for (std::int64_t i = 1; i < std::min<std::int64_t>(processors, count); ++i) {
+      helpers.emplace_back(run);
+    }
+  } catch (const std::exception&) {
+    // The system gives no more threads: those that there are do the work.
   }
   run();
 }

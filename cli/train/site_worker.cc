@@ -1,8 +1,11 @@
 #include "cli/train/site_worker.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <exception>
+#include <utility>
 
 #include "model/model_files.h"
 #include "security/primitives.h"
@@ -68,6 +71,18 @@ base::Result<std::vector<float>> Floats(std::span<const std::byte> payload, std:
   std::vector<float> values(static_cast<std::size_t>(count));
   std::memcpy(values.data(), payload.data(), payload.size());
   return values;
+}
+
+// As i64, in pieces.
+void CopyPoints(const dp::LatticeSum& points, std::span<std::byte> to) {
+  std::array<std::int64_t, 4096> piece;  // NOLINT: filled before it is read
+  for (std::int64_t begin = 0; begin < points.dimension(); begin += piece.size()) {
+    const auto left = static_cast<std::size_t>(points.dimension() - begin);
+    const std::span<std::int64_t> part(piece.data(), std::min(piece.size(), left));
+    points.Read(begin, part);
+    std::memcpy(to.data() + static_cast<std::size_t>(begin) * sizeof(std::int64_t), part.data(),
+                part.size_bytes());
+  }
 }
 
 dp::Event Times(dp::Event event, std::int64_t steps) {
@@ -229,6 +244,9 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
                                    .neighbours = dp::Neighbours::kAddOrRemoveOne,
                                    .spacing = site.job.spacing},
                                   {}));
+  // Taken before the spend: want of memory costs nothing then.
+  std::vector<std::byte> payload(static_cast<std::size_t>(site.model->parameters()) *
+                                 sizeof(std::int64_t));
   answered_.insert(key);  // from here the spend may be durable: never again, whatever happens
   CLOISTER_ASSIGN_OR_RETURN(
       const dp::NoisedSum noised,
@@ -238,11 +256,10 @@ base::Result<SiteWorker::Answer> SiteWorker::Train(const base::Frame& request) {
   CLOISTER_ASSIGN_OR_RETURN(
       const dp::Ledger::Total spent,
       site.ledger->SpentByJob(site.data_set, site.job.job, site.job.job_delta));
-  const std::vector<std::int64_t> lattice = noised.lattice();
-  const auto bytes = std::as_bytes(std::span(lattice));
+  CopyPoints(noised.points(), payload);
   return Answer{worker::ToJson(worker::Update{.epsilon = spent.epsilon,
                                               .epsilon_own_noise = spent.epsilon_own_noise}),
-                {bytes.begin(), bytes.end()}};
+                std::move(payload)};
 }
 
 base::Result<SiteWorker::Answer> SiteWorker::Evaluate(const base::Frame& request) {

@@ -126,7 +126,7 @@ double BookKeeping::excess() const {
 ClippedSum BookKeeping::Finish() && {
   const double excess = this->excess();
   return ClippedSumFactory::Make(std::move(sum_), options_.spacing, sensitivity(), excess,
-                                 options_.unit, options_.neighbours);
+                                 options_.unit, options_.neighbours, units_);
 }
 
 }  // namespace cloister::dp::clipping

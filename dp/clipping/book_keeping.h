@@ -51,8 +51,7 @@ class BookKeeping {
     // Of the lattice; 0: sensitivity() / 2^24.
     double spacing = 0;
   };
-  // More units than this in one sum are refused: beyond, whole numbers of 64 bits may not hold it.
-  static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 30;
+  static constexpr std::int64_t kMaxUnits = ClippedSum::kMaxUnits;  // of one sum
 
   // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, for a count with another
   // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite.

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+
 #include "dp/mechanism/clipped_sum.h"
 
 namespace cloister::dp::clipping {
@@ -11,7 +13,7 @@ class ClippedSumFactory {
  private:
   friend class BookKeeping;
   static ClippedSum Make(LatticeSum points, double spacing, double clip_norm, double excess,
-                         PrivacyUnit unit, Neighbours neighbours);
+                         PrivacyUnit unit, Neighbours neighbours, std::int64_t units);
 };
 
 }  // namespace cloister::dp::clipping

@@ -22,15 +22,14 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kKeySize = 32;
 constexpr std::int64_t kApplication = 0x434c4c47;  // "CLLG"
-constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kVersion = 3;
 
 // data_sets   one row a registered set of units, with the budget it was first given
 // unit_blocks a data set's units (dp/ledger/unit_store.h)
 // overlaps    both directions of every pair of data sets that share a unit
 // orders      the Rényi orders that a data set's filter looks at, fixed at its first spend
 // spends      one row a debit
-// released_steps  the last step that a job released under a spend which covers many, and its mark;
-//             made at the first opening for writing, as ledgers from before know no such job
+// released_steps  the last step that a job released under a spend which covers many, and its mark
 constexpr char kSchema[] = R"sql(
 CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE data_sets(id TEXT PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
@@ -45,10 +44,8 @@ CREATE TABLE orders(data_set TEXT NOT NULL REFERENCES data_sets(id), alpha REAL 
 CREATE TABLE spends(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
   job TEXT NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL, event TEXT NOT NULL,
   own_event TEXT, time TEXT NOT NULL, UNIQUE(data_set, job, round, attempt));
-)sql";
-constexpr char kStepsSchema[] = R"sql(
-CREATE TABLE IF NOT EXISTS released_steps(job TEXT PRIMARY KEY, step INTEGER NOT NULL,
-  mark BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE released_steps(job TEXT PRIMARY KEY, step INTEGER NOT NULL, mark BLOB NOT NULL)
+  WITHOUT ROWID;
 )sql";
 
 constexpr char kKey[] = ".key";
@@ -121,9 +118,9 @@ base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
                             Database::Open(path, Database::Access::kReadWrite));
   CLOISTER_RETURN_IF_ERROR(database.Execute("PRAGMA synchronous=FULL"));
   CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
-  CLOISTER_RETURN_IF_ERROR(database.Execute(
-      "PRAGMA application_id=" + std::to_string(kApplication) +
-      "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema + kStepsSchema));
+  CLOISTER_RETURN_IF_ERROR(
+      database.Execute("PRAGMA application_id=" + std::to_string(kApplication) +
+                       "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema));
   {
     CLOISTER_ASSIGN_OR_RETURN(
         Statement insert, database.Prepare("INSERT INTO meta(name, value) VALUES('key check', ?)"));
@@ -292,7 +289,6 @@ base::Result<Database> OpenForWriting(const fs::path& path, const security::Secr
   CLOISTER_RETURN_IF_ERROR(
       database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
   CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, path));
-  CLOISTER_RETURN_IF_ERROR(database.Execute(kStepsSchema));
   return database;
 }
 

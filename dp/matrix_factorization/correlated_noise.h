@@ -42,6 +42,8 @@ class CorrelatedNoise {
   CorrelatedNoise& operator=(CorrelatedNoise&&) = delete;
   ~CorrelatedNoise();
 
+  // No number of a row is beyond.
+  double largest() const { return largest_; }
   // Steps drawn so far, here and before the states that were restored.
   std::int64_t step() const { return step_; }
   // Random bytes of the last Advance(), which tell this state from any other of the run, older or
@@ -76,7 +78,7 @@ class CorrelatedNoise {
 
   BandedMatrix matrix_;
   std::int64_t dimension_;
-  double largest_;  // no entry of a row is beyond
+  double largest_;
   double sigma_;
   std::int64_t slots_;  // rows kept at most; step's row is in slot step % slots
   std::int64_t step_ = 0;

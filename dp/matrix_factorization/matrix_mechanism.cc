@@ -118,6 +118,9 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
                                                  const std::string& data_set, const SpendKey& key,
                                                  const Persist& persist) {
   CLOISTER_RETURN_IF_ERROR(CheckSum(sum, RoundingOf(parameters_)));
+  LatticeSum points = std::move(sum).TakePoints();
+  // A third of what no number of a row passes is nine deviations of it, or more.
+  CLOISTER_RETURN_IF_ERROR(points.Reserve(noise_.largest() / 3));
   // The plan is paid for as a whole. A state of a later step was persisted after that.
   if (noise_.step() == 0) {
     const base::Status debited = ledger.Debit(data_set, Spend{key, event(), std::nullopt});
@@ -131,7 +134,6 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
   CLOISTER_RETURN_IF_ERROR(
       ledger.RecordStep(data_set, key.job, {noise_.step(), noise_.mark(), follows}));
   noise_.SetRecorded();
-  LatticeSum points = std::move(sum).TakePoints();
   points.Add(0, noise_.row());
   return NoisedSum(std::move(points), parameters_.spacing);
 }

@@ -54,14 +54,15 @@ class MatrixMechanism {
 
   // Makes what it takes from the noise (Serialize, or SerializeLastRow) durable, sealed.
   using Persist = std::function<base::Status(const CorrelatedNoise&)>;
-  // The next step's sum and its noise. In this order: checks the sum; debits the ledger with
-  // event(), before the first step, unless it goes on from a state of before that step and was
-  // debited then; draws the step's noise; persists it, with which the step is
-  // done for good; has the ledger record the step; returns. After an error nothing was released.
-  // kInvalidArgument for a sum that GaussianMechanism would refuse or that is not zero-out, the
-  // ledger's error of the debit (the step is not done then); the persister's error, or the ledger's
-  // kAlreadyExists where another copy of this state has released the step (then the step is given
-  // up); kFailedPrecondition after the last step. `key` names the job; it is the same at each step.
+  // The next step's sum and its noise. In this order: checks the sum and takes the memory that
+  // noise needs; debits the ledger with event(), before the first step, unless it goes on from a
+  // state of before that step and was debited then; draws the step's noise; persists it, with which
+  // the step is done for good; has the ledger record the step; returns. After an error nothing was
+  // released. kInvalidArgument for a sum that GaussianMechanism would refuse or that is not
+  // zero-out, kInternal for want of memory, the ledger's error of the debit (the step is not done
+  // then); the persister's error, or the ledger's kAlreadyExists where another copy of this state
+  // has released the step (then the step is given up); kFailedPrecondition after the last step.
+  // `key` names the job; it is the same at each step.
   base::Result<NoisedSum> Release(ClippedSum sum, Ledger& ledger, const std::string& data_set,
                                   const SpendKey& key, const Persist& persist);
 

@@ -17,6 +17,12 @@ base::Result<ClippedSum> ClippedSum::Join(std::vector<ClippedSum> ranks) {
                         "rank " + std::to_string(i) +
                             " clipped by other rules than rank 0: start all with one recipe");
     }
+    if (rank.units_ > kMaxUnits - whole.units_) {
+      return base::Fail(base::Code::kOutOfRange,
+                        "the ranks drew more than " + std::to_string(kMaxUnits) +
+                            " units for one step: lower the sampling rate");
+    }
+    whole.units_ += rank.units_;
     whole.points_.Add(rank.points_);
   }
   return whole;

@@ -20,6 +20,9 @@ class ClippedSumFactory;  // dp/clipping: the only maker
 // holds a ClippedSum need not ask whether the clipping was done.
 class ClippedSum {
  public:
+  // More units than this in one sum are refused: beyond, whole numbers of 64 bits may not hold it.
+  static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 30;
+
   const LatticeSum& points() const { return points_; }
   double spacing() const { return spacing_; }
   double clip_norm() const { return clip_norm_; }
@@ -40,7 +43,8 @@ class ClippedSum {
 
   // One sum of those that several ranks made of the units that each drew, no unit on two ranks. An
   // empty rank gives a sum of none. It is exact, so that it is the sum of a single rank to the bit.
-  // kInvalidArgument for none, and where lattice, norm, unit, relation or dimension differ.
+  // kInvalidArgument for none, and where lattice, norm, unit, relation or dimension differ;
+  // kOutOfRange for more than kMaxUnits units in all.
   static base::Result<ClippedSum> Join(std::vector<ClippedSum> ranks);
 
   ClippedSum(ClippedSum&&) = default;
@@ -51,13 +55,14 @@ class ClippedSum {
  private:
   friend class clipping::ClippedSumFactory;
   ClippedSum(LatticeSum points, double spacing, double clip_norm, double excess, PrivacyUnit unit,
-             Neighbours neighbours)
+             Neighbours neighbours, std::int64_t units)
       : points_(std::move(points)),
         spacing_(spacing),
         clip_norm_(clip_norm),
         excess_(excess),
         unit_(unit),
-        neighbours_(neighbours) {}
+        neighbours_(neighbours),
+        units_(units) {}
 
   LatticeSum points_;
   double spacing_;
@@ -65,6 +70,7 @@ class ClippedSum {
   double excess_;
   PrivacyUnit unit_;
   Neighbours neighbours_;
+  std::int64_t units_;  // a secret: for Join() alone
 };
 
 }  // namespace cloister::dp

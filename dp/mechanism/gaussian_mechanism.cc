@@ -14,6 +14,8 @@ namespace {
 
 constexpr double kLeastSigma = 16;  // of a share, in lattice units: LatticeSampler's domain
 constexpr double kLargestSigma = 0x1p40;
+// Memory is taken beforehand for noise of up to so many deviations: one sample in 2^62 is beyond.
+constexpr double kReservedReach = 9;
 constexpr std::int64_t kMostShares = 1024;
 constexpr std::int64_t kNoiseBlock = std::int64_t{1} << 20;  // samples of one stream
 constexpr std::int64_t kNoisePiece = std::int64_t{1} << 13;  // samples that are held at a time
@@ -95,10 +97,11 @@ base::Result<NoisedSum> GaussianMechanism::Release(ClippedSum sum, Ledger& ledge
                                                    const std::string& data_set,
                                                    const SpendKey& key) {
   CLOISTER_RETURN_IF_ERROR(CheckSum(sum, RoundingOf(parameters_)));
+  LatticeSum points = std::move(sum).TakePoints();
+  CLOISTER_RETURN_IF_ERROR(points.Reserve(kReservedReach * sigma_));
   Spend spend{key, event(), std::nullopt};
   if (parameters_.noise_shares > 1) spend.own_noise_only = own_noise_event();
   CLOISTER_RETURN_IF_ERROR(ledger.Debit(data_set, spend));
-  LatticeSum points = std::move(sum).TakePoints();
   AddNoise(points);
   return NoisedSum(std::move(points), parameters_.spacing);
 }

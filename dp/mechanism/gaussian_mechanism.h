@@ -60,10 +60,10 @@ class GaussianMechanism {
   // The same with this holder's own noise alone (noise_shares = 1 gives event()).
   Event own_noise_event() const;
 
-  // Debits the ledger durably, then returns sum + noise. After an error nothing was released; the
-  // spend may be durable all the same (it is never refunded). kInvalidArgument for a sum of another
-  // clip norm, lattice, dimension or neighbour relation (then nothing was debited either); the
-  // ledger's error otherwise.
+  // Takes the memory that noise needs, debits the ledger durably, then returns sum + noise. After
+  // an error nothing was released; the spend may be durable all the same (it is never refunded).
+  // kInvalidArgument for a sum of another clip norm, lattice, dimension or neighbour relation and
+  // kInternal for want of memory (then nothing was debited either); the ledger's error otherwise.
   base::Result<NoisedSum> Release(ClippedSum sum, Ledger& ledger, const std::string& data_set,
                                   const SpendKey& key);
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
+#include <new>
+#include <string>
 
 #include "base/check.h"
 
@@ -64,6 +67,14 @@ __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) bool AddSmal
   if ((large >> 63) != 0 || (reached >> 31) != 0) return false;
   for (std::int64_t i = 0; i < size; ++i) sum[i] += static_cast<std::int32_t>(values[i]);
   return true;
+}
+
+// The largest |sum|, each below kCarry.
+__attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) std::int32_t Largest(
+    const std::int32_t* sum, std::int64_t size) {
+  std::int32_t largest = 0;
+  for (std::int64_t i = 0; i < size; ++i) largest = std::max(largest, std::abs(sum[i]));
+  return largest;
 }
 
 }  // namespace
@@ -138,6 +149,18 @@ void LatticeSum::Add(const LatticeSum& other) {
     other.Read(start, values);
     Add(start, values);
   }
+}
+
+base::Status LatticeSum::Reserve(double most) {
+  if (!high_.empty() || Largest(low_.data(), dimension()) + most < kCarry) return {};
+  try {
+    High();
+  } catch (const std::bad_alloc&) {
+    return base::Fail(base::Code::kInternal,
+                      "out of memory before adding noise to " + std::to_string(dimension()) +
+                          " numbers: train fewer parameters, or free some memory");
+  }
+  return {};
 }
 
 void LatticeSum::Read(std::int64_t begin, std::span<std::int64_t> values) const {

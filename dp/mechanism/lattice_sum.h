@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "base/result.h"
 #include "base/zeroed_array.h"
 
 namespace cloister::dp {
@@ -31,6 +32,9 @@ class LatticeSum {
   // sum[begin + i] += values[i], each below 2^60 with the sum.
   void Add(std::int64_t begin, std::span<const std::int64_t> values);
   void Add(const LatticeSum& other);  // of the same dimension
+  // Takes the memory that one more Add() to each coordinate of numbers up to `most` could ask for,
+  // so that it asks for none. kInternal where there is none left.
+  base::Status Reserve(double most);
 
   // values[i] = sum[begin + i].
   void Read(std::int64_t begin, std::span<std::int64_t> values) const;
@@ -42,7 +46,7 @@ class LatticeSum {
   template <typename Value>
   void AddInBlocks(std::int64_t begin, std::span<const Value> values, double scale);
   void AddLarge(std::int64_t begin, std::span<const std::int64_t> values);
-  std::int32_t* High();  // made when first asked for
+  std::int32_t* High();  // made when first asked for, if Reserve() was not asked before
   void Carry(std::int64_t begin, std::int64_t size);
 
   // sum = low + kCarry * high, |low| < kCarry.

@@ -78,8 +78,8 @@ TEST_F(LedgerTest, OtherDatabasesAreRefused) {
   };
   constexpr auto kLost = base::Code::kDataLoss;
   EXPECT_EQ(after("SELECT 1"), base::Code::kOk);
-  EXPECT_EQ(after("PRAGMA user_version=1"), kLost);
-  EXPECT_EQ(after("PRAGMA user_version=3"), kLost);
+  EXPECT_EQ(after("PRAGMA user_version=2"), kLost);
+  EXPECT_EQ(after("PRAGMA user_version=4"), kLost);
   EXPECT_EQ(after("PRAGMA application_id=7"), kLost);
   EXPECT_EQ(after("CREATE TRIGGER t AFTER INSERT ON spends BEGIN DELETE FROM spends; END"), kLost);
   EXPECT_EQ(after("DROP TABLE meta"), kLost);

@@ -18,11 +18,12 @@ namespace clipping {
 class ClippedSumFactory {
  public:
   static ClippedSum Make(std::span<const double> values, double spacing, double clip_norm,
-                         double excess = 0, Neighbours neighbours = Neighbours::kAddOrRemoveOne) {
+                         double excess = 0, Neighbours neighbours = Neighbours::kAddOrRemoveOne,
+                         std::int64_t units = 1) {
     LatticeSum points(static_cast<std::int64_t>(values.size()));
     points.AddRounded(0, values, 1 / spacing);
     return ClippedSum(std::move(points), spacing, clip_norm, excess, PrivacyUnit::kRecord,
-                      neighbours);
+                      neighbours, units);
   }
 };
 }  // namespace clipping

@@ -8,7 +8,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -98,6 +101,47 @@ class TrainCommand : public testing::Test {
   void ExpectNothingWritten() const {
     for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
       EXPECT_THAT(entry.path().filename().string(), testing::Not(testing::StartsWith("out")));
+    }
+  }
+
+  // What private runs on files of so many records say on stderr, without the times of the lines.
+  // Nothing of what they leave is kept.
+  template <typename RunOnFile>
+  std::set<std::string> SaidOnFilesOf(std::initializer_list<int> records,
+                                      const RunOnFile& run) const {
+    std::set<std::string> said;
+    for (const int count : records) {
+      WriteLines("train.jsonl", count, 0);
+      const Outcome outcome = run();
+      EXPECT_EQ(outcome.status, 0) << count << " records: " << outcome.error;
+      said.insert(std::regex_replace(outcome.error, std::regex(R"(\d{4}-\S+ info )"), ""));
+      for (const char* const left : {"out", "ledger.sqlite", "ledger.sqlite.key"}) {
+        std::filesystem::remove_all(folder_ / left);
+      }
+    }
+    return said;
+  }
+
+  // A private run's output tells nothing that was computed from training records but the noised
+  // parameters, and no times: each line of its log has the keys of its kind and no others.
+  void ExpectLogOf(const std::set<std::string>& step_keys) const {
+    std::ifstream log(output() / "events.jsonl");
+    int steps = 0;
+    for (std::string line; std::getline(log, line);) {
+      const auto event = nlohmann::json::parse(line);
+      if (event["event"] == "done") continue;
+      std::set<std::string> keys;
+      for (const auto& item : event.items()) keys.insert(item.key());
+      if (event["event"] == "step") ++steps;
+      const std::set<std::string> eval_keys = {"event", "loss"};
+      EXPECT_EQ(keys, event["event"] == "step" ? step_keys : eval_keys);
+    }
+    EXPECT_GT(steps, 0);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(output())) {
+      if (!entry.is_regular_file()) continue;
+      EXPECT_THAT(base::ReadFile(entry.path()).value(),
+                  testing::Not(testing::HasSubstr("tokens_per_second")))
+          << entry.path();
     }
   }
 

@@ -55,6 +55,7 @@ TEST_F(MatrixTrainCommand, SpendsOnceForAllStepsAndSaysTheWholeRunsEpsilon) {
     EXPECT_FALSE(event.contains("loss"));
   }
   EXPECT_THAT(outcome.error, HasSubstr("all steps are one release under zero-out neighbours"));
+  ExpectLogOf({"event", "step", "epsilon", "neighbours"});
   // The target, kept and used.
   EXPECT_LE(done["epsilon"].get<double>(), 8);
   EXPECT_GT(done["epsilon"].get<double>(), 7.99);
@@ -142,15 +143,13 @@ TEST_F(MatrixTrainCommand, EveryClippingStyleAndUsersTrainAtTheSameEpsilon) {
   EXPECT_NEAR(users.events.back()["epsilon"].get<double>(), 8, 0.01);
 }
 
-// Slots are public, what stands in them is not.
-TEST_F(MatrixTrainCommand, UnitsTakeSlotsAndTheRestStayEmpty) {
-  const Outcome crowded = RunMatrix(
-      {"privacy.nominal_units=19", "training.batch_size=4", "privacy.max_participations=4"});
-  EXPECT_EQ(crowded.status, 2);
-  EXPECT_THAT(crowded.error, HasSubstr("has 20 privacy units"));
-  EXPECT_FALSE(fs::exists(ledger()));
-  ExpectNothingWritten();
-  // Twenty-four slots, twenty units, one of which says nothing.
+// Slots are public, what stands in them and how many units there are is not.
+TEST_F(MatrixTrainCommand, UnitsTakeSlotsAndTheRestStayEmptyOrAreShared) {
+  const auto said = SaidOnFilesOf({5, 20, 47}, [this] { return RunMatrix({}); });
+  ASSERT_EQ(said.size(), 1U) << testing::PrintToString(said);
+  EXPECT_THAT(*said.begin(), HasSubstr("matrix factorization with 4 bands"));
+  // Twenty-four slots, twenty-one units, one of which says nothing.
+  WriteLines("train.jsonl", 20, 0);
   std::ofstream(folder_ / "train.jsonl", std::ios::app)
       << R"({"messages": [{"role": "user", "content": "withdrawn"}]})"
       << "\n";

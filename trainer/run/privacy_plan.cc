@@ -21,7 +21,7 @@ constexpr double kMostNoise = 1e4;  // that a recipe may give
 // below 2^30 spacings, and so within four bytes, and while its share of the sensitivity stays
 // small.
 double SpacingOf(const dp::GaussianMechanism::Parameters& mechanism, double noise_multiplier) {
-  const double fine = dp::kFineSpacing * std::max(1.0, noise_multiplier / 8);
+  const double fine = dp::kFineSpacing * std::max(1.0, noise_multiplier / 6);
   const double share = 0.002 / std::sqrt(static_cast<double>(mechanism.dimension));
   return mechanism.clip_norm * std::max(dp::kFineSpacing, std::min(fine, share));
 }

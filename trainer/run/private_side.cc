@@ -17,18 +17,6 @@ namespace {
 // Never met before, so that a spend's key cannot be one of another run's.
 std::string RunId() { return "run-" + security::Hex(security::RandomSecret(16).bytes()); }
 
-// Zero-out neighbours have the same slots, whatever stands in them: their number is public.
-base::Status CheckFits(const DataUnits& units, std::int64_t slots,
-                       const std::filesystem::path& at) {
-  if (units.size() <= slots) return {};
-  return base::Fail(base::Code::kInvalidArgument,
-                    at.string() + " has " + std::to_string(units.size()) +
-                        " privacy units and 'privacy.nominal_units' slots for " +
-                        std::to_string(slots) +
-                        ": raise it, with matrix-factorization each unit "
-                        "has a slot of its own");
-}
-
 // What must be said of a run whose steps are one release.
 void Announce(const PrivacyPlan& plan) {
   const auto& [encoder, participation] = *plan.matrix;
@@ -108,9 +96,6 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
   std::error_code ignored;
   const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
   CLOISTER_ASSIGN_OR_RETURN(DataUnits units, DataUnits::Of(train, privacy.unit));
-  if (order) {
-    CLOISTER_RETURN_IF_ERROR(CheckFits(units, privacy.nominal_units, recipe.data.train));
-  }
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(privacy.ledger));
   CLOISTER_ASSIGN_OR_RETURN(Mechanism mechanism, MakeMechanism(plan, *ledger, checkpoints));
   if (fresh) {
@@ -200,9 +185,16 @@ std::vector<std::int64_t> PrivateSide::DrawOf(std::span<const std::int64_t> plac
 
 std::vector<std::span<const std::int64_t>> PrivateSide::Draw() {
   std::vector<std::span<const std::int64_t>> drawn;
-  for (const std::int64_t unit :
-       order_ ? Slots() : PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_)) {
-    if (unit < units_.size()) drawn.push_back(units_.records(unit));  // else an empty slot
+  if (!order_) {
+    for (const std::int64_t unit : PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_)) {
+      drawn.push_back(units_.records(unit));
+    }
+    return drawn;
+  }
+  for (const std::int64_t slot : Slots()) {
+    for (std::int64_t unit = slot; unit < units_.size(); unit += order_->slots()) {
+      drawn.push_back(units_.records(unit));
+    }
   }
   return drawn;
 }

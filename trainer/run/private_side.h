@@ -46,8 +46,8 @@ class NoisedGradient {
 class PrivateSide {
  public:
   // Registers the training records and asks whether the whole plan fits their budget. In a fixed
-  // order the units take the slots from the first one on, and the rest stay empty;
-  // kInvalidArgument for more units than slots.
+  // order unit i takes slot i modulo their number: fewer units leave the last slots empty, more
+  // share some. Neither is refused, for how many there are is nobody's business.
   // Where `checkpoints`, which must outlive it, goes on from one, so does this: with the job of the
   // ledger's rows, after the last step that it has debited, whether or not the checkpoint knows its
   // result. Sampling and noise are fresh. kFailedPrecondition for a ledger that knows of fewer
@@ -58,7 +58,7 @@ class PrivateSide {
   // The records of each unit of one step; may be none, and the step goes its way all the same.
   std::vector<std::span<const std::int64_t>> Draw();
   // Which of some units beside the records take part in the step, by the same sampling: indexes of
-  // `places`. In a fixed order each stands in the slot of its place, modulo their number, beside
+  // `places`. In a fixed order each stands in the slot of its place, as a unit would, beside
   // whatever stands there.
   std::vector<std::int64_t> DrawOf(std::span<const std::int64_t> places);
   // How the step's units are clipped.

@@ -1,0 +1,56 @@
+#include "dp/mechanism/clipped_sum.h"
+
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "tests/dp/mechanism_fakes.h"
+
+namespace cloister::dp {
+namespace {
+
+using clipping::ClippedSumFactory;
+
+constexpr double kSpacing = 0x1p-24;
+constexpr std::int64_t kMost = ClippedSum::kMaxUnits;
+
+ClippedSum OfUnits(std::int64_t units, double value = 0.25) {
+  return ClippedSumFactory::Make(std::vector<double>(3, value), kSpacing, 1, 0,
+                                 Neighbours::kAddOrRemoveOne, units);
+}
+
+base::Result<ClippedSum> Join(const std::vector<std::int64_t>& units) {
+  std::vector<ClippedSum> ranks;
+  for (const std::int64_t of_rank : units) ranks.push_back(OfUnits(of_rank));
+  return ClippedSum::Join(std::move(ranks));
+}
+
+TEST(ClippedSum, JoinAddsTheRanks) {
+  std::vector<ClippedSum> ranks;
+  ranks.push_back(OfUnits(2, 0.5));
+  ranks.push_back(OfUnits(0, 0));
+  ranks.push_back(OfUnits(1, -0.125));
+  const auto whole = ClippedSum::Join(std::move(ranks));
+  ASSERT_TRUE(whole) << whole.error().message;
+  EXPECT_EQ(whole->values(), std::vector<double>(3, 0.375));
+}
+
+TEST(ClippedSum, JoinRefusesMoreUnitsThanItsWholeNumbersHold) {
+  EXPECT_TRUE(Join({kMost}));
+  EXPECT_TRUE(Join({kMost / 2, kMost / 2, 0}));
+  const std::vector<std::vector<std::int64_t>> too_many = {
+      {kMost, 1}, {1, kMost}, {kMost, kMost}, {kMost / 2, kMost / 2, 0, 1}};
+  for (const auto& units : too_many) {
+    const auto joined = Join(units);
+    ASSERT_FALSE(joined);
+    EXPECT_EQ(joined.error().code, base::Code::kOutOfRange);
+  }
+  // Joined twice they are counted as well.
+  std::vector<ClippedSum> ranks;
+  ranks.push_back(std::move(Join({kMost / 2, kMost / 2})).value());
+  ranks.push_back(OfUnits(1));
+  EXPECT_FALSE(ClippedSum::Join(std::move(ranks)));
+}
+
+}  // namespace
+}  // namespace cloister::dp
