@@ -20,12 +20,6 @@
 namespace cloister::trainer {
 namespace {
 
-std::int64_t Tokens(const UnitExamples& unit) {
-  std::int64_t tokens = 0;
-  for (const Example& example : unit) tokens += example.tokens();
-  return tokens;
-}
-
 // Examples come one after the other: the longest says how much memory is held at most.
 std::int64_t LongestTokens(const UnitExamples& unit) {
   std::int64_t tokens = 0;
@@ -39,7 +33,7 @@ class UnitQueue {
   UnitQueue(std::span<const UnitExamples> units, const WorkProgress& progress)
       : units_(units), progress_(progress), order_(units.size()), losses_(units.size()) {
     std::vector<std::int64_t> tokens;
-    for (const UnitExamples& unit : units) tokens.push_back(Tokens(unit));
+    for (const UnitExamples& unit : units) tokens.push_back(TokensOf(unit));
     std::iota(order_.begin(), order_.end(), std::size_t{0});
     std::stable_sort(order_.begin(), order_.end(),
                      [&](std::size_t a, std::size_t b) { return tokens[a] > tokens[b]; });

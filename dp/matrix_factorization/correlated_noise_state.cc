@@ -100,6 +100,8 @@ base::Status CorrelatedNoise::Read(std::span<const std::uint8_t> state, bool fir
     step_ = oldest_ = header.first_row;
   } else if (header.run != run_) {
     return Damaged("two runs are mixed");
+  } else if (matrix_.bands() == 1 && header.first_row > step_) {
+    step_ = oldest_ = header.first_row;  // no step reads a row before it
   } else if (header.first_row != step_) {
     return Damaged("the rows of steps are missing or out of order");
   }

@@ -1,6 +1,7 @@
 // Checkpoints as files: whole or refused, the last few kept, one process at a time.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "security/primitives.h"
 #include "tests/base/own_path.h"
 #include "trainer/checkpoint/checkpoint_file.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
@@ -36,6 +38,7 @@ class CheckpointTest : public testing::Test {
             .model_digest = "ab",
             .data_digest = "cd",
             .events = "{\"event\":\"step\"}\n",
+            .evaluated = 6,
             .privacy = CheckpointHeader::Private{"run-1", 0.5}};
   }
   CheckpointArrays Arrays() const {
@@ -49,7 +52,7 @@ class CheckpointTest : public testing::Test {
 
 TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
   const fs::path path = folder_ / "one";
-  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays()));
+  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays(), nullptr));
   EXPECT_EQ(fs::status(path).permissions(), fs::perms::owner_read | fs::perms::owner_write);
   const auto file = CheckpointFile::Open(path);
   ASSERT_TRUE(file) << file.error().message;
@@ -60,6 +63,7 @@ TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
   EXPECT_EQ(header.model_digest, "ab");
   EXPECT_EQ(header.data_digest, "cd");
   EXPECT_EQ(header.events, Header(7).events);
+  EXPECT_EQ(header.evaluated, 6);
   ASSERT_TRUE(header.privacy);
   EXPECT_EQ(header.privacy->job, "run-1");
   EXPECT_EQ(header.privacy->clip_norm, 0.5);
@@ -75,13 +79,13 @@ TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {
 
 TEST_F(CheckpointTest, EveryCutAndEveryAlteredByteIsRefused) {
   const fs::path path = folder_ / "one", broken = folder_ / "broken";
-  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays()));
+  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays(), nullptr));
   const std::string whole = base::ReadFile(path).value();
   for (std::size_t size = 0; size < whole.size(); ++size) {
     std::ofstream(broken, std::ios::trunc) << whole.substr(0, size);
     ASSERT_FALSE(CheckpointFile::Open(broken)) << size;
   }
-  for (std::size_t at = 0; at < whole.size(); ++at) {
+  for (std::size_t at = 0; at < whole.size() - 32; ++at) {  // what follows is the tag
     std::string altered = whole;
     altered[at] = static_cast<char>(altered[at] ^ 1);
     std::ofstream(broken, std::ios::trunc) << altered;
@@ -94,6 +98,41 @@ TEST_F(CheckpointTest, EveryCutAndEveryAlteredByteIsRefused) {
   EXPECT_TRUE(CheckpointFile::Open(path));
 }
 
+// Who has the key alone can say that it is of this step, job, recipe and data.
+TEST_F(CheckpointTest, ATagTellsWhoseItIs) {
+  const fs::path path = folder_ / "one";
+  const security::SecretBytes key(32), other(std::vector<std::uint8_t>(32, 1));
+  ASSERT_TRUE(WriteCheckpoint(path, Header(7), Arrays(), &key));
+  EXPECT_TRUE(CheckpointFile::Open(path)->IsOf(key));
+  EXPECT_FALSE(CheckpointFile::Open(path)->IsOf(other));
+  const std::string whole = base::ReadFile(path).value();
+  for (std::size_t at = whole.size() - 32; at < whole.size(); ++at) {
+    std::string altered = whole;
+    altered[at] = static_cast<char>(altered[at] ^ 1);
+    std::ofstream(path, std::ios::trunc) << altered;
+    ASSERT_FALSE(CheckpointFile::Open(path)->IsOf(key)) << at;
+  }
+  // Another step, hashed anew by somebody without the key.
+  ASSERT_TRUE(WriteCheckpoint(path, Header(8), Arrays(), nullptr));
+  EXPECT_FALSE(CheckpointFile::Open(path)->IsOf(key));
+}
+
+TEST_F(CheckpointTest, AHeaderNestedDeepIsRefusedUnread) {
+  const std::string bomb(1 << 20, '[');
+  std::string text = "cloister checkpoint 1\n";
+  const std::uint64_t size = bomb.size();
+  text.append(reinterpret_cast<const char*>(&size), sizeof size);
+  text += bomb;
+  const security::Sha256Digest digest =
+      security::HashBytes({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  text.append(reinterpret_cast<const char*>(digest.data()), digest.size());
+  text.append(32, '\0');
+  std::ofstream(folder_ / "bomb") << text;
+  const auto file = CheckpointFile::Open(folder_ / "bomb");
+  ASSERT_FALSE(file);
+  EXPECT_THAT(file.error().message, HasSubstr("header"));
+}
+
 TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
   auto folder = CheckpointFolder::Create(folder_ / "c", 2);
   ASSERT_TRUE(folder) << folder.error().message;
@@ -103,7 +142,7 @@ TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
       ASSERT_TRUE(folder->WriteNoise(step, row));
     }
     if (step % 3 == 0) {
-      ASSERT_TRUE(folder->Write(Header(step), Arrays()));
+      ASSERT_TRUE(folder->Write(Header(step), Arrays(), nullptr));
     }
   }
   EXPECT_EQ(folder->Newest().value().header().step, 12);
@@ -114,9 +153,21 @@ TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
     if (entry.path().extension() == ".checkpoint") ++checkpoints;
   }
   EXPECT_EQ(checkpoints, 2);
+  // Nothing tells when a step was done.
+  struct stat status {};
+  ASSERT_EQ(::stat((folder_ / "c" / "step-000000012.noise").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mtime, 0);
   // A damaged one is passed over, and the rows that the one before needs are there.
   fs::resize_file(folder_ / "c" / "step-000000012.checkpoint", 100);
   EXPECT_EQ(folder->Newest().value().header().step, 9);
+  EXPECT_EQ(folder->NoiseAfter(9).value().size(), 3U);
+  // Nor does one of another name pass for a later step, and what is written next stays.
+  fs::copy_file(folder_ / "c" / "step-000000009.checkpoint",
+                folder_ / "c" / "step-000000099.checkpoint");
+  EXPECT_EQ(folder->Newest().value().header().step, 9);
+  ASSERT_TRUE(folder->Write(Header(10), Arrays(), nullptr));
+  EXPECT_EQ(folder->Newest().value().header().step, 10);
+  fs::remove(folder_ / "c" / "step-000000010.checkpoint");
   fs::resize_file(folder_ / "c" / "step-000000009.checkpoint", 0);
   const auto none = folder->Newest();
   ASSERT_FALSE(none);
@@ -130,7 +181,7 @@ TEST_F(CheckpointTest, AFolderBelongsToOneRunAndOneProcess) {
     const auto second = CheckpointFolder::Create(folder_ / "c", 2);
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, base::Code::kUnavailable);
-    ASSERT_TRUE(folder->Write(Header(1), Arrays()));
+    ASSERT_TRUE(folder->Write(Header(1), Arrays(), nullptr));
   }
   const auto fresh = CheckpointFolder::Create(folder_ / "c", 2);
   ASSERT_FALSE(fresh);
@@ -141,6 +192,15 @@ TEST_F(CheckpointTest, AFolderBelongsToOneRunAndOneProcess) {
     ASSERT_FALSE(none);
     EXPECT_EQ(none.error().code, base::Code::kNotFound);
   }
+}
+
+TEST_F(CheckpointTest, AFreshRunMeetsNoRowsOfAnother) {
+  const std::vector<std::uint8_t> row = {1, 2, 3};
+  ASSERT_TRUE(CheckpointFolder::Create(folder_ / "c", 2)->WriteNoise(3, row));
+  std::ofstream(folder_ / "c" / "step-000000004.checkpoint.tmp.77") << "half";
+  ASSERT_TRUE(CheckpointFolder::Create(folder_ / "c", 2));
+  EXPECT_FALSE(fs::exists(folder_ / "c" / "step-000000003.noise"));
+  EXPECT_FALSE(fs::exists(folder_ / "c" / "step-000000004.checkpoint.tmp.77"));
 }
 
 TEST_F(CheckpointTest, AModelsDigestIsOfWhatItComputes) {

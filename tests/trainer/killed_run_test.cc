@@ -107,7 +107,7 @@ class KilledRun : public testing::Test {
 
   // The newest checkpoint's header, where one is there.
   std::optional<CheckpointHeader> Newest() const {
-    const auto folder = CheckpointFolder::Open(folder_ / "checkpoints", 2);
+    auto folder = CheckpointFolder::Open(folder_ / "checkpoints", 2);
     if (!folder) return std::nullopt;
     auto file = folder->Newest();
     EXPECT_TRUE(file) << file.error().message;

@@ -234,6 +234,19 @@ TEST(Recipe, CheckpointsAreAsked) {
               HasSubstr("checkpoints.every"));
 }
 
+TEST(Recipe, CheckpointsAndOutputLieApart) {
+  for (const auto& [output, folder] :
+       std::vector<std::pair<std::string, std::string>>{{"runs/a", "runs/a"},
+                                                        {"runs/a", "runs/a/c"},
+                                                        {"runs/a/o", "runs/a"},
+                                                        {"runs/a", "runs/b/../a/c"}}) {
+    ExpectFault(
+        Load("lora.yaml", {"output=" + output, "checkpoints={folder: " + folder + ", every: 5}"}),
+        HasSubstr("must not lie in one another"));
+  }
+  EXPECT_TRUE(Load("lora.yaml", {"output=runs/a", "checkpoints={folder: runs/ab, every: 5}"}));
+}
+
 TEST(Recipe, WhatARunGoesOnWithIsPinned) {
   const Recipe recipe = *Load("lora.yaml", {});
   const std::string pinned = PinnedRecipe(recipe);

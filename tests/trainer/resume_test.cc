@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "tests/base/own_path.h"
 #include "tests/trainer/tiny_chat_model.h"
+#include "trainer/run/matrix_plan.h"
 #include "trainer/run/training_run.h"
 
 namespace cloister::trainer {
@@ -186,12 +187,15 @@ TEST_F(ResumeTest, WithPrivacyLostStepsCountAsTaken) {
   fs::remove_all(recipe_.checkpoints->folder);
   fs::rename(folder_ / "older", recipe_.checkpoints->folder);
   ASSERT_TRUE(Run(kSteps, true));
-  EXPECT_EQ(events_.front()["step"], 6);
+  EXPECT_EQ(events_.front()["event"], "resumed");
+  EXPECT_EQ(events_.front()["lost"], 3);
+  EXPECT_EQ(events_[1]["step"], 6);
   EXPECT_EQ(Rounds(), (std::vector<std::int64_t>{1, 2, 3, 4, 5, 6, 7, 8}));
   // Two copies of one checkpoint share the plan: what one has spent the other leaves out.
   fs::remove_all(recipe_.output);
   ASSERT_TRUE(Run(kSteps, true));
-  EXPECT_EQ(events_.front()["event"], "done");
+  EXPECT_EQ(events_.back()["event"], "done");
+  EXPECT_LE(events_.size(), 2U);
   EXPECT_EQ(Rounds().size(), static_cast<std::size_t>(kSteps));
 }
 
@@ -224,7 +228,7 @@ TEST_F(ResumeTest, CorrelatedNoiseGoesOnAfterTheLastReleasedStep) {
   fs::remove(recipe_.checkpoints->folder / "step-000000002.checkpoint");
   const base::Status ended = Run(kSteps, true);
   ASSERT_TRUE(ended) << ended.error().message;
-  EXPECT_EQ(events_.front()["step"], 4);
+  EXPECT_EQ(events_[1]["step"], 4);
   EXPECT_EQ(Rounds(), std::vector<std::int64_t>{0});
   const auto ledger = dp::Ledger::Open(recipe_.privacy->ledger).value();
   EXPECT_EQ(ledger->LastStep(*Jobs().begin()).value(), kSteps);
@@ -246,13 +250,16 @@ TEST_F(ResumeTest, AnotherRecipeModelFileOrLedgerIsRefusedByName) {
   ASSERT_FALSE(Run(3));
   const Recipe right = recipe_;
   recipe_.privacy->noise_multiplier = 1;
-  ExpectRefusedToResume(base::Code::kFailedPrecondition, "noise_multiplier");
+  ExpectRefusedToResume(base::Code::kInvalidArgument, "privacy:  noise_multiplier");
   recipe_ = right;
   recipe_.optimizer.learning_rate = 1;
-  ExpectRefusedToResume(base::Code::kFailedPrecondition, "learning_rate");
+  ExpectRefusedToResume(base::Code::kInvalidArgument, "optimizer:  learning_rate");
   recipe_ = right;
   recipe_.privacy->ledger = folder_ / "fresh.sqlite";
-  ExpectRefusedToResume(base::Code::kFailedPrecondition, "knows of 0 steps of this run");
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "there is no ledger");
+  EXPECT_FALSE(fs::exists(recipe_.privacy->ledger)) << "nor is one made";
+  ASSERT_TRUE(dp::Ledger::Open(recipe_.privacy->ledger));
+  ExpectRefusedToResume(base::Code::kFailedPrecondition, "not written with this ledger");
   recipe_ = right;
   recipe_.checkpoints.reset();
   ExpectRefusedToResume(base::Code::kInvalidArgument, "checkpoints");
@@ -269,6 +276,104 @@ TEST_F(ResumeTest, AnotherRecipeModelFileOrLedgerIsRefusedByName) {
   EXPECT_EQ(Rounds().size(), 3U);  // no refusal spent anything
   recipe_.training.threads = 2;    // may change
   EXPECT_TRUE(Run(kSteps, true));
+}
+
+// An older copy of the ledger would let steps pass that it does not know of.
+TEST_F(ResumeTest, AnOlderLedgerIsRefused) {
+  for (const bool matrix : {false, true}) {
+    if (matrix) {
+      MakeMatrix();
+    } else {
+      MakePrivate();
+    }
+    recipe_.privacy->ledger = folder_ / (matrix ? "m.sqlite" : "p.sqlite");
+    recipe_.checkpoints->folder = folder_ / "checkpoints";
+    fs::remove_all(recipe_.checkpoints->folder);
+    const fs::path saved = folder_ / "saved.sqlite";
+    ASSERT_TRUE(dp::Ledger::Open(recipe_.privacy->ledger));  // with its key, before any spend
+    fs::copy_file(recipe_.privacy->ledger, saved, fs::copy_options::overwrite_existing);
+    ASSERT_TRUE(Run(kSteps));
+    fs::remove_all(recipe_.output);
+    fs::copy_file(saved, recipe_.privacy->ledger, fs::copy_options::overwrite_existing);
+    for (const char* const beside : {"-wal", "-shm"}) {
+      fs::remove(recipe_.privacy->ledger.string() + beside);
+    }
+    ExpectRefusedToResume(base::Code::kFailedPrecondition, "not an older copy");
+  }
+}
+
+// The budget holds one plan, which is paid: going on costs nothing more.
+TEST_F(ResumeTest, APaidPlanNeedsNoRoomForAnother) {
+  MakeMatrix();
+  ASSERT_TRUE(Run(kSteps));
+  const double epsilon = events_.back()["epsilon"];
+  fs::remove_all(recipe_.output);
+  fs::remove_all(recipe_.checkpoints->folder);
+  recipe_.privacy->ledger = folder_ / "tight.sqlite";
+  recipe_.privacy->budget_epsilon = 1.3 * epsilon;
+  recipe_.privacy->budget_delta = recipe_.privacy->delta;
+  ASSERT_FALSE(Run(1));
+  // As if the first row had never been written.
+  for (const char* const name : {"step-000000001.checkpoint", "step-000000001.noise"}) {
+    fs::remove(recipe_.checkpoints->folder / name);
+  }
+  const base::Status behind = Run(kSteps, true);
+  ASSERT_FALSE(behind);  // the step was released
+  EXPECT_THAT(behind.error().message, HasSubstr("none may be executed again"));
+  recipe_.privacy->ledger = folder_ / "tight2.sqlite";
+  fs::remove_all(recipe_.checkpoints->folder);
+  ASSERT_FALSE(Run(2));
+  const base::Status ended = Run(kSteps, true);
+  ASSERT_TRUE(ended) << ended.error().message;
+}
+
+// With one band no row is needed, and each step's is empty.
+TEST_F(ResumeTest, OneBandGoesOnBetweenCheckpoints) {
+  MakeMatrix();
+  recipe_.privacy->matrix->bands = 1;
+  recipe_.checkpoints->keep = 9;
+  ASSERT_FALSE(Run(3));
+  fs::remove(recipe_.checkpoints->folder / "step-000000003.checkpoint");
+  fs::remove(recipe_.checkpoints->folder / "step-000000002.checkpoint");
+  const base::Status ended = Run(kSteps, true);
+  ASSERT_TRUE(ended) << ended.error().message;
+  EXPECT_EQ(events_[1]["step"], 4);
+}
+
+TEST_F(ResumeTest, NoiseThatCannotBeSealedIsRefusedBeforeTheDebit) {
+  MakeMatrix();
+  recipe_.privacy->matrix->bands = 400;
+  recipe_.privacy->matrix->min_separation = 400;
+  recipe_.privacy->nominal_units = 2000;
+  recipe_.training.steps = 400;
+  const auto plan = MakeMatrixPlan(recipe_, 1'000'000, 2);
+  ASSERT_FALSE(plan);
+  EXPECT_THAT(plan.error().message, HasSubstr("2 GiB"));
+}
+
+// A held-out loss that a stop came before is taken when the run goes on, and only once.
+TEST_F(ResumeTest, EveryHeldOutLossIsTakenOnce) {
+  WriteRecords("eval.jsonl", 2);
+  recipe_.data.eval = folder_ / "eval.jsonl";
+  recipe_.training.eval_every = 4;
+  ASSERT_TRUE(Run(kSteps + 1));
+  const auto kinds = [&] {
+    std::string all;
+    std::ifstream log(recipe_.output / "events.jsonl");
+    for (std::string line; std::getline(log, line);) {
+      all += nlohmann::json::parse(line)["event"].get<std::string>()[0];
+    }
+    return all;
+  };
+  const std::string whole = kinds();
+  EXPECT_EQ(whole, "essssessssed");
+  for (const std::int64_t stop : {3, 4, 5, 8}) {  // after 4 and 8 the loss itself is stopped
+    fs::remove_all(recipe_.output);
+    fs::remove_all(recipe_.checkpoints->folder);
+    ASSERT_FALSE(Run(stop));
+    ASSERT_TRUE(Run(kSteps + 1, true));
+    EXPECT_EQ(kinds(), whole) << stop;
+  }
 }
 
 TEST_F(ResumeTest, AFreshRunDoesNotWriteOverCheckpoints) {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/file.h"
+#include "base/json.h"
 #include "security/primitives.h"
 
 namespace cloister::trainer {
@@ -20,6 +21,8 @@ using nlohmann::json;
 constexpr std::string_view kMagic = "cloister checkpoint 1\n";
 constexpr std::size_t kLargestHeader = std::size_t{256} << 20;
 constexpr std::size_t kDigest = std::tuple_size_v<security::Sha256Digest>;
+constexpr std::size_t kTag = kDigest;
+constexpr int kDepth = 4;  // of the header's JSON
 constexpr std::size_t kPiece = std::size_t{4} << 20;
 
 std::string_view Text(std::span<const std::byte> bytes) {
@@ -39,6 +42,7 @@ json ToJson(const CheckpointHeader& header, const CheckpointArrays& arrays) {
                  {"model_sha256", header.model_digest},
                  {"data_sha256", header.data_digest},
                  {"events", header.events},
+                 {"evaluated", header.evaluated},
                  {"arrays", std::move(sizes)}};
   if (header.privacy) {
     object["privacy"] = {{"job", header.privacy->job}, {"clip_norm", header.privacy->clip_norm}};
@@ -46,15 +50,21 @@ json ToJson(const CheckpointHeader& header, const CheckpointArrays& arrays) {
   return object;
 }
 
+// -2 for what is no whole number, which would be cast to anything.
+std::int64_t Whole(const json& number) {
+  return number.is_number_integer() ? number.get<std::int64_t>() : -2;
+}
+
 // Throws what the JSON library throws for a member that is absent or of another type.
 CheckpointHeader FromJson(const json& object) {
   CheckpointHeader header;
-  header.step = object.at("step").get<std::int64_t>();
+  header.step = Whole(object.at("step"));
   header.moved = object.at("moved").get<bool>();
   header.recipe = object.at("recipe").get<std::string>();
   header.model_digest = object.at("model_sha256").get<std::string>();
   header.data_digest = object.at("data_sha256").get<std::string>();
   header.events = object.at("events").get<std::string>();
+  header.evaluated = Whole(object.at("evaluated"));
   if (const auto found = object.find("privacy"); found != object.end()) {
     header.privacy = {found->at("job").get<std::string>(), found->at("clip_norm").get<double>()};
   }
@@ -74,9 +84,12 @@ class HashedFile {
     return {};
   }
   base::Status Write(std::string_view text) { return Write(std::as_bytes(std::span(text))); }
-  base::Status Finish() {
+  base::Status Finish(const security::SecretBytes* key) {
     const security::Sha256Digest digest = digest_.Finish();
-    return file_.Write(std::as_bytes(std::span(digest)));
+    CLOISTER_RETURN_IF_ERROR(file_.Write(std::as_bytes(std::span(digest))));
+    const security::Sha256Digest tag =
+        key == nullptr ? security::Sha256Digest{} : security::HmacSha256(key->bytes(), digest);
+    return file_.Write(std::as_bytes(std::span(tag)));
   }
 
  private:
@@ -87,9 +100,13 @@ class HashedFile {
 }  // namespace
 
 base::Status WriteCheckpoint(const std::filesystem::path& path, const CheckpointHeader& header,
-                             const CheckpointArrays& arrays) {
+                             const CheckpointArrays& arrays, const security::SecretBytes* key) {
   const std::string text = ToJson(header, arrays).dump();
   const std::uint64_t size = text.size();
+  if (size > kLargestHeader) {
+    return base::Fail(base::Code::kResourceExhausted,
+                      "checkpoint " + path.string() + ": the run's events are too many to keep");
+  }
   CLOISTER_ASSIGN_OR_RETURN(base::AtomicFile file,
                             base::AtomicFile::Create(path, base::AtomicFile::kPrivateMode));
   HashedFile hashed(file);
@@ -97,7 +114,7 @@ base::Status WriteCheckpoint(const std::filesystem::path& path, const Checkpoint
   CLOISTER_RETURN_IF_ERROR(hashed.Write(Bytes(size)));
   CLOISTER_RETURN_IF_ERROR(hashed.Write(text));
   for (const auto& [name, bytes] : arrays) CLOISTER_RETURN_IF_ERROR(hashed.Write(bytes));
-  CLOISTER_RETURN_IF_ERROR(hashed.Finish());
+  CLOISTER_RETURN_IF_ERROR(hashed.Finish(key));
   return file.Commit();
 }
 
@@ -110,34 +127,57 @@ base::Result<CheckpointFile> CheckpointFile::Open(const std::filesystem::path& p
   std::span<const std::byte> rest = file.bytes();
   if (!Text(rest).starts_with(kMagic)) return damaged("is none of this version");
   constexpr std::size_t kBefore = kMagic.size() + sizeof(std::uint64_t);
-  if (rest.size() < kBefore + kDigest) return damaged("was cut off");
+  constexpr std::size_t kAfter = kDigest + kTag;
+  if (rest.size() < kBefore + kAfter) return damaged("was cut off");
   security::Sha256 hash;
-  hash.Update(Text(rest.first(rest.size() - kDigest)));
+  hash.Update(Text(rest.first(rest.size() - kAfter)));
   const security::Sha256Digest digest = hash.Finish();
-  if (std::memcmp(digest.data(), rest.last(kDigest).data(), kDigest) != 0) {
+  if (std::memcmp(digest.data(), rest.last(kAfter).data(), kDigest) != 0) {
     return damaged("was cut off or altered");
   }
+  rest = rest.subspan(kMagic.size(), rest.size() - kMagic.size() - kAfter);
+  CheckpointArrays arrays;
+  base::Result<CheckpointHeader> header = ReadHeader(rest, arrays);
+  if (!header) return damaged(header.error().message);
+  return CheckpointFile(std::move(file), *std::move(header), std::move(arrays));
+}
+
+base::Result<CheckpointHeader> CheckpointFile::ReadHeader(std::span<const std::byte>& rest,
+                                                          CheckpointArrays& arrays) {
+  const auto wrong = [](const std::string& what) {
+    return base::Fail(base::Code::kDataLoss, what);
+  };
   std::uint64_t size = 0;
-  std::memcpy(&size, rest.data() + kMagic.size(), sizeof size);
-  rest = rest.subspan(kBefore, rest.size() - kBefore - kDigest);
-  if (size > std::min(rest.size(), kLargestHeader)) return damaged("has a header of no such size");
+  std::memcpy(&size, rest.data(), sizeof size);
+  rest = rest.subspan(sizeof size);
+  if (size > std::min(rest.size(), kLargestHeader)) return wrong("has a header of no such size");
+  const json object = base::ParseJson(Text(rest.first(size)), kDepth);
+  rest = rest.subspan(size);
   try {
-    const json object = json::parse(Text(rest.first(size)));
-    rest = rest.subspan(size);
     CheckpointHeader header = FromJson(object);
-    CheckpointArrays arrays;
     for (const json& array : object.at("arrays")) {
-      const auto bytes = array.at(1).get<std::uint64_t>();
-      if (bytes > rest.size()) return damaged("has arrays that reach beyond its end");
-      arrays[array.at(0).get<std::string>()] = rest.first(bytes);
-      rest = rest.subspan(bytes);
+      const std::int64_t bytes = Whole(array.at(1));
+      if (bytes < 0 || static_cast<std::uint64_t>(bytes) > rest.size()) {
+        return wrong("has arrays that reach beyond its end");
+      }
+      arrays[array.at(0).get<std::string>()] = rest.first(static_cast<std::size_t>(bytes));
+      rest = rest.subspan(static_cast<std::size_t>(bytes));
     }
-    if (header.step < 0 || !rest.empty())
-      return damaged("has contents that its header does not name");
-    return CheckpointFile(std::move(file), std::move(header), std::move(arrays));
+    if (header.step < 0 || header.evaluated < -1 || !rest.empty()) {
+      return wrong("has contents that its header does not name");
+    }
+    return header;
   } catch (const json::exception& error) {
-    return damaged("has a header that cannot be read (" + std::string(error.what()) + ")");
+    return wrong("has a header that cannot be read (" + std::string(error.what()) + ")");
   }
+}
+
+bool CheckpointFile::IsOf(const security::SecretBytes& key) const {
+  const auto bytes = file_.bytes();
+  const auto* const end = reinterpret_cast<const std::uint8_t*>(bytes.data() + bytes.size());
+  const security::Sha256Digest tag =
+      security::HmacSha256(key.bytes(), std::span(end - kTag - kDigest, kDigest));
+  return security::SecretBytes(tag) == security::SecretBytes(std::span(end - kTag, kTag));
 }
 
 base::Result<std::span<const std::byte>> CheckpointFile::Array(const std::string& name,

@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <system_error>
@@ -23,10 +25,17 @@ constexpr const char* kNoise = ".noise";
 constexpr const char* kBefore = "step-";
 constexpr int kDigits = 9;
 
+// When a step was done says how long it took, which its records show in.
+void ForgetTime(const fs::path& path) {
+  constexpr timespec kNone[2] = {};
+  ::utimensat(AT_FDCWD, path.c_str(), kNone, 0);
+}
+
 }  // namespace
 
 base::Result<CheckpointFolder> CheckpointFolder::Lock(const fs::path& folder, std::int64_t keep) {
-  const int lock = ::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int lock =
+      ::open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (lock < 0) {
     return base::Fail(base::Code::kUnknown, "checkpoints " + folder.string() + " (" +
                                                 std::strerror(errno) +
@@ -34,10 +43,13 @@ base::Result<CheckpointFolder> CheckpointFolder::Lock(const fs::path& folder, st
   }
   CheckpointFolder locked(folder, keep, lock);
   if (::flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    const std::string why =
+        errno == EWOULDBLOCK ? "another run works with them; wait for its end"
+                             : "they cannot be locked (" + std::string(std::strerror(errno)) + ")";
     return base::Fail(base::Code::kUnavailable,
-                      "checkpoints " + folder.string() +
-                          ": another run works with them; wait for its end or name another folder");
+                      "checkpoints " + folder.string() + ": " + why + ", or name another folder");
   }
+  locked.RemoveTemporaries();
   return locked;
 }
 
@@ -56,6 +68,7 @@ base::Result<CheckpointFolder> CheckpointFolder::Create(const fs::path& folder, 
                           " holds checkpoints of an earlier run: go on with it by --resume " +
                           folder.string() + ", or name another folder");
   }
+  made.RemoveNoise();
   return made;
 }
 
@@ -81,11 +94,29 @@ CheckpointFolder::~CheckpointFolder() {
   if (lock_ >= 0) ::close(lock_);
 }
 
+std::vector<std::string> CheckpointFolder::Names() const {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (auto entry = fs::directory_iterator(folder_, error);
+       !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    names.push_back(entry->path().filename().string());
+  }
+  return names;
+}
+
+// What a killed process left where files without names are unknown.
+void CheckpointFolder::RemoveTemporaries() {
+  std::error_code ignored;
+  for (const std::string& name : Names()) {
+    if (name.starts_with(kBefore) && name.find(".tmp.") != std::string::npos) {
+      fs::remove(folder_ / name, ignored);
+    }
+  }
+}
+
 std::vector<std::int64_t> CheckpointFolder::Steps(const std::string& ending) const {
   std::vector<std::int64_t> steps;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(folder_, ignored)) {
-    const std::string name = entry.path().filename().string();
+  for (const std::string& name : Names()) {
     if (!name.starts_with(kBefore) || !name.ends_with(ending)) continue;
     std::int64_t step = -1;
     const char* const digits = name.data() + std::strlen(kBefore);
@@ -103,30 +134,49 @@ fs::path CheckpointFolder::PathOf(std::int64_t step, const std::string& ending) 
   return folder_ / (kBefore + number + ending);
 }
 
-base::Result<CheckpointFile> CheckpointFolder::Newest() const {
+base::Result<CheckpointFile> CheckpointFolder::Newest() {
   const std::vector<std::int64_t> steps = Steps(kCheckpoint);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
-    base::Result<CheckpointFile> file = CheckpointFile::Open(PathOf(*step, kCheckpoint));
-    if (file) return file;
-    base::LogInfo(file.error().message);
+    const fs::path path = PathOf(*step, kCheckpoint);
+    const int readable = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (readable < 0) {
+      return base::Fail(base::Code::kUnavailable, "checkpoint " + path.string() + " (" +
+                                                      std::strerror(errno) +
+                                                      "): it must be readable to go on");
+    }
+    ::close(readable);
+    base::Result<CheckpointFile> file = CheckpointFile::Open(path);
+    if (file && file->header().step == *step) return file;
+    base::LogWarning(file ? "checkpoint " + path.string() + " is of another step: passed over"
+                          : file.error().message);
+    std::error_code ignored;
+    fs::remove(path, ignored);
   }
   return base::Fail(base::Code::kDataLoss, "--resume " + folder_.string() +
                                                ": no checkpoint is whole; start the run anew");
 }
 
-base::Status CheckpointFolder::Write(const CheckpointHeader& header,
-                                     const CheckpointArrays& arrays) {
-  CLOISTER_RETURN_IF_ERROR(WriteCheckpoint(PathOf(header.step, kCheckpoint), header, arrays));
-  const std::vector<std::int64_t> steps = Steps(kCheckpoint);
-  const auto kept = std::min(static_cast<std::size_t>(keep_), steps.size());
+base::Status CheckpointFolder::Write(const CheckpointHeader& header, const CheckpointArrays& arrays,
+                                     const security::SecretBytes* key) {
+  const fs::path path = PathOf(header.step, kCheckpoint);
+  CLOISTER_RETURN_IF_ERROR(WriteCheckpoint(path, header, arrays, key));
+  ForgetTime(path);
+  std::vector<std::int64_t> steps = Steps(kCheckpoint);
   std::error_code ignored;
-  for (std::size_t i = 0; i + kept < steps.size(); ++i) {
-    fs::remove(PathOf(steps[i], kCheckpoint), ignored);
+  while (static_cast<std::int64_t>(steps.size()) > keep_ && steps.front() != header.step) {
+    fs::remove(PathOf(steps.front(), kCheckpoint), ignored);
+    steps.erase(steps.begin());
   }
+  if (steps.empty()) return {};
   for (const std::int64_t step : Steps(kNoise)) {
-    if (step <= steps[steps.size() - kept]) fs::remove(PathOf(step, kNoise), ignored);
+    if (step <= steps.front()) fs::remove(PathOf(step, kNoise), ignored);
   }
   return {};
+}
+
+void CheckpointFolder::RemoveNoise() {
+  std::error_code ignored;
+  for (const std::int64_t step : Steps(kNoise)) fs::remove(PathOf(step, kNoise), ignored);
 }
 
 base::Status CheckpointFolder::WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed) {
@@ -134,7 +184,9 @@ base::Status CheckpointFolder::WriteNoise(std::int64_t step, std::span<const std
       base::AtomicFile file,
       base::AtomicFile::Create(PathOf(step, kNoise), base::AtomicFile::kPrivateMode));
   CLOISTER_RETURN_IF_ERROR(file.Write(std::as_bytes(sealed)));
-  return file.Commit();
+  CLOISTER_RETURN_IF_ERROR(file.Commit());
+  ForgetTime(PathOf(step, kNoise));
+  return {};
 }
 
 base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> CheckpointFolder::NoiseAfter(

@@ -18,7 +18,8 @@ namespace cloister::trainer {
 // at a time. Not thread-safe.
 class CheckpointFolder {
  public:
-  // For a run's start. kAlreadyExists where it holds checkpoints.
+  // For a run's start: removes noise rows without a checkpoint. kAlreadyExists where it holds
+  // checkpoints.
   static base::Result<CheckpointFolder> Create(const std::filesystem::path& folder,
                                                std::int64_t keep);
   // To go on. kNotFound for a folder that is absent or holds no checkpoint; kUnavailable where
@@ -32,14 +33,18 @@ class CheckpointFolder {
 
   const std::filesystem::path& path() const { return folder_; }
 
-  // The last one that is whole; says on the log which ones are not. kDataLoss where none is.
-  base::Result<CheckpointFile> Newest() const;
+  // The last one that is whole; says on the log which ones are not, and removes them. kDataLoss
+  // where none is; kUnavailable where one cannot be opened: what is only unreadable now must not be
+  // passed over.
+  base::Result<CheckpointFile> Newest();
 
-  // Writes one, then removes the oldest beyond `keep`, and the noise rows that none of the rest
-  // needs.
-  base::Status Write(const CheckpointHeader& header, const CheckpointArrays& arrays);
+  // Writes one, newer than all others, then removes the oldest beyond `keep`, and the noise rows
+  // that none of the rest needs. `key` as WriteCheckpoint.
+  base::Status Write(const CheckpointHeader& header, const CheckpointArrays& arrays,
+                     const security::SecretBytes* key);
 
   base::Status WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed);
+  void RemoveNoise();  // of a run that is done
   // Rows of the steps after `step`, in order, up to the first that is missing.
   base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> NoiseAfter(
       std::int64_t step) const;
@@ -49,6 +54,8 @@ class CheckpointFolder {
       : folder_(std::move(folder)), keep_(keep), lock_(lock) {}
   static base::Result<CheckpointFolder> Lock(const std::filesystem::path& folder,
                                              std::int64_t keep);
+  std::vector<std::string> Names() const;
+  void RemoveTemporaries();
   // Steps of the files with this ending, ascending.
   std::vector<std::int64_t> Steps(const std::string& ending) const;
   std::filesystem::path PathOf(std::int64_t step, const std::string& ending) const;

@@ -27,10 +27,11 @@ base::Result<std::string> ModelDigest(const fs::path& model) {
   std::error_code error;
   if (!fs::is_directory(model, error)) return FileDigest(model);
   std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(model, error)) {
-    const std::string ending = entry.path().extension().string();
+  for (auto entry = fs::directory_iterator(model, error);
+       !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    const std::string ending = entry->path().extension().string();
     if (std::find(kEndings.begin(), kEndings.end(), ending) != kEndings.end()) {
-      files.push_back(entry.path());
+      files.push_back(entry->path());
     }
   }
   if (error) {

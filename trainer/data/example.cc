@@ -9,6 +9,12 @@ std::int64_t Example::answer_tokens() const {
   return std::accumulate(answer.begin(), answer.end(), std::int64_t{0});
 }
 
+std::int64_t TokensOf(std::span<const Example> examples) {
+  std::int64_t tokens = 0;
+  for (const Example& example : examples) tokens += example.tokens();
+  return tokens;
+}
+
 std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> examples,
                                                    std::int64_t padded_tokens) {
   std::vector<std::size_t> order(examples.size());

@@ -21,6 +21,8 @@ struct Example {
 // The examples of one privacy unit: one, or all of a user's.
 using UnitExamples = std::vector<Example>;
 
+std::int64_t TokensOf(std::span<const Example> examples);
+
 // Groups of indices into `examples`: sorted by length so that little is padded, each group's
 // longest length times its size at most `padded_tokens` (a longer example stands alone). Every
 // index is in one group. How examples are grouped changes memory and speed, not the sum's value.

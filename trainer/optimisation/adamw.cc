@@ -57,14 +57,6 @@ void AdamW::Begin(double rate_share) {
   rate_ = options_.learning_rate * rate_share;
 }
 
-void AdamW::Restore(std::int64_t steps, std::span<const float> first,
-                    std::span<const float> second) {
-  CLOISTER_CHECK(steps >= 0 && first.size() == first_.size() && second.size() == second_.size());
-  steps_ = steps;
-  std::copy(first.begin(), first.end(), first_.begin());
-  std::copy(second.begin(), second.end(), second_.begin());
-}
-
 AdamW::Moved AdamW::Update(std::size_t first, std::span<float> parameters,
                            std::span<const float> gradient, double scale) {
   CLOISTER_CHECK(steps_ > 0 && parameters.size() == gradient.size());

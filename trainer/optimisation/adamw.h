@@ -31,8 +31,10 @@ class AdamW {
   std::int64_t steps() const { return steps_; }
   std::span<const float> first_moments() const { return first_; }
   std::span<const float> second_moments() const { return second_; }
-  // Both moments of as many numbers as there are parameters.
-  void Restore(std::int64_t steps, std::span<const float> first, std::span<const float> second);
+  // To go on from one: the moments are written where they stand.
+  void SetSteps(std::int64_t steps) { steps_ = steps; }
+  std::span<float> first_moments() { return first_; }
+  std::span<float> second_moments() { return second_; }
 
   struct Moved {
     bool any = false;    // a parameter has other bits than before

@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "trainer/recipe/mechanism_section.h"
+#include "trainer/recipe/names.h"
 #include "trainer/recipe/schema.h"
 
 namespace cloister::trainer {
@@ -92,10 +93,6 @@ constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
 constexpr auto kAdaptive =
     std::to_array<std::string_view>({"privacy.adaptive.quantile", "privacy.adaptive.rate",
                                      "privacy.adaptive.count_noise_multiplier"});
-constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};                   // as the enum
-constexpr std::string_view kClippingNames[] = {"flat", "automatic", "per-layer"};  // as the enum
-
-constexpr std::string_view kFullMethod = "full";
 
 bool HasSection(const FlatRecipe& flat, const std::string& name) {
   const auto from = flat.lower_bound(name);
@@ -291,6 +288,21 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   return privacy.matrix ? CheckMatrixFactorization(recipe) : base::Status();
 }
 
+// A run's output is renamed to its place whole, which checkpoints within it would prevent.
+base::Status CheckApart(const Recipe& recipe) {
+  const auto absolute = [](const std::filesystem::path& path) {
+    std::error_code ignored;
+    const std::filesystem::path whole = std::filesystem::absolute(path, ignored).lexically_normal();
+    return (whole / "").string();  // so that "a" does not begin "ab"
+  };
+  const std::string output = absolute(recipe.output);
+  const std::string folder = absolute(recipe.checkpoints->folder);
+  if (!folder.starts_with(output) && !output.starts_with(folder)) return {};
+  return base::Fail(base::Code::kInvalidArgument,
+                    "'checkpoints.folder' and 'output' must not lie in one another: name a folder "
+                    "beside the output");
+}
+
 std::string Joined(const std::vector<std::string>& parts) {
   std::string text;
   for (const std::string& part : parts) text += (text.empty() ? "" : "; ") + part;
@@ -320,114 +332,17 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
   if (auto status = ReadSchedule(*flat, recipe); !status) {
     return base::Annotate(std::move(status), where);
   }
+  if (recipe.checkpoints) {
+    if (auto status = CheckApart(recipe); !status) {
+      return base::Annotate(std::move(status), where);
+    }
+  }
   if (HasPrivacy(*flat)) {
     if (auto status = ReadPrivacy(*flat, recipe); !status) {
       return base::Annotate(std::move(status), where);
     }
   }
   return recipe;
-}
-
-std::string ToYaml(const Recipe& recipe) {
-  YAML::Node root;
-  root["model"] = recipe.model.string();
-  root["output"] = recipe.output.string();
-  YAML::Node data = root["data"];
-  data["train"] = recipe.data.train.string();
-  if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
-  data["eval_rows"] = recipe.data.eval_rows;
-  data["max_tokens"] = recipe.data.max_tokens;
-  if (recipe.lora) {
-    YAML::Node lora = root["lora"];
-    lora["rank"] = recipe.lora->rank;
-    lora["alpha"] = recipe.lora->alpha;
-    lora["targets"] = recipe.lora->targets;
-    lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
-    lora["first_layer"] = recipe.lora->first_layer;
-    lora["use_rslora"] = recipe.lora->rank_stabilized;
-    lora["seed"] = recipe.lora_seed;
-  } else {
-    root["method"] = std::string(kFullMethod);
-  }
-  YAML::Node optimizer = root["optimizer"];
-  optimizer["learning_rate"] = recipe.optimizer.learning_rate;
-  optimizer["beta1"] = recipe.optimizer.beta1;
-  optimizer["beta2"] = recipe.optimizer.beta2;
-  optimizer["epsilon"] = recipe.optimizer.epsilon;
-  optimizer["weight_decay"] = recipe.optimizer.weight_decay;
-  optimizer["schedule"] = std::string(ShapeName(recipe.schedule.shape));
-  optimizer["warmup_steps"] = recipe.schedule.warmup_steps;
-  if (recipe.schedule.shape != Schedule::Shape::kConstant) {
-    optimizer["final_share"] = recipe.schedule.final_share;
-  }
-  YAML::Node training = root["training"];
-  training["steps"] = recipe.training.steps;
-  if (!recipe.privacy || recipe.privacy->matrix) {
-    training["batch_size"] = recipe.training.batch_size;
-    training["seed"] = recipe.training.seed;
-  }
-  training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
-  training["threads"] = recipe.training.threads;
-  training["eval_every"] = recipe.training.eval_every;
-  training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
-  training["precision"] =
-      std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
-  if (recipe.checkpoints) {
-    YAML::Node checkpoints = root["checkpoints"];
-    checkpoints["folder"] = recipe.checkpoints->folder.string();
-    checkpoints["every"] = recipe.checkpoints->every;
-    checkpoints["keep"] = recipe.checkpoints->keep;
-  }
-  if (recipe.privacy) {
-    const Recipe::Privacy& from = *recipe.privacy;
-    YAML::Node privacy = root["privacy"];
-    if (from.noise_multiplier) privacy["noise_multiplier"] = *from.noise_multiplier;
-    if (from.target_epsilon) privacy["target_epsilon"] = *from.target_epsilon;
-    privacy["delta"] = from.delta;
-    if (from.allow_large_delta) privacy["allow_large_delta"] = true;
-    privacy["clip_norm"] = from.clip_norm;
-    privacy["clipping"] = std::string(kClippingNames[static_cast<std::size_t>(from.clipping)]);
-    if (from.clipping == Recipe::Clipping::kAutomatic) privacy["stability"] = from.stability;
-    if (from.adaptive) {
-      YAML::Node adaptive = privacy["adaptive"];
-      adaptive["quantile"] = from.adaptive->quantile;
-      adaptive["rate"] = from.adaptive->rate;
-      adaptive["count_noise_multiplier"] = from.adaptive->count_noise_multiplier;
-    }
-    privacy["mechanism"] = std::string(MechanismName(from));
-    if (from.matrix) {
-      privacy["bands"] = from.matrix->bands;
-      privacy["min_separation"] = from.matrix->min_separation;
-      privacy["max_participations"] = from.matrix->max_participations;
-    } else {
-      privacy["sampling_rate"] = from.sampling_rate;
-    }
-    privacy["unit"] = std::string(dp::UnitName(from.unit));
-    privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
-    privacy["nominal_units"] = from.nominal_units;
-    privacy["nominal_tokens"] = from.nominal_tokens;
-    privacy["ledger"] = from.ledger.string();
-    privacy["budget_epsilon"] = from.budget_epsilon;
-    privacy["budget_delta"] = from.budget_delta;
-  }
-  YAML::Emitter emitter;
-  emitter.SetDoublePrecision(17);
-  emitter << root;
-  return std::string(emitter.c_str()) + "\n";
-}
-
-std::string PinnedRecipe(Recipe recipe) {
-  recipe.model.clear();
-  recipe.output.clear();
-  recipe.data.train.clear();
-  recipe.training.threads = 0;
-  recipe.checkpoints.reset();
-  if (recipe.privacy) {
-    recipe.privacy->ledger.clear();
-  } else if (recipe.schedule.shape == Schedule::Shape::kConstant) {
-    recipe.training.steps = 0;
-  }
-  return ToYaml(recipe);
 }
 
 }  // namespace cloister::trainer

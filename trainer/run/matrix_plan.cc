@@ -69,6 +69,20 @@ base::Status Calibrate(PrivacyPlan& plan, double target, double delta) {
                     "no noise keeps privacy.target_epsilon at privacy.delta: raise one of them");
 }
 
+// What one step keeps of the noise is sealed in one piece, and no key seals more than 2 GiB.
+base::Status CheckNoiseCanBeKept(const Recipe& recipe, std::int64_t parameters) {
+  constexpr std::int64_t kMost = (std::int64_t{1} << 31) - (std::int64_t{1} << 16);
+  if (!recipe.checkpoints) return {};
+  const std::int64_t rows = std::max<std::int64_t>(1, recipe.privacy->matrix->bands - 1);
+  if (parameters <= kMost / static_cast<std::int64_t>(sizeof(std::int64_t)) / rows) return {};
+  return base::Fail(
+      base::Code::kInvalidArgument,
+      "'checkpoints' keep at most 2 GiB of correlated noise, eight bytes for each of " +
+          std::to_string(parameters) +
+          " parameters and all of 'privacy.bands' but "
+          "one: lower the bands, train fewer parameters or leave checkpoints out");
+}
+
 }  // namespace
 
 base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan& plan) {
@@ -89,6 +103,7 @@ dp::MatrixMechanism::Parameters MatrixParameters(const PrivacyPlan& plan) {
 base::Result<PrivacyPlan> MakeMatrixPlan(const Recipe& recipe, std::int64_t parameters,
                                          std::int64_t layers) {
   const Recipe::Privacy& privacy = *recipe.privacy;
+  CLOISTER_RETURN_IF_ERROR(CheckNoiseCanBeKept(recipe, parameters));
   CLOISTER_ASSIGN_OR_RETURN(dp::BandedMatrix encoder, FindEncoder(recipe));
   PrivacyPlan plan;
   plan.steps = recipe.training.steps;

@@ -10,7 +10,7 @@ namespace cloister::trainer {
 
 namespace fs = std::filesystem;
 
-base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path) {
+base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path, bool abandoned) {
   std::error_code error;
   // "runs/x/" and "runs/x" are one folder.
   fs::path path = final_path.has_filename() ? final_path : final_path.parent_path();
@@ -20,6 +20,7 @@ base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path) {
   }
   fs::path temporary = path;
   temporary += ".tmp." + std::to_string(::getpid());
+  if (abandoned) fs::remove_all(temporary, error);
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
   const bool made = !error && fs::create_directory(temporary, error);
   if (!made && !error) {  // it was there: what lies in it is not ours to rename or to remove

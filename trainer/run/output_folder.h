@@ -10,8 +10,11 @@ namespace cloister::trainer {
 // final one, which Commit() renames. Destroyed before, it leaves nothing.
 class OutputFolder {
  public:
-  // kAlreadyExists when `final_path` exists: results are never written over.
-  static base::Result<OutputFolder> Create(const std::filesystem::path& final_path);
+  // kAlreadyExists when `final_path` exists: results are never written over. `abandoned`: whether
+  // what stands where this process would write is known to be a killed one's (of the same number,
+  // as in a container), and is removed.
+  static base::Result<OutputFolder> Create(const std::filesystem::path& final_path,
+                                           bool abandoned = false);
 
   OutputFolder(OutputFolder&& other) noexcept;
   OutputFolder& operator=(OutputFolder&&) = delete;

@@ -79,7 +79,7 @@ base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPla
   std::vector<std::span<const std::uint8_t>> views;
   for (const security::SecretBytes& state : states) views.push_back(state.bytes());
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t released,
-                            ledger.LastStep(checkpoints.resumed()->header().privacy->job));
+                            ledger.LastStep(checkpoints.resumed()->privacy->job));
   CLOISTER_ASSIGN_OR_RETURN(dp::MatrixMechanism matrix,
                             dp::MatrixMechanism::Restore(parameters, plan.matrix->encoder,
                                                          std::move(random), views, released));
@@ -95,8 +95,15 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
   }
   std::error_code ignored;
   const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
+  const bool resumed = checkpoints.resumed() != nullptr;
+  if (fresh && resumed) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "--resume: there is no ledger " + privacy.ledger.string() +
+                          ": name the one that the run began with");
+  }
   CLOISTER_ASSIGN_OR_RETURN(DataUnits units, DataUnits::Of(train, privacy.unit));
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(privacy.ledger));
+  if (resumed) CLOISTER_RETURN_IF_ERROR(checkpoints.Authenticate(*ledger));
   CLOISTER_ASSIGN_OR_RETURN(Mechanism mechanism, MakeMechanism(plan, *ledger, checkpoints));
   if (fresh) {
     base::LogInfo("new ledger " + privacy.ledger.string() +
@@ -109,10 +116,10 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
   PrivateSide side(recipe, plan, std::move(units), std::move(ledger), data_set,
                    std::move(mechanism), std::move(order), checkpoints);
   CLOISTER_RETURN_IF_ERROR(side.GoOn());
-  const std::int64_t left = plan.matrix ? (side.taken_ == 0 ? 1 : 0) : plan.steps - side.taken_;
+  const std::int64_t left =
+      plan.matrix ? (side.debited_ ? 0 : plan.steps) : plan.steps - side.taken_;
   if (left > 0) {
-    CLOISTER_RETURN_IF_ERROR(
-        side.ledger_->CheckAffordable(data_set, plan.Spend(plan.matrix ? plan.steps : left)));
+    CLOISTER_RETURN_IF_ERROR(side.ledger_->CheckAffordable(data_set, plan.Spend(left)));
   }
   if (plan.matrix) Announce(plan);
   return side;
@@ -140,28 +147,31 @@ PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnit
 
 // Takes up the run of the checkpoint, where there is one.
 base::Status PrivateSide::GoOn() {
-  const CheckpointFile* const from = checkpoints_->resumed();
+  const CheckpointHeader* const from = checkpoints_->resumed();
   if (from == nullptr) return {};
-  run_ = from->header().privacy->job;
-  if (adaptive_) adaptive_->Restore(from->header().privacy->clip_norm);
+  run_ = from->privacy->job;
+  if (adaptive_) adaptive_->Restore(from->privacy->clip_norm);
+  CLOISTER_ASSIGN_OR_RETURN(const auto rows, ledger_->Rows());
+  std::int64_t recorded = 0;  // steps that the ledger knows of
+  for (const dp::Ledger::Row& row : rows) {
+    if (row.spend.key.job != run_) continue;
+    debited_ = true;
+    recorded = std::max(recorded, row.spend.key.round);
+  }
+  taken_ = recorded;
   if (const auto* const matrix = std::get_if<dp::MatrixMechanism>(&mechanism_)) {
     taken_ = matrix->step();
-  } else {
-    CLOISTER_ASSIGN_OR_RETURN(const auto rows, ledger_->Rows());
-    for (const dp::Ledger::Row& row : rows) {
-      if (row.spend.key.job == run_) taken_ = std::max(taken_, row.spend.key.round);
-    }
+    CLOISTER_ASSIGN_OR_RETURN(recorded, ledger_->LastStep(run_));
+    // A step may have been given up between its row and its record.
+    recorded = debited_ ? recorded + 1 : 0;
   }
-  const std::int64_t known = from->header().step;
-  if (taken_ < known) {
+  if (recorded < from->step) {
     return base::Fail(base::Code::kFailedPrecondition,
-                      "--resume: the ledger " + privacy_.ledger.string() + " knows of " +
-                          std::to_string(taken_) + " steps of this run and the checkpoint of " +
-                          std::to_string(known) + ": name the ledger that the run began with");
-  }
-  if (taken_ > known) {
-    base::LogInfo("steps " + std::to_string(known + 1) + " to " + std::to_string(taken_) +
-                  " were debited and their results are lost: they count as taken");
+                      "--resume: the ledger " + privacy_.ledger.string() +
+                          " knows of fewer steps of this run than the checkpoint, which stands "
+                          "after step " +
+                          std::to_string(from->step) +
+                          ": name the ledger that the run began with, not an older copy");
   }
   return {};
 }
@@ -246,6 +256,11 @@ base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64
 base::Result<double> PrivateSide::Epsilon() const {
   CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total total,
                             ledger_->SpentByJob(data_set_, run_, privacy_.delta));
+  if (taken_ > 0 && !(total.epsilon > 0)) {
+    return base::Fail(base::Code::kDataLoss, "ledger " + privacy_.ledger.string() +
+                                                 " knows nothing of this run's steps: it is not "
+                                                 "the one that they were debited in");
+  }
   return total.epsilon;
 }
 

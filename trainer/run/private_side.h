@@ -73,6 +73,7 @@ class PrivateSide {
   std::int64_t taken() const { return taken_; }
   // What a checkpoint keeps of this.
   CheckpointHeader::Private state() const { return {run_, clip_norm()}; }
+  base::Result<security::SecretBytes> SealingKey() const { return ledger_->SealingKey(run_); }
   // The correlated noise, sealed; empty for independent noise.
   base::Result<std::vector<std::uint8_t>> SealedNoise() const;
 
@@ -108,6 +109,7 @@ class PrivateSide {
   RunCheckpoints* checkpoints_;
   std::string run_;
   std::int64_t taken_ = 0;
+  bool debited_ = false;  // with `matrix`, all steps, before this start
   Mechanism mechanism_;
   security::AesCtrStream sampling_;
   std::optional<FixedOrderBatches> order_;

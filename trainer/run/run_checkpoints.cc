@@ -22,35 +22,44 @@ std::span<const std::uint8_t> AsWords(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()};
 }
 
-// The first line of one text that the other has not in its place.
-std::string FirstDifference(const std::string& now, const std::string& then) {
-  std::istringstream a(now), b(then);
-  std::string x, y;
-  while (true) {
-    const bool more_x = static_cast<bool>(std::getline(a, x));
-    const bool more_y = static_cast<bool>(std::getline(b, y));
-    if (!more_x && !more_y) return "";
-    if (!more_x) return "'" + y + "' is missing";
-    if (!more_y) return "'" + x + "' is new";
-    if (x != y) return "'" + x + "' was '" + y + "'";
+// Lines of a recipe, each with the section that it stands in.
+std::vector<std::string> Lines(const std::string& yaml) {
+  std::istringstream stream(yaml);
+  std::vector<std::string> lines;
+  std::string section;
+  for (std::string line; std::getline(stream, line);) {
+    if (!line.starts_with(' ')) section = line;
+    lines.push_back(line.starts_with(' ') ? section + line : line);
   }
+  return lines;
+}
+
+// What one recipe says that the other does not.
+std::string FirstDifference(const std::string& now, const std::string& then) {
+  const std::vector<std::string> a = Lines(now), b = Lines(then);
+  const auto missing = [](const std::vector<std::string>& from,
+                          const std::vector<std::string>& in) {
+    const auto found = std::find_if(from.begin(), from.end(), [&](const std::string& line) {
+      return std::find(in.begin(), in.end(), line) == in.end();
+    });
+    return found == from.end() ? std::string("nothing of it") : "'" + *found + "'";
+  };
+  return missing(a, b) + " where the run began with " + missing(b, a);
 }
 
 base::Status CheckSame(const CheckpointHeader& then, const CheckpointHeader& now) {
-  const auto other = [](const std::string& what, const std::string& mend) {
-    return base::Fail(base::Code::kFailedPrecondition,
-                      "--resume: the checkpoint is of another " + what + ": " + mend);
-  };
   if (then.recipe != now.recipe) {
-    return other("recipe (" + FirstDifference(now.recipe, then.recipe) + ")",
-                 "go on with the recipe that the run began with");
+    return base::Fail(base::Code::kInvalidArgument,
+                      "--resume: another recipe, " + FirstDifference(now.recipe, then.recipe) +
+                          ": go on with the recipe that the run began with");
   }
-  if (then.model_digest != now.model_digest) {
-    return other("model", "name the model that the run began with");
-  }
-  if (then.data_digest != now.data_digest) {
-    return other("training file", "name the file that the run began with, unchanged");
-  }
+  const auto other = [](const std::string& what) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "--resume: the checkpoint is of another " + what +
+                          ": name the one that the run began with, unchanged");
+  };
+  if (then.model_digest != now.model_digest) return other("model");
+  if (then.data_digest != now.data_digest) return other("training file");
   return {};
 }
 
@@ -80,10 +89,12 @@ base::Result<RunCheckpoints> RunCheckpoints::Begin(
   CLOISTER_ASSIGN_OR_RETURN(CheckpointFile newest, run.folder_->Newest());
   CLOISTER_RETURN_IF_ERROR(CheckSame(newest.header(), run.constant_));
   if (newest.header().privacy.has_value() != recipe.privacy.has_value()) {
-    return base::Fail(base::Code::kDataLoss, "checkpoint: it says nothing of the ledger's rows");
+    return base::Fail(base::Code::kDataLoss, "checkpoint in " + resume->string() +
+                                                 ": it says nothing of the ledger's rows");
   }
   run.last_ = newest.header().step;
-  run.resumed_.emplace(std::move(newest));
+  run.resumed_ = newest.header();
+  run.file_.emplace(std::move(newest));
   return run;
 }
 
@@ -91,24 +102,34 @@ bool RunCheckpoints::Due(std::int64_t step) const {
   return folder_ && step - std::max<std::int64_t>(last_, 0) >= every_;
 }
 
-base::Status RunCheckpoints::Restore(std::span<float> parameters, AdamW& optimizer) const {
+base::Status RunCheckpoints::Authenticate(const dp::Ledger& ledger) const {
+  CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key,
+                            ledger.SealingKey(resumed_->privacy->job));
+  if (file_->IsOf(key)) return {};
+  return base::Fail(base::Code::kFailedPrecondition,
+                    "--resume: the checkpoint in " + path().string() +
+                        " was not written with this ledger, or was altered: name the ledger that "
+                        "the run began with");
+}
+
+base::Status RunCheckpoints::Restore(std::span<float> parameters, AdamW& optimizer) {
   const std::size_t bytes = parameters.size_bytes();
-  CLOISTER_ASSIGN_OR_RETURN(const auto values, resumed_->Array(kParameters, bytes));
-  CLOISTER_ASSIGN_OR_RETURN(const auto first, resumed_->Array(kFirst, bytes));
-  CLOISTER_ASSIGN_OR_RETURN(const auto second, resumed_->Array(kSecond, bytes));
+  CLOISTER_ASSIGN_OR_RETURN(const auto values, file_->Array(kParameters, bytes));
+  CLOISTER_ASSIGN_OR_RETURN(const auto first, file_->Array(kFirst, bytes));
+  CLOISTER_ASSIGN_OR_RETURN(const auto second, file_->Array(kSecond, bytes));
   std::int64_t steps = 0;
-  CLOISTER_ASSIGN_OR_RETURN(const auto count, resumed_->Array(kSteps, sizeof steps));
+  CLOISTER_ASSIGN_OR_RETURN(const auto count, file_->Array(kSteps, sizeof steps));
   std::memcpy(&steps, count.data(), sizeof steps);
-  if (steps < 0 || steps > resumed_->header().step) {
+  if (steps < 0 || steps > resumed_->step) {
     return base::Fail(base::Code::kDataLoss, "checkpoint: its optimizer took " +
                                                  std::to_string(steps) + " steps of " +
-                                                 std::to_string(resumed_->header().step));
+                                                 std::to_string(resumed_->step));
   }
   std::memcpy(parameters.data(), values.data(), bytes);
-  std::vector<float> one(parameters.size()), two(parameters.size());
-  std::memcpy(one.data(), first.data(), bytes);
-  std::memcpy(two.data(), second.data(), bytes);
-  optimizer.Restore(steps, one, two);
+  std::memcpy(optimizer.first_moments().data(), first.data(), bytes);
+  std::memcpy(optimizer.second_moments().data(), second.data(), bytes);
+  optimizer.SetSteps(steps);
+  file_.reset();
   return {};
 }
 
@@ -118,6 +139,7 @@ base::Status RunCheckpoints::Write(State state, std::span<const float> parameter
   header.step = state.step;
   header.moved = state.moved;
   header.events = std::move(state.events);
+  header.evaluated = state.evaluated;
   header.privacy = std::move(state.privacy);
   const std::int64_t steps = optimizer.steps();
   const CheckpointArrays arrays = {
@@ -127,7 +149,7 @@ base::Status RunCheckpoints::Write(State state, std::span<const float> parameter
       {kSteps, std::as_bytes(std::span(&steps, 1))},
       {kNoise, std::as_bytes(std::span(std::as_const(state.noise)))},
   };
-  CLOISTER_RETURN_IF_ERROR(folder_->Write(header, arrays));
+  CLOISTER_RETURN_IF_ERROR(folder_->Write(header, arrays, header.privacy ? &state.key : nullptr));
   last_ = header.step;
   return {};
 }
@@ -140,6 +162,10 @@ base::Status RunCheckpoints::KeepNoise(const dp::CorrelatedNoise& noise, const s
                                                               ContextOf(job, noise.step()), key));
 }
 
+void RunCheckpoints::RemoveNoise() {
+  if (folder_) folder_->RemoveNoise();
+}
+
 base::Result<std::vector<std::uint8_t>> RunCheckpoints::Seal(const dp::CorrelatedNoise& noise,
                                                              const std::string& job,
                                                              const dp::Ledger& ledger) const {
@@ -149,12 +175,11 @@ base::Result<std::vector<std::uint8_t>> RunCheckpoints::Seal(const dp::Correlate
 
 base::Result<std::vector<security::SecretBytes>> RunCheckpoints::NoiseStates(
     const dp::Ledger& ledger) const {
-  const std::string& job = resumed_->header().privacy->job;
+  const std::string& job = resumed_->privacy->job;
   CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key, ledger.SealingKey(job));
   std::vector<security::SecretBytes> states;
-  CLOISTER_ASSIGN_OR_RETURN(
-      states.emplace_back(),
-      dp::OpenNoiseState(AsWords(resumed_->Array(kNoise)), ContextOf(job, last_), key));
+  CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(), dp::OpenNoiseState(AsWords(file_->Array(kNoise)),
+                                                                      ContextOf(job, last_), key));
   CLOISTER_ASSIGN_OR_RETURN(const auto rows, folder_->NoiseAfter(last_));
   for (const auto& [step, sealed] : rows) {
     CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(),

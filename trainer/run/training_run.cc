@@ -17,13 +17,12 @@
 #include "base/log.h"
 #include "base/progress.h"
 #include "model/model_files.h"
-#include "trainer/data/chat_data.h"
-#include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
 #include "trainer/run/run_checkpoints.h"
+#include "trainer/run/run_data.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
@@ -34,12 +33,6 @@ using nlohmann::ordered_json;
 
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-std::int64_t Tokens(std::span<const Example> examples) {
-  std::int64_t tokens = 0;
-  for (const Example& example : examples) tokens += example.tokens();
-  return tokens;
 }
 
 // A release is handed to the optimizer so many values at a time.
@@ -57,13 +50,22 @@ class TrainingRun {
       : recipe_(recipe), sink_(sink), options_(options), probe_(options.probe) {}
 
   base::Status Run() {
-    CLOISTER_ASSIGN_OR_RETURN(OutputFolder output, OutputFolder::Create(recipe_.output));
+    CLOISTER_ASSIGN_OR_RETURN(OutputFolder output,
+                              OutputFolder::Create(recipe_.output, options_.resume.has_value()));
     CLOISTER_RETURN_IF_ERROR(Prepare());
-    base::Status worked = checkpoints_->resumed() != nullptr ? base::Status() : Begin();
+    base::Status worked = EvaluateIfDue();
     if (worked) worked = Steps();
     if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
+    // What is done is kept, whatever stands in the way of more, but for parameters that are no
+    // longer numbers.
+    if (worked || worked.error().code != base::Code::kFailedPrecondition) KeepWhatIsDone();
     CLOISTER_RETURN_IF_ERROR(std::move(worked));
     if (!moved_) {
+      if (lost_) {
+        return base::Fail(base::Code::kFailedPrecondition,
+                          "every step was debited and its result is lost: what was spent stays "
+                          "spent, start anew with more frequent checkpoints");
+      }
       return base::Fail(base::Code::kFailedPrecondition,
                         "the " + std::string(recipe_.lora ? "adapter" : "model") +
                             " ended as it began: no record has an answer within "
@@ -88,13 +90,14 @@ class TrainingRun {
     if (recipe_.privacy) {
       CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(size.parameters, size.layers));
     }
-    CLOISTER_RETURN_IF_ERROR(OpenData(*files));
+    CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *files));
+    data_.emplace(std::move(data));
     CLOISTER_ASSIGN_OR_RETURN(RunCheckpoints checkpoints,
                               RunCheckpoints::Begin(recipe_, options_.resume));
     checkpoints_.emplace(std::move(checkpoints));
     if (plan) {
-      CLOISTER_ASSIGN_OR_RETURN(PrivateSide side,
-                                PrivateSide::Open(recipe_, *plan, train_->file(), *checkpoints_));
+      CLOISTER_ASSIGN_OR_RETURN(
+          PrivateSide side, PrivateSide::Open(recipe_, *plan, data_->train.file(), *checkpoints_));
       private_.emplace(std::move(side));
       if (probe_ != nullptr) {
         CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, size.parameters));
@@ -107,7 +110,7 @@ class TrainingRun {
                     " at this privacy.noise_multiplier: the run ends after them");
     }
     optimizer_.emplace(recipe_.optimizer, static_cast<std::size_t>(size.parameters));
-    batches_.emplace(train_->size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
+    batches_.emplace(data_->train.size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
     const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
@@ -121,11 +124,12 @@ class TrainingRun {
   }
 
   // Where the checkpoint stands; a private run where its ledger does, which may be further on.
-  base::Status GoOn(const CheckpointFile& from) {
+  base::Status GoOn(const CheckpointHeader& from) {
     CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(model_->values(), *optimizer_));
-    moved_ = from.header().moved;
-    log_ = from.header().events;
-    done_ = private_ ? private_->taken() : from.header().step;
+    moved_ = from.moved;
+    log_ = from.events;
+    evaluated_ = from.evaluated;
+    done_ = private_ ? private_->taken() : from.step;
     if (done_ > steps_) {
       return base::Fail(base::Code::kInvalidArgument,
                         "--resume: " + std::to_string(done_) +
@@ -133,20 +137,42 @@ class TrainingRun {
     }
     for (std::int64_t step = 0; !private_ && step < done_; ++step) batches_->Next();
     base::LogInfo("goes on after step " + std::to_string(done_));
+    if (done_ > from.step) {
+      base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
+                       " were debited and their results are lost: they count as taken");
+      Emit({{"event", "resumed"}, {"step", from.step}, {"lost", done_ - from.step}},
+           ordered_json::object());
+      lost_ = true;
+    }
     return {};
   }
 
-  // What a fresh run does before its first step. A private one can be gone on with from here: its
-  // first steps may be debited before its next checkpoint.
-  base::Status Begin() {
-    CLOISTER_RETURN_IF_ERROR(Evaluate());
-    return checkpoints_->active() && private_ ? WriteCheckpoint() : base::Status();
+  // The held-out loss that belongs to the state that the run is in, once.
+  base::Status EvaluateIfDue() {
+    const std::int64_t every = recipe_.training.eval_every;
+    const bool due = done_ == 0 || done_ == steps_ || (every > 0 && done_ % every == 0);
+    if (due && evaluated_ < done_) CLOISTER_RETURN_IF_ERROR(Evaluate());
+    // A private run can be gone on with from its start: its first steps may be debited before its
+    // next checkpoint.
+    const bool first = checkpoints_->active() && private_ && checkpoints_->last() < 0;
+    return first ? WriteCheckpoint() : base::Status();
+  }
+
+  // Says why not, and goes on: the steps that are in memory are worth more than the way to disk.
+  void KeepWhatIsDone() {
+    if (!checkpoints_->active() || done_ <= checkpoints_->last()) return;
+    if (const base::Status written = WriteCheckpoint(); !written) {
+      base::LogWarning("no checkpoint of step " + std::to_string(done_) + ": " +
+                       written.error().message);
+    }
   }
 
   base::Status WriteCheckpoint() {
-    RunCheckpoints::State state = {.step = done_, .moved = moved_, .events = log_};
+    RunCheckpoints::State state = {
+        .step = done_, .moved = moved_, .events = log_, .evaluated = evaluated_};
     if (private_) {
       state.privacy = private_->state();
+      CLOISTER_ASSIGN_OR_RETURN(state.key, private_->SealingKey());
       CLOISTER_ASSIGN_OR_RETURN(state.noise, private_->SealedNoise());
     }
     return checkpoints_->Write(std::move(state), model_->values(), *optimizer_);
@@ -157,35 +183,17 @@ class TrainingRun {
     return MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps, parameters, layers);
   }
 
-  base::Status OpenData(const model::ModelFiles& files) {
-    CLOISTER_ASSIGN_OR_RETURN(ChatFile train, ChatFile::Open(recipe_.data.train));
-    std::optional<ChatFile> eval;
-    if (recipe_.data.eval) {
-      CLOISTER_ASSIGN_OR_RETURN(eval, ChatFile::Open(*recipe_.data.eval));
-      if (recipe_.privacy) {
-        CLOISTER_RETURN_IF_ERROR(CheckDisjoint(train, *eval, recipe_.privacy->unit));
-      }
-    }
-    CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, files.LoadTokenizer());
-    CLOISTER_ASSIGN_OR_RETURN(const auto chat_template, files.LoadChatTemplate());
-    const ChatEncoder encoder(tokenizer, chat_template, recipe_.data.max_tokens);
-    train_.emplace(std::move(train), encoder);
-    if (!eval) return {};
-    CLOISTER_ASSIGN_OR_RETURN(
-        held_out_, ChatData(std::move(*eval), encoder).LoadFirst(recipe_.data.eval_rows));
-    return CheckHasAnswer(held_out_, *recipe_.data.eval, "data.max_tokens");
-  }
-
   base::Status Evaluate() {
-    if (held_out_.empty()) return {};
+    if (data_->held_out.empty()) return {};
     CLOISTER_ASSIGN_OR_RETURN(
         const double loss,
-        model_->Loss(held_out_, recipe_.training.micro_batch_tokens, keep_going_));
+        model_->Loss(data_->held_out, recipe_.training.micro_batch_tokens, keep_going_));
     if (!std::isfinite(loss)) {
       return base::Fail(base::Code::kFailedPrecondition,
                         "the loss of " + recipe_.data.eval->string() +
                             " is not finite: lower optimizer.learning_rate");
     }
+    evaluated_ = done_;
     Emit({{"event", "eval"}, {"loss", loss}}, ordered_json::object());
     return {};
   }
@@ -223,9 +231,8 @@ class TrainingRun {
       Emit(std::move(event), std::move(rate));
       progress.Update(static_cast<std::uint64_t>(step), detail);
       if (step == steps_) progress.Finish(detail);
-      const std::int64_t every = recipe_.training.eval_every;
-      if (step == steps_ || (every > 0 && step % every == 0)) CLOISTER_RETURN_IF_ERROR(Evaluate());
-      if (checkpoints_->Due(step)) CLOISTER_RETURN_IF_ERROR(WriteCheckpoint());
+      CLOISTER_RETURN_IF_ERROR(EvaluateIfDue());
+      if (checkpoints_->Due(step)) KeepWhatIsDone();
     }
     return {};
   }
@@ -237,20 +244,20 @@ class TrainingRun {
 
   base::Result<Done> PlainStep(std::int64_t step) {
     const std::vector<std::int64_t> records = batches_->Next();
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, train_->Load(records));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, data_->train.Load(records));
     CLOISTER_ASSIGN_OR_RETURN(
         const TrainableModel::Plain plain,
         model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
     optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
     CLOISTER_RETURN_IF_ERROR(Apply(0, plain.gradient, 1 / static_cast<double>(records.size())));
-    return Done{plain.loss, Tokens(examples)};
+    return Done{plain.loss, TokensOf(examples)};
   }
 
   // Returns the training loss, which is not covered by ε.
   base::Result<double> PrivateStep(std::int64_t step) {
     std::vector<UnitExamples> units;
     for (const std::span<const std::int64_t> records : private_->Draw()) {
-      CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), train_->Load(records));
+      CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), data_->train.Load(records));
     }
     const std::vector<dp::audit::Canary> canaries = DrawCanaries();
     TrainableModel::ClipOptions clipping = private_->clipping();
@@ -315,7 +322,7 @@ class TrainingRun {
   base::Status Stopped() {
     const std::string steps = std::to_string(done_);
     if (checkpoints_->active()) {
-      if (done_ > checkpoints_->last()) CLOISTER_RETURN_IF_ERROR(WriteCheckpoint());
+      KeepWhatIsDone();
       return base::Fail(base::Code::kCancelled, "stopped by a signal after step " + steps +
                                                     ": go on with it by --resume " +
                                                     checkpoints_->path().string());
@@ -359,6 +366,7 @@ class TrainingRun {
     CLOISTER_RETURN_IF_ERROR(
         base::WriteFile(output.path() / "events.jsonl", log_ + done.dump() + "\n"));
     CLOISTER_RETURN_IF_ERROR(output.Commit());
+    checkpoints_->RemoveNoise();
     sink_(done);
     return {};
   }
@@ -370,16 +378,17 @@ class TrainingRun {
   const TrainableModel::Progress keep_going_ = [this](std::int64_t) {
     return !options_.stop || !options_.stop();
   };
-  std::optional<ChatData> train_;
-  std::vector<Example> held_out_;
+  std::optional<RunData> data_;
   std::unique_ptr<TrainableModel> model_;
   std::optional<AdamW> optimizer_;
   std::optional<ShuffledBatches> batches_;
   std::optional<RunCheckpoints> checkpoints_;
   std::optional<PrivateSide> private_;  // holds on to checkpoints_
   std::int64_t steps_ = 0;
-  std::int64_t done_ = 0;  // steps that were taken
-  bool moved_ = false;     // whether a step changed a parameter
+  std::int64_t done_ = 0;        // steps that were taken
+  bool moved_ = false;           // whether a step changed a parameter
+  bool lost_ = false;            // whether steps were debited and their results lost
+  std::int64_t evaluated_ = -1;  // the step of the last held-out loss
   std::string log_;
 };
 

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <string_view>
+
+namespace cloister::trainer {
+
+// Inside trainer/recipe/ only: what values are called in a recipe.
+inline constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};  // as the enum
+inline constexpr std::string_view kClippingNames[] = {"flat", "automatic",
+                                                      "per-layer"};  // as the enum
+inline constexpr std::string_view kFullMethod = "full";
+
+}  // namespace cloister::trainer

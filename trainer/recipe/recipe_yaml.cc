@@ -1,0 +1,113 @@
+#include <yaml-cpp/yaml.h>
+
+#include <string>
+
+#include "trainer/recipe/mechanism_section.h"
+#include "trainer/recipe/names.h"
+#include "trainer/recipe/recipe.h"
+
+namespace cloister::trainer {
+
+std::string ToYaml(const Recipe& recipe) {
+  YAML::Node root;
+  root["model"] = recipe.model.string();
+  root["output"] = recipe.output.string();
+  YAML::Node data = root["data"];
+  data["train"] = recipe.data.train.string();
+  if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
+  data["eval_rows"] = recipe.data.eval_rows;
+  data["max_tokens"] = recipe.data.max_tokens;
+  if (recipe.lora) {
+    YAML::Node lora = root["lora"];
+    lora["rank"] = recipe.lora->rank;
+    lora["alpha"] = recipe.lora->alpha;
+    lora["targets"] = recipe.lora->targets;
+    lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
+    lora["first_layer"] = recipe.lora->first_layer;
+    lora["use_rslora"] = recipe.lora->rank_stabilized;
+    lora["seed"] = recipe.lora_seed;
+  } else {
+    root["method"] = std::string(kFullMethod);
+  }
+  YAML::Node optimizer = root["optimizer"];
+  optimizer["learning_rate"] = recipe.optimizer.learning_rate;
+  optimizer["beta1"] = recipe.optimizer.beta1;
+  optimizer["beta2"] = recipe.optimizer.beta2;
+  optimizer["epsilon"] = recipe.optimizer.epsilon;
+  optimizer["weight_decay"] = recipe.optimizer.weight_decay;
+  optimizer["schedule"] = std::string(ShapeName(recipe.schedule.shape));
+  optimizer["warmup_steps"] = recipe.schedule.warmup_steps;
+  if (recipe.schedule.shape != Schedule::Shape::kConstant) {
+    optimizer["final_share"] = recipe.schedule.final_share;
+  }
+  YAML::Node training = root["training"];
+  training["steps"] = recipe.training.steps;
+  if (!recipe.privacy || recipe.privacy->matrix) {
+    training["batch_size"] = recipe.training.batch_size;
+    training["seed"] = recipe.training.seed;
+  }
+  training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
+  training["threads"] = recipe.training.threads;
+  training["eval_every"] = recipe.training.eval_every;
+  training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
+  training["precision"] =
+      std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
+  if (recipe.checkpoints) {
+    YAML::Node checkpoints = root["checkpoints"];
+    checkpoints["folder"] = recipe.checkpoints->folder.string();
+    checkpoints["every"] = recipe.checkpoints->every;
+    checkpoints["keep"] = recipe.checkpoints->keep;
+  }
+  if (recipe.privacy) {
+    const Recipe::Privacy& from = *recipe.privacy;
+    YAML::Node privacy = root["privacy"];
+    if (from.noise_multiplier) privacy["noise_multiplier"] = *from.noise_multiplier;
+    if (from.target_epsilon) privacy["target_epsilon"] = *from.target_epsilon;
+    privacy["delta"] = from.delta;
+    if (from.allow_large_delta) privacy["allow_large_delta"] = true;
+    privacy["clip_norm"] = from.clip_norm;
+    privacy["clipping"] = std::string(kClippingNames[static_cast<std::size_t>(from.clipping)]);
+    if (from.clipping == Recipe::Clipping::kAutomatic) privacy["stability"] = from.stability;
+    if (from.adaptive) {
+      YAML::Node adaptive = privacy["adaptive"];
+      adaptive["quantile"] = from.adaptive->quantile;
+      adaptive["rate"] = from.adaptive->rate;
+      adaptive["count_noise_multiplier"] = from.adaptive->count_noise_multiplier;
+    }
+    privacy["mechanism"] = std::string(MechanismName(from));
+    if (from.matrix) {
+      privacy["bands"] = from.matrix->bands;
+      privacy["min_separation"] = from.matrix->min_separation;
+      privacy["max_participations"] = from.matrix->max_participations;
+    } else {
+      privacy["sampling_rate"] = from.sampling_rate;
+    }
+    privacy["unit"] = std::string(dp::UnitName(from.unit));
+    privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
+    privacy["nominal_units"] = from.nominal_units;
+    privacy["nominal_tokens"] = from.nominal_tokens;
+    privacy["ledger"] = from.ledger.string();
+    privacy["budget_epsilon"] = from.budget_epsilon;
+    privacy["budget_delta"] = from.budget_delta;
+  }
+  YAML::Emitter emitter;
+  emitter.SetDoublePrecision(17);
+  emitter << root;
+  return std::string(emitter.c_str()) + "\n";
+}
+
+std::string PinnedRecipe(Recipe recipe) {
+  recipe.model.clear();
+  recipe.output.clear();
+  recipe.data.train.clear();
+  recipe.training.threads = 0;
+  recipe.checkpoints.reset();
+  if (recipe.privacy) {
+    recipe.privacy->ledger.clear();
+  } else if (recipe.schedule.shape == Schedule::Shape::kConstant) {
+    recipe.training.steps = 0;
+  }
+  return ToYaml(recipe);
+}
+
+}  // namespace cloister::trainer
