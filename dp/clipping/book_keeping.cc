@@ -92,9 +92,12 @@ base::Status BookKeeping::Count(double bound) {
 }
 
 void BookKeeping::Add(const UnitGradient& gradient, std::span<const double> factors) {
-  gradient.ForEachPiece(factors,
-                        [this](std::size_t parameter, std::int64_t offset, const Numbers& numbers,
-                               double factor) { AddPiece(parameter, offset, numbers, factor); });
+  gradient.ForEachPiece(
+      factors,
+      [this](std::size_t parameter, std::int64_t offset, const Numbers& numbers, double factor) {
+        AddPiece(parameter, offset, numbers, factor);
+      },
+      sum_.Memory());
 }
 
 void BookKeeping::Add(const at::Tensor& gradient, std::span<const double> factors) {

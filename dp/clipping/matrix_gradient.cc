@@ -137,14 +137,14 @@ void MatrixGradient::BoundErrors(std::span<const double> left_norms,
   norm_.squared_error = (once + lost) * (once + lost);
 }
 
-void MatrixGradient::ForEachPiece(const RowVisitor& visit) const {
+void MatrixGradient::ForEachPiece(const RowVisitor& visit, const std::int32_t* target) const {
   const at::NoGradGuard no_grad;
   if (built_.defined()) {
     visit(0, Fp64Numbers(built_));
   } else if (left_.size(1) * right_.size(1) <= kWideElements) {
     visit(0, Fp64Numbers(at::mm(left_.to(at::kDouble).t(), right_.to(at::kDouble))));
   } else {
-    ForEachRows(ViewOf(left_), ViewOf(right_), visit);
+    ForEachRows(ViewOf(left_), ViewOf(right_), visit, target);
   }
 }
 

@@ -43,8 +43,8 @@ class MatrixGradient {
   // sum over t of ‖left[t]‖ ‖right[t]‖: at least ‖G‖.
   double size() const { return size_; }
 
-  // Visits Ĝ in pieces of whole rows.
-  void ForEachPiece(const RowVisitor& visit) const;
+  // Visits Ĝ in pieces of whole rows. `target` as ForEachRows (token_product.h).
+  void ForEachPiece(const RowVisitor& visit, const std::int32_t* target = nullptr) const;
 
   const at::Tensor& left() const { return left_; }
   const at::Tensor& right() const { return right_; }

@@ -47,6 +47,18 @@ void MultiplyTile(const float* left, const float* right, std::int64_t depth, flo
   }
 }
 
+template <int kLanes, int kVectors>
+void PackPanel(const float* x, std::int64_t stride, std::int64_t depth, float* panel) {
+  using Anywhere = typename Lanes<kLanes>::Anywhere;
+  for (std::int64_t t = 0; t < depth; ++t, x += stride, panel += kLanes * kVectors) {
+#pragma GCC unroll 4
+    for (int j = 0; j < kVectors; ++j) {
+      *reinterpret_cast<Anywhere*>(panel + j * kLanes) =
+          *reinterpret_cast<const Anywhere*>(x + j * kLanes);
+    }
+  }
+}
+
 // Swaps the off-diagonal blocks of kSize x kSize in every block of twice the size, down to single
 // numbers: kLanes vectors as a matrix are transposed.
 template <int kLanes, int kSize, int... kLane>
@@ -95,6 +107,7 @@ template <int kLanes, int kRows, int kVectors>
 constexpr TileKernel kTileKernel = {.rows = kRows,
                                     .columns = std::int64_t{kLanes} * kVectors,
                                     .multiply = &MultiplyTile<kLanes, kRows, kVectors>,
+                                    .pack = &PackPanel<kLanes, kVectors>,
                                     .transpose = &TransposePanel<kLanes, kLanes * kVectors>};
 
 }  // namespace

@@ -17,6 +17,8 @@ struct TileKernel {
   // each added up in fp32, in the order of t. No number is rounded to fewer bits first.
   void (*multiply)(const float* left, const float* right, std::int64_t depth, float* tile,
                    std::int64_t stride);
+  // panel[t * columns + c] = x[t * stride + c] for t < depth and c < columns.
+  void (*pack)(const float* x, std::int64_t stride, std::int64_t depth, float* panel);
   // panel[k * columns + r] = x[r * stride + k] for k < depth and r < rows, and zero for r from
   // rows <= columns on: the numbers [rows, depth] as a panel.
   void (*transpose)(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t depth,

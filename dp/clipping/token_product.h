@@ -28,8 +28,10 @@ using ProductVisitor = std::function<void(std::int64_t row, std::span<const floa
 // number is the sum over the tokens, in their order, in fp32: bit for bit a function of the factors
 // and the kernel. Throws as LibTorch
 // does where there is no memory. Nothing is visited where there are no tokens: all is zero.
+// `target`, if any, is where the visitor will write four bytes for each number, in the product's
+// order: it is fetched while the product is computed.
 void ForEachRows(const FactorView& left, const FactorView& right, const ProductVisitor& visit,
-                 const TileKernel& kernel = BestTileKernel());
+                 const std::int32_t* target = nullptr, const TileKernel& kernel = BestTileKernel());
 
 // The inner products of tokens, fp64 [tokens * tokens] row by row, those of a token with itself and
 // with earlier ones alone (the others are zero): added up in fp32 over kGramTerms at most, and

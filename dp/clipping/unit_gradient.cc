@@ -55,7 +55,8 @@ std::vector<NormBound> UnitGradient::Norms(std::int64_t groups) const {
   return norms;
 }
 
-void UnitGradient::ForEachPiece(std::span<const double> factors, const Visitor& visit) const {
+void UnitGradient::ForEachPiece(std::span<const double> factors, const Visitor& visit,
+                                const std::int32_t* target) const {
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const ParameterShape& shape = (*shapes_)[i];
     const double factor = factors[static_cast<std::size_t>(shape.group)];
@@ -64,7 +65,9 @@ void UnitGradient::ForEachPiece(std::span<const double> factors, const Visitor& 
       visit(i, shape.offset + row * shape.columns, numbers, factor);
     };
     const Part& part = parts_[i];
-    if (part.matrix) part.matrix->ForEachPiece(of_rows);
+    if (part.matrix) {
+      part.matrix->ForEachPiece(of_rows, target == nullptr ? nullptr : target + shape.offset);
+    }
     if (part.lookup) part.lookup->ForEachPiece(of_rows);
     if (part.vector) of_rows(0, Fp64Numbers(part.vector->built()));
   }

@@ -40,7 +40,9 @@ class UnitGradient : public GradientObserver {
   // factor of zero leaves its group out, whatever it holds.
   using Visitor = std::function<void(std::size_t parameter, std::int64_t offset,
                                      const Numbers& numbers, double factor)>;
-  void ForEachPiece(std::span<const double> factors, const Visitor& visit) const;
+  // `target`, if any: where the visitor will write four bytes for each number of the flat vector.
+  void ForEachPiece(std::span<const double> factors, const Visitor& visit,
+                    const std::int32_t* target = nullptr) const;
   void Clear();
 
  private:

@@ -171,6 +171,31 @@ void LatticeSum::Read(std::int64_t begin, std::span<std::int64_t> values) const 
   }
 }
 
+template <typename Value>
+void LatticeSum::ReadScaledTo(std::int64_t begin, double scale, std::span<Value> values) const {
+  CLOISTER_CHECK(begin >= 0 && begin + static_cast<std::int64_t>(values.size()) <= dimension());
+  const std::int32_t* const low = low_.data() + begin;
+  if (high_.empty()) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      values[i] = static_cast<Value>(static_cast<double>(low[i]) * scale);
+    }
+    return;
+  }
+  const std::int32_t* const high = high_.data() + begin;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t sum = low[i] + std::int64_t{high[i]} * kCarry;
+    values[i] = static_cast<Value>(static_cast<double>(sum) * scale);
+  }
+}
+
+void LatticeSum::ReadScaled(std::int64_t begin, double scale, std::span<float> values) const {
+  ReadScaledTo(begin, scale, values);
+}
+
+void LatticeSum::ReadScaled(std::int64_t begin, double scale, std::span<double> values) const {
+  ReadScaledTo(begin, scale, values);
+}
+
 std::vector<std::int64_t> LatticeSum::All() const {
   std::vector<std::int64_t> all(low_.size());
   Read(0, all);

@@ -38,13 +38,20 @@ class LatticeSum {
 
   // values[i] = sum[begin + i].
   void Read(std::int64_t begin, std::span<std::int64_t> values) const;
+  // values[i] = sum[begin + i] * scale, the product taken in fp64.
+  void ReadScaled(std::int64_t begin, double scale, std::span<float> values) const;
+  void ReadScaled(std::int64_t begin, double scale, std::span<double> values) const;
   std::vector<std::int64_t> All() const;
+  // Where Add calls write, four bytes a coordinate: for fetching ahead, and for nothing else.
+  const std::int32_t* Memory() const { return low_.data(); }
 
  private:
   static constexpr std::int32_t kCarry = std::int32_t{1} << 30;
 
   template <typename Value>
   void AddInBlocks(std::int64_t begin, std::span<const Value> values, double scale);
+  template <typename Value>
+  void ReadScaledTo(std::int64_t begin, double scale, std::span<Value> values) const;
   void AddLarge(std::int64_t begin, std::span<const std::int64_t> values);
   std::int32_t* High();  // made when first asked for, if Reserve() was not asked before
   void Carry(std::int64_t begin, std::int64_t size);

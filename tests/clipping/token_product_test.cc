@@ -38,7 +38,7 @@ at::Tensor Product(const at::Tensor& left, const at::Tensor& right, const TileKe
         std::copy(numbers.begin(), numbers.end(),
                   product.mutable_data_ptr<float>() + row * right.size(1));
       },
-      kernel);
+      nullptr, kernel);
   EXPECT_EQ(next, left.size(1));
   return product;
 }
@@ -98,7 +98,8 @@ TEST_P(OnTier, GramAddsLongSumsInFp64) {
 TEST_P(OnTier, NothingIsVisitedWithoutTokens) {
   const at::Tensor none = at::empty({0, 40});
   ForEachRows(
-      ViewOf(none), ViewOf(none), [](std::int64_t, std::span<const float>) { FAIL(); }, kernel_);
+      ViewOf(none), ViewOf(none), [](std::int64_t, std::span<const float>) { FAIL(); }, nullptr,
+      kernel_);
 }
 
 TEST_P(OnTier, EveryBitOfAFactorCounts) {

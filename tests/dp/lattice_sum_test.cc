@@ -49,6 +49,24 @@ TEST(LatticeSum, AddsRoundedNumbersExactly) {
   EXPECT_EQ(halves.All(), (std::vector<std::int64_t>{0, 2, 0, 2}));
 }
 
+TEST(LatticeSum, ReadsScaledWhatItReads) {
+  LatticeSum sum(kDimension);
+  sum.AddRounded(0, Numbers(31, 0.3), 0x1p23);
+  for (const bool large : {false, true}) {
+    if (large) sum.Add(7, std::vector<std::int64_t>{std::int64_t{1} << 40});
+    std::vector<std::int64_t> points(kDimension - 3);
+    std::vector<float> single(points.size());
+    std::vector<double> wide(points.size());
+    sum.Read(3, points);
+    sum.ReadScaled(3, 0x1.8p-20, single);
+    sum.ReadScaled(3, 0x1.8p-20, wide);
+    for (std::size_t i = 0; i < points.size(); ++i) {
+      ASSERT_EQ(wide[i], static_cast<double>(points[i]) * 0x1.8p-20);
+      ASSERT_EQ(single[i], static_cast<float>(wide[i]));
+    }
+  }
+}
+
 // Beyond 32 bits, in both directions, and back.
 TEST(LatticeSum, CarriesWhatPassesItsSmallWords) {
   const std::vector<float> large(kDimension, 1.0F);

@@ -3,7 +3,6 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <array>
 #include <system_error>
 #include <utility>
 
@@ -28,25 +27,18 @@ void Announce(const PrivacyPlan& plan) {
       "first, so each step shows the whole run's ε");
 }
 
-constexpr std::int64_t kPiece = 2048;  // points, of what a first cache holds
-constexpr std::int64_t kGrain = 16;    // pieces that a thread is worth
+// Numbers that a thread is worth.
+constexpr std::int64_t kGrain = std::int64_t{1} << 16;
 
 template <typename Value>
 void ReadScaled(const dp::LatticeSum& points, std::int64_t first, double scale,
                 std::span<Value> values) {
-  const auto size = static_cast<std::int64_t>(values.size());
-  const auto read = [&](std::int64_t begin, std::int64_t end) {
-    std::array<std::int64_t, kPiece> piece;
-    for (std::int64_t at = begin * kPiece; at < std::min(end * kPiece, size); at += kPiece) {
-      const auto count = static_cast<std::size_t>(std::min(kPiece, size - at));
-      points.Read(first + at, std::span(piece).first(count));
-      Value* const to = values.data() + at;
-      for (std::size_t i = 0; i < count; ++i) {
-        to[i] = static_cast<Value>(static_cast<double>(piece[i]) * scale);
-      }
-    }
-  };
-  at::parallel_for(0, (size + kPiece - 1) / kPiece, kGrain, read);
+  at::parallel_for(0, static_cast<std::int64_t>(values.size()), kGrain,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     points.ReadScaled(first + begin, scale,
+                                       values.subspan(static_cast<std::size_t>(begin),
+                                                      static_cast<std::size_t>(end - begin)));
+                   });
 }
 
 }  // namespace
