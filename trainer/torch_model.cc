@@ -106,12 +106,14 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
     network_.RoundWeights();
     CLOISTER_ASSIGN_OR_RETURN(
         dp::clipping::BookKeeping engine,
-        dp::clipping::BookKeeping::Create(shapes_, {.rule = options.rule,
-                                                    .unit = options.unit,
-                                                    .neighbours = options.neighbours,
-                                                    .count_weight = options.count_weight,
-                                                    .normalized = options.normalized,
-                                                    .spacing = options.spacing}));
+        dp::clipping::BookKeeping::Create(shapes_,
+                                          {.rule = options.rule,
+                                           .unit = options.unit,
+                                           .neighbours = options.neighbours,
+                                           .count_weight = options.count_weight,
+                                           .normalized = options.normalized,
+                                           .spacing = options.spacing},
+                                          std::exchange(spare_, dp::LatticeSum(0))));
     const ObservedLoss loss = [&](const Example& example, dp::clipping::GradientObserver& told) {
       const NetworkAdapter trained = Watched(told);
       return BatchLoss(network_, &trained, MakeBatch({&example, 1}, std::array{std::size_t{0}}));

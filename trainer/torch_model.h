@@ -26,6 +26,7 @@ class TorchModel : public TrainableModel {
   base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                         const ClipOptions& options,
                                         const Progress& progress) override;
+  void Reuse(dp::LatticeSum spare) override { spare_ = std::move(spare); }
   base::Result<Plain> Gradient(std::span<const Example> examples, std::int64_t micro_batch_tokens,
                                const Progress& progress) override;
   base::Result<double> Loss(std::span<const Example> examples, std::int64_t micro_batch_tokens,
@@ -50,7 +51,8 @@ class TorchModel : public TrainableModel {
   at::Tensor flat_;
   std::vector<dp::clipping::ParameterShape> shapes_;
   at::ScalarType sum_type_;
-  MemoryGate gate_;            // of ClippedGradient()
+  MemoryGate gate_;  // of ClippedGradient()
+  dp::LatticeSum spare_{0};
   at::Tensor sum_, gradient_;  // of Gradient(); one tensor where the types are one
 };
 

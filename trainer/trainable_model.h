@@ -81,6 +81,9 @@ class TrainableModel {
                                                 const ClipOptions& options,
                                                 const Progress& progress) = 0;
 
+  // Memory of an earlier sum, for the next one.
+  virtual void Reuse(dp::LatticeSum spare) = 0;
+
   struct Plain {
     // Sum over examples of their mean answer-token loss's gradient: added up in fp64 for an
     // adapter, in fp32 and in one place for all weights. The model's memory, until the next call.

@@ -39,7 +39,7 @@ struct BookKeeping::Guards {
 };
 
 base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes,
-                                              const Options& options) {
+                                              const Options& options, LatticeSum spare) {
   std::int64_t groups = 1;
   for (ParameterShape& shape : shapes) {
     CLOISTER_CHECK(shape.group >= 0);
@@ -54,7 +54,7 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
   }
   CLOISTER_CHECK(options.count_weight >= 0 && std::isfinite(options.count_weight));
   const std::int64_t parameters = CountParameters(shapes);
-  BookKeeping sum(std::move(shapes), parameters, groups, options);
+  BookKeeping sum(std::move(shapes), parameters, groups, options, std::move(spare));
   if (options.spacing == 0) sum.options_.spacing = sum.sensitivity() * kFineSpacing;
   if (!(std::isfinite(options.spacing) && options.spacing >= 0 &&
         sum.sensitivity() <= sum.options_.spacing * LatticeSum::kLargestSummand)) {
@@ -66,12 +66,12 @@ base::Result<BookKeeping> BookKeeping::Create(std::vector<ParameterShape> shapes
 }
 
 BookKeeping::BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters,
-                         std::int64_t groups, const Options& options)
+                         std::int64_t groups, const Options& options, LatticeSum spare)
     : shapes_(std::make_shared<const std::vector<ParameterShape>>(std::move(shapes))),
       parameters_(parameters),
       groups_(groups),
       options_(options),
-      sum_(parameters + (options.count_weight > 0 ? 1 : 0)),
+      sum_(parameters + (options.count_weight > 0 ? 1 : 0), std::move(spare)),
       guards_(std::make_shared<Guards>(shapes_->size())) {}
 
 std::unique_lock<std::mutex> BookKeeping::TakeTurn() { return std::unique_lock(guards_->buffer); }

@@ -55,8 +55,9 @@ class BookKeeping {
 
   // `shapes` must not overlap. kInvalidArgument as ClipRule::Validate, for a count with another
   // rule than kFlat, and for a spacing below sensitivity() / 2^26 or not finite.
+  // The sum takes the memory of `spare` where it fits (LatticeSum).
   static base::Result<BookKeeping> Create(std::vector<ParameterShape> shapes,
-                                          const Options& options);
+                                          const Options& options, LatticeSum spare = LatticeSum(0));
 
   ClippedSum Finish() &&;
 
@@ -70,7 +71,7 @@ class BookKeeping {
   struct Guards;
 
   BookKeeping(std::vector<ParameterShape> shapes, std::int64_t parameters, std::int64_t groups,
-              const Options& options);
+              const Options& options, LatticeSum spare);
   // The right to buffer_.
   std::unique_lock<std::mutex> TakeTurn();
   // One more unit, whose norm is at most `bound`. kOutOfRange past kMaxUnits.

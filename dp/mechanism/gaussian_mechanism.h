@@ -21,6 +21,7 @@ class NoisedSum {
   const LatticeSum& points() const { return points_; }
   std::vector<std::int64_t> lattice() const { return points_.All(); }  // a copy
   double spacing() const { return spacing_; }
+  LatticeSum TakePoints() && { return std::move(points_); }
 
  private:
   friend class GaussianMechanism;

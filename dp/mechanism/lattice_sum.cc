@@ -5,8 +5,10 @@
 #include <cstdlib>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "base/check.h"
+#include "base/parallel.h"
 
 namespace cloister::dp {
 namespace {
@@ -81,6 +83,18 @@ __attribute__((target_clones("default", "avx2", "arch=x86-64-v4"))) std::int32_t
 
 LatticeSum::LatticeSum(std::int64_t dimension)
     : low_(static_cast<std::size_t>(dimension)), made_(std::make_unique<std::once_flag>()) {}
+
+LatticeSum::LatticeSum(std::int64_t dimension, LatticeSum spare) : LatticeSum(0) {
+  if (spare.dimension() != dimension) {
+    *this = LatticeSum(dimension);
+    return;
+  }
+  low_ = std::move(spare.low_);
+  constexpr std::int64_t kCleared = std::int64_t{1} << 22;
+  base::InParallel((dimension + kCleared - 1) / kCleared, [&](std::int64_t i) {
+    std::fill_n(low_.data() + i * kCleared, std::min(kCleared, dimension - i * kCleared), 0);
+  });
+}
 
 std::int32_t* LatticeSum::High() {
   CLOISTER_CHECK(made_ != nullptr);  // moved from

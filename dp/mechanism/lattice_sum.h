@@ -22,6 +22,9 @@ class LatticeSum {
   static constexpr double kLargestSummand = 0x1p26;
 
   explicit LatticeSum(std::int64_t dimension);
+  // All zero as well, in the memory of a sum that is not needed any more where it has as many
+  // coordinates: the system takes longer to clear what it gives than this does.
+  LatticeSum(std::int64_t dimension, LatticeSum spare);
 
   std::int64_t dimension() const { return static_cast<std::int64_t>(low_.size()); }
 

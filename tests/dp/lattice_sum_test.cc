@@ -49,6 +49,29 @@ TEST(LatticeSum, AddsRoundedNumbersExactly) {
   EXPECT_EQ(halves.All(), (std::vector<std::int64_t>{0, 2, 0, 2}));
 }
 
+// Nothing of what a sum held shows in the next one.
+TEST(LatticeSum, MemoryIsUsedAgainAllZero) {
+  for (const bool large : {false, true}) {
+    for (const std::int64_t dimension : {kDimension, kDimension - 1, std::int64_t{5'000'000}}) {
+      LatticeSum spare(dimension);
+      spare.AddRounded(0, std::vector<float>(static_cast<std::size_t>(dimension), 3.0F), 1);
+      if (large) spare.Add(1, std::vector<std::int64_t>{std::int64_t{1} << 40});
+      const std::int32_t* const memory = spare.Memory();
+      LatticeSum sum(kDimension, std::move(spare));
+      EXPECT_EQ(sum.Memory() == memory, dimension == kDimension);
+      EXPECT_EQ(sum.All(), std::vector<std::int64_t>(kDimension, 0));
+      sum.Add(2, std::vector<std::int64_t>{-(std::int64_t{1} << 41)});
+      EXPECT_EQ(sum.All()[2], -(std::int64_t{1} << 41));
+    }
+  }
+  LatticeSum wide(5'000'000);
+  wide.AddRounded(0, std::vector<float>(5'000'000, 3.0F), 1);
+  EXPECT_EQ(LatticeSum(5'000'000, std::move(wide)).All(), std::vector<std::int64_t>(5'000'000, 0));
+  LatticeSum moved(3);
+  const LatticeSum taken = std::move(moved);
+  EXPECT_EQ(LatticeSum(3, std::move(moved)).All(), std::vector<std::int64_t>(3, 0));
+}
+
 TEST(LatticeSum, ReadsScaledWhatItReads) {
   LatticeSum sum(kDimension);
   sum.AddRounded(0, Numbers(31, 0.3), 0x1p23);

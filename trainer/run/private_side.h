@@ -35,6 +35,8 @@ class NoisedGradient {
   // Numbers [first, first + size of values).
   void Read(std::int64_t first, std::span<float> values) const;
   void Read(std::int64_t first, std::span<double> values) const;
+  // Its memory, when it has been read.
+  dp::LatticeSum TakeMemory() && { return std::move(sum_).TakePoints(); }
 
  private:
   dp::NoisedSum sum_;

@@ -35,8 +35,7 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// A release is handed to the optimizer so many values at a time.
-constexpr std::size_t kPiece = std::size_t{1} << 20;
+constexpr std::size_t kPiece = std::size_t{1} << 20;  // values of a release at a time
 
 std::string Fixed(double value, int digits) {
   char text[32];
@@ -264,7 +263,7 @@ class TrainingRun {
     clipping.canaries = canaries;
     CLOISTER_ASSIGN_OR_RETURN(TrainableModel::Clipped clipped,
                               model_->ClippedGradient(units, clipping, keep_going_));
-    CLOISTER_ASSIGN_OR_RETURN(const NoisedGradient gradient,
+    CLOISTER_ASSIGN_OR_RETURN(NoisedGradient gradient,
                               private_->Release(std::move(clipped.sum), step));
     if (probe_ != nullptr) {
       std::vector<double> whole(static_cast<std::size_t>(gradient.parameters()));
@@ -272,6 +271,7 @@ class TrainingRun {
       probe_->Released(whole);
     }
     CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient, step));
+    model_->Reuse(std::move(gradient).TakeMemory());
     return clipped.private_loss;
   }
 
@@ -327,8 +327,7 @@ class TrainingRun {
                                                     ": go on with it by --resume " +
                                                     checkpoints_->path().string());
     }
-    std::string spent;
-    if (private_) spent = ", " + steps + " steps stay debited";
+    std::string spent = private_ ? ", " + steps + " steps stay debited" : "";
     if (private_ && private_->spends_at_once() && done_ > 0)
       spent = ", the whole run stays debited";
     return base::Fail(base::Code::kCancelled,
