@@ -22,14 +22,15 @@ With a `checkpoints` section in the recipe --resume goes on with a run that was 
 
 base::Status Run(std::span<const std::string> arguments) {
   Flags flags;
-  flags.usage = "cloister train --config RECIPE.yaml [--set section.key=value]... [--resume DIR] [--json]";
+  flags.usage =
+      "cloister train --config RECIPE.yaml [--set section.key=value]... [--resume DIR] [--json]";
   flags.about = kAbout;
   flags.options.add_options()("config", po::value<std::string>()->required(), "The recipe (YAML)")(
       "set", po::value<std::vector<std::string>>()->composing(),
       "Lay section.key=value over the recipe; may be repeated; null removes a key or a section")(
       "resume", po::value<std::string>(),
-      "Go on with a run from the newest checkpoint in this folder, the recipe's checkpoints.folder")(
-      "json", po::bool_switch(), "One JSON object an event on stdout");
+      "Go on with a run from the newest checkpoint in this folder, the recipe's "
+      "checkpoints.folder")("json", po::bool_switch(), "One JSON object an event on stdout");
   CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
   if (!values) return {};
   std::vector<std::string> overrides;
