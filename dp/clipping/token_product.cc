@@ -58,8 +58,7 @@ void ForEachRows(const FactorView& left, const FactorView& right, const ProductV
                  const std::int32_t* target, const TileKernel& kernel) {
   const std::int64_t depth = left.tokens, columns = right.width, width = kernel.columns;
   if (depth == 0) return;
-  const std::int64_t block =
-      std::max(width, kBlockNumbers / std::max<std::int64_t>(1, depth) / width * width);
+  const std::int64_t block = std::max(width, kBlockNumbers / depth / width * width);
   Scratch right_panels(RoundUp(columns, width) * depth);
   Scratch left_panels(std::min(block, RoundUp(left.width, width)) * depth);
   // Whole tiles of some rows; what hangs over the last column is made beside it.

@@ -26,14 +26,12 @@ struct Outcome {
   std::string error;
 };
 
-class AuditCommand : public testing::Test {
+class AuditCommand : public InOwnFolder {
  protected:
   void SetUp() override {
-    folder_ = OwnTestPath();
-    fs::remove_all(folder_);
+    InOwnFolder::SetUp();
     fs::create_directories(folder_ / "tmp");
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   // Of a recipe of configs/ whose data, ledger and output name nothing that is there. `before`: put
   // before the program.
@@ -77,7 +75,6 @@ class AuditCommand : public testing::Test {
 
   bool HasModel() const { return fs::exists(model_); }
 
-  fs::path folder_;
   fs::path model_ = kRoot / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 };
 
@@ -128,10 +125,9 @@ TEST_F(AuditCommand, StopsAtASignalAndLeavesNothing) {
 
 // The run's 640 parameters of a tiny model are canaries in a fixed order, two turns each.
 TEST_F(AuditCommand, MatrixFactorizationIsAuditedByOneMatchedRelease) {
-  const fs::path model = OwnPath("audit_command_tiny");
-  fs::remove_all(model);
-  trainer::WriteTinyChatModel(model);
-  model_ = model;
+  const OwnFile model("audit_command_tiny");
+  trainer::WriteTinyChatModel(model.path());
+  model_ = model.path();
   const Outcome outcome =
       Run("dp-matrix-factorization.yaml",
           "--set lora.first_layer=0 --set lora.rank=8 --set training.steps=8 --set "
@@ -139,7 +135,6 @@ TEST_F(AuditCommand, MatrixFactorizationIsAuditedByOneMatchedRelease) {
           "--set privacy.nominal_units=20 --set privacy.bands=4 --set privacy.min_separation=4 "
           "--set privacy.ledger=" +
               (folder_ / "ledger").string() + " --json");
-  fs::remove_all(model);
   ASSERT_EQ(outcome.status, 0) << outcome.error;
   const auto result = nlohmann::json::parse(outcome.out);
   EXPECT_NEAR(result["epsilon"].get<double>(), 8, 0.01);

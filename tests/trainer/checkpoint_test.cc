@@ -22,15 +22,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-class CheckpointTest : public testing::Test {
+class CheckpointTest : public InOwnFolder {
  protected:
-  void SetUp() override {
-    folder_ = OwnTestPath();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   static CheckpointHeader Header(std::int64_t step) {
     return {.step = step,
             .moved = true,
@@ -47,7 +40,6 @@ class CheckpointTest : public testing::Test {
   }
 
   const std::vector<float> values_ = {1.5F, -2, 3e-30F};
-  fs::path folder_;
 };
 
 TEST_F(CheckpointTest, ReadsBackWhatWasWritten) {

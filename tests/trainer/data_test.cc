@@ -22,9 +22,9 @@ const std::string kGood =
     R"({"id": "1", "messages": [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "cd"}]})";
 
 std::filesystem::path Write(const std::string& text) {
-  const auto path = OwnPath("data_test.jsonl");
-  EXPECT_TRUE(base::WriteFile(path, text));
-  return path;
+  static const OwnFile file("data_test.jsonl");
+  EXPECT_TRUE(base::WriteFile(file.path(), text));
+  return file.path();
 }
 
 TEST(ChatFile, NamesFileLineAndFieldOfABrokenLine) {

@@ -32,12 +32,10 @@ using std::chrono::milliseconds;
 
 constexpr int kSteps = 300;
 
-class KilledRun : public testing::Test {
+class KilledRun : public InOwnFolder {
  protected:
   void SetUp() override {
-    folder_ = OwnTestPath();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+    InOwnFolder::SetUp();
     WriteTinyChatModel(folder_ / "model");
     std::ofstream data(folder_ / "train.jsonl");
     for (int i = 0; i < 20; ++i) {
@@ -56,7 +54,6 @@ class KilledRun : public testing::Test {
            "unit: record, neighbours: add-or-remove-one, nominal_units: 20, ledger: "
         << (folder_ / "ledger.sqlite").string() << ", budget_epsilon: 50, budget_delta: 0.01}\n";
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   // Starts the command, which writes its events into a file.
   pid_t Start(bool resume) const {
@@ -113,8 +110,6 @@ class KilledRun : public testing::Test {
     EXPECT_TRUE(file) << file.error().message;
     return file ? std::optional(file->header()) : std::nullopt;
   }
-
-  fs::path folder_;
 };
 
 TEST_F(KilledRun, LosesNeitherLedgerRowsNorCheckpoints) {

@@ -25,12 +25,10 @@ using testing::HasSubstr;
 constexpr std::int64_t kParameters = 4000;
 constexpr std::int64_t kLayers = 2;
 
-class MatrixRun : public testing::Test {
+class MatrixRun : public InOwnFolder {
  protected:
   void SetUp() override {
-    folder_ = OwnTestPath();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+    InOwnFolder::SetUp();
     // Ten units in batches of four: twelve steps take each five times at most, two steps apart.
     recipe_.data.train = folder_ / "train.jsonl";
     recipe_.training = {.steps = 12, .batch_size = 4, .seed = 3};
@@ -49,7 +47,6 @@ class MatrixRun : public testing::Test {
         .budget_delta = 1e-5};
     WriteLines(10);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void WriteLines(int count) const {
     std::ofstream file(recipe_.data.train);
@@ -88,7 +85,6 @@ class MatrixRun : public testing::Test {
     return releases;
   }
 
-  fs::path folder_;
   Recipe recipe_;
 };
 

@@ -24,12 +24,10 @@ using testing::HasSubstr;
 
 constexpr std::int64_t kSteps = 8;
 
-class ResumeTest : public testing::Test {
+class ResumeTest : public InOwnFolder {
  protected:
   void SetUp() override {
-    folder_ = OwnTestPath();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+    InOwnFolder::SetUp();
     WriteTinyChatModel(folder_ / "model");
     WriteRecords("train.jsonl", 20);
     recipe_.model = folder_ / "model";
@@ -41,7 +39,6 @@ class ResumeTest : public testing::Test {
         .steps = kSteps, .batch_size = 3, .seed = 5, .micro_batch_tokens = 128, .threads = 1};
     recipe_.checkpoints = {.folder = folder_ / "checkpoints", .every = 2};
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void WriteRecords(const std::string& name, int count) const {
     std::ofstream file(folder_ / name);
@@ -117,7 +114,6 @@ class ResumeTest : public testing::Test {
     EXPECT_FALSE(fs::exists(recipe_.output));
   }
 
-  fs::path folder_;
   Recipe recipe_;
   std::vector<nlohmann::ordered_json> events_;
 };

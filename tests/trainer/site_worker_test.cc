@@ -26,17 +26,14 @@ const fs::path kModel =
 base::Status NoSandbox() { return {}; }
 base::Status FailingSandbox() { return base::Fail(base::Code::kInternal, "sandbox failed"); }
 
-class SiteWorkerTest : public testing::Test {
+class SiteWorkerTest : public InOwnFolder {
  protected:
   void SetUp() override {
     if (!fs::exists(kModel)) GTEST_SKIP() << "no " << kModel;
-    folder_ = OwnTestPath();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
+    InOwnFolder::SetUp();
     WriteRecords("train.jsonl", 0, 20);
     WriteRecords("eval.jsonl", 100, 102);
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   void WriteRecords(const std::string& name, int from, int to) const {
     std::ofstream file(folder_ / name);
@@ -92,8 +89,6 @@ class SiteWorkerTest : public testing::Test {
     EXPECT_TRUE(answer.payload.empty());
   }
   static constexpr std::int64_t kParameters = 576 + 192;
-
-  fs::path folder_;
 };
 
 TEST_F(SiteWorkerTest, TrainsEvaluatesAndAnswersARoundOnce) {

@@ -27,20 +27,17 @@ struct Outcome {
 };
 
 // Runs `cloister train` on twenty records of its own, with the real model unless told otherwise.
-class TrainCommand : public testing::Test {
+class TrainCommand : public InOwnFolder {
  protected:
   static std::filesystem::path Root() {
     return std::filesystem::path(CLOISTER_TEST_DATA) / "../..";
   }
 
   void SetUp() override {
-    folder_ = OwnTestPath();
-    std::filesystem::remove_all(folder_);
-    std::filesystem::create_directories(folder_);
+    InOwnFolder::SetUp();
     WriteLines("train.jsonl", 20, 0);
     WriteLines("eval.jsonl", 3, 1000);
   }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
 
   void WriteLines(const std::string& name, int count, int first) const {
     std::ofstream file(folder_ / name);
@@ -147,7 +144,6 @@ class TrainCommand : public testing::Test {
 
   std::filesystem::path output() const { return folder_ / "out"; }
 
-  std::filesystem::path folder_;
   std::filesystem::path model_ = Root() / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
 };
 

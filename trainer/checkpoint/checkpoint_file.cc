@@ -129,9 +129,8 @@ base::Result<CheckpointFile> CheckpointFile::Open(const std::filesystem::path& p
   constexpr std::size_t kBefore = kMagic.size() + sizeof(std::uint64_t);
   constexpr std::size_t kAfter = kDigest + kTag;
   if (rest.size() < kBefore + kAfter) return damaged("was cut off");
-  security::Sha256 hash;
-  hash.Update(Text(rest.first(rest.size() - kAfter)));
-  const security::Sha256Digest digest = hash.Finish();
+  const security::Sha256Digest digest = security::HashBytes(
+      {reinterpret_cast<const std::uint8_t*>(rest.data()), rest.size() - kAfter});
   if (std::memcmp(digest.data(), rest.last(kAfter).data(), kDigest) != 0) {
     return damaged("was cut off or altered");
   }

@@ -180,12 +180,11 @@ void CheckpointFolder::RemoveNoise() {
 }
 
 base::Status CheckpointFolder::WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      base::AtomicFile file,
-      base::AtomicFile::Create(PathOf(step, kNoise), base::AtomicFile::kPrivateMode));
-  CLOISTER_RETURN_IF_ERROR(file.Write(std::as_bytes(sealed)));
-  CLOISTER_RETURN_IF_ERROR(file.Commit());
-  ForgetTime(PathOf(step, kNoise));
+  const fs::path path = PathOf(step, kNoise);
+  CLOISTER_RETURN_IF_ERROR(
+      base::WriteFile(path, {reinterpret_cast<const char*>(sealed.data()), sealed.size()},
+                      base::AtomicFile::kPrivateMode));
+  ForgetTime(path);
   return {};
 }
 

@@ -63,7 +63,13 @@ base::Status CheckSame(const CheckpointHeader& then, const CheckpointHeader& now
   return {};
 }
 
-dp::NoiseStateContext ContextOf(const std::string& job, std::int64_t step) { return {job, step}; }
+// A state that ends with the noise's last step.
+base::Result<std::vector<std::uint8_t>> Sealed(const security::SecretBytes& state,
+                                               const dp::CorrelatedNoise& noise,
+                                               const std::string& job, const dp::Ledger& ledger) {
+  CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key, ledger.SealingKey(job));
+  return dp::SealNoiseState(state, {job, noise.step()}, key);
+}
 
 }  // namespace
 
@@ -157,9 +163,9 @@ base::Status RunCheckpoints::Write(State state, std::span<const float> parameter
 base::Status RunCheckpoints::KeepNoise(const dp::CorrelatedNoise& noise, const std::string& job,
                                        const dp::Ledger& ledger) {
   if (!folder_) return {};
-  CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key, ledger.SealingKey(job));
-  return folder_->WriteNoise(noise.step(), dp::SealNoiseState(noise.SerializeLastRow(),
-                                                              ContextOf(job, noise.step()), key));
+  CLOISTER_ASSIGN_OR_RETURN(const auto sealed,
+                            Sealed(noise.SerializeLastRow(), noise, job, ledger));
+  return folder_->WriteNoise(noise.step(), sealed);
 }
 
 void RunCheckpoints::RemoveNoise() {
@@ -169,8 +175,7 @@ void RunCheckpoints::RemoveNoise() {
 base::Result<std::vector<std::uint8_t>> RunCheckpoints::Seal(const dp::CorrelatedNoise& noise,
                                                              const std::string& job,
                                                              const dp::Ledger& ledger) const {
-  CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key, ledger.SealingKey(job));
-  return dp::SealNoiseState(noise.Serialize(), ContextOf(job, noise.step()), key);
+  return Sealed(noise.Serialize(), noise, job, ledger);
 }
 
 base::Result<std::vector<security::SecretBytes>> RunCheckpoints::NoiseStates(
@@ -178,12 +183,11 @@ base::Result<std::vector<security::SecretBytes>> RunCheckpoints::NoiseStates(
   const std::string& job = resumed_->privacy->job;
   CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key, ledger.SealingKey(job));
   std::vector<security::SecretBytes> states;
-  CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(), dp::OpenNoiseState(AsWords(file_->Array(kNoise)),
-                                                                      ContextOf(job, last_), key));
+  CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(),
+                            dp::OpenNoiseState(AsWords(file_->Array(kNoise)), {job, last_}, key));
   CLOISTER_ASSIGN_OR_RETURN(const auto rows, folder_->NoiseAfter(last_));
   for (const auto& [step, sealed] : rows) {
-    CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(),
-                              dp::OpenNoiseState(sealed, ContextOf(job, step), key));
+    CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(), dp::OpenNoiseState(sealed, {job, step}, key));
   }
   return states;
 }
