@@ -1,5 +1,6 @@
 // Times the accountants for bench/accounting.py: reads a row a line, "noise_multiplier
-// sampling_rate steps delta", and prints "epsilon seconds peak_bytes" for each, by PLD.
+// sampling_rate steps (delta D|epsilon E)", and prints the other of the two by PLD, seconds and
+// peak_bytes for each.
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -24,15 +25,18 @@ long PeakBytes() {
 int main() {
   cloister::dp::Event event;
   event.neighbours = cloister::dp::Neighbours::kAddOrRemoveOne;
-  double delta = 0;
-  while (std::cin >> event.noise_multiplier >> event.sampling_rate >> event.steps >> delta) {
+  std::string given;
+  double value = 0;
+  while (std::cin >> event.noise_multiplier >> event.sampling_rate >> event.steps >> given >>
+         value) {
     const auto begin = std::chrono::steady_clock::now();
-    const auto epsilon = cloister::dp::PldEpsilon({&event, 1}, delta);
+    const auto answer = given == "delta" ? cloister::dp::PldEpsilon({&event, 1}, value)
+                                         : cloister::dp::PldDelta({&event, 1}, value);
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-    if (!epsilon) {
-      std::fprintf(stderr, "error: %s\n", epsilon.error().message.c_str());
+    if (!answer) {
+      std::fprintf(stderr, "error: %s\n", answer.error().message.c_str());
       return 1;
     }
-    std::printf("%.12g %.9f %ld\n", *epsilon, seconds.count(), PeakBytes());
+    std::printf("%.12g %.9f %ld\n", *answer, seconds.count(), PeakBytes());
   }
 }

@@ -9,12 +9,15 @@
 A row is the epsilon of a run of Poisson-sampled Gaussian steps at a delta, under add-or-remove-one,
 from its parameters to the figure. Both sides have one thread and are run in turn; loading of the
 programs is not counted. dp-accounting has its defaults: intervals of 1e-4, connect-the-dots.
-The last rows are ours alone: the most that a run may ask, with the peak memory of the process.
+The last rows are ours alone: the most that a run may ask, with the peak memory of the process, and
+random questions over the whole domain in one process, epsilons of deltas and deltas of epsilons.
 """
 import argparse
 import json
+import math
 import os
 import pathlib
+import random
 import statistics
 import subprocess
 import sys
@@ -36,12 +39,41 @@ def rows():
             for row in figures]
 
 
+def answers(program, questions):
+    """Answer, seconds and the peak memory so far of a process that is asked all in turn."""
+    text = "\n".join(f"{noise!r} {rate!r} {steps} {given} {value!r}"
+                     for noise, rate, steps, given, value in questions)
+    result = subprocess.run([program], input=text, check=True, text=True, stdout=subprocess.PIPE)
+    return [(float(answer), float(seconds), int(peak))
+            for answer, seconds, peak in map(str.split, result.stdout.splitlines())]
+
+
 def ours(program, row):
-    """Epsilon, seconds and the peak memory of a process that computes it once."""
-    result = subprocess.run([program], input=" ".join(map(repr, row)), check=True, text=True,
-                            stdout=subprocess.PIPE)
-    epsilon, seconds, peak = result.stdout.split()
-    return float(epsilon), float(seconds), int(peak)
+    noise, rate, steps, delta = row
+    return answers(program, [(noise, rate, steps, "delta", delta)])[0]
+
+
+def print_random(program, count, seed):
+    """Sigma 0.3 to 200, rate 1e-7 to 1, 1 to 1e7 steps, delta 1e-30 to 0.1, epsilon 1e-4 to 100."""
+    draw = random.Random(seed)
+
+    def between(low, high):
+        return math.exp(draw.uniform(math.log(low), math.log(high)))
+
+    print(f"\n| {count} random questions (seed {seed}) | median, ms | largest, ms | slowest "
+          "| peak memory, MB | not a number |")
+    print("|---|---:|---:|---|---:|---:|")
+    for given, low, high in (("delta", 1e-30, 0.1), ("epsilon", 1e-4, 100.0)):
+        questions = [(between(0.3, 200), between(1e-7, 1), round(between(1, 1e7)), given,
+                      between(low, high)) for _ in range(count)]
+        results = answers(program, questions)
+        seconds = [spent for _, spent, _ in results]
+        noise, rate, steps, _, value = questions[seconds.index(max(seconds))]
+        print(f"| {'ε at a δ' if given == 'delta' else 'δ at an ε'} "
+              f"| {1e3 * statistics.median(seconds):.2f} | {1e3 * max(seconds):.1f} "
+              f"| σ={noise:.3g}, q={rate:.3g}, T={steps:,}, {'δε'[given == 'epsilon']}={value:.3g} "
+              f"| {max(peak for _, _, peak in results) / 1e6:.1f} "
+              f"| {sum(math.isnan(answer) for answer, _, _ in results)} |", flush=True)
 
 
 def theirs(row):
@@ -72,6 +104,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build/release", type=pathlib.Path)
     parser.add_argument("--runs", default=5, type=int, help="runs of each side (5)")
+    parser.add_argument("--random", default=1500, type=int, help="random questions (1500)")
+    parser.add_argument("--seed", default=1, type=int)
     arguments = parser.parse_args()
     program = arguments.build / "bench" / "account_rows"
     theirs(rows()[0])  # imports and caches
@@ -89,6 +123,7 @@ def main():
         print(f"| {row[0]:g} | {row[1]:g} | {row[2]:,} | {row[3]:g} | {results[0][0]:.6g} "
               f"| {1e3 * statistics.median(seconds for _, seconds, _ in results):.1f} "
               f"| {max(peak for _, _, peak in results) / 1e6:.1f} |", flush=True)
+    print_random(program, arguments.random, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include "dp/accounting/rdp_conversion.h"
 #include "dp/accounting/saddle_point.h"
 #include "dp/accounting/split_loss.h"
+#include "dp/accounting/step_losses.h"
 
 // How fine every step of the computation is. The rounding of losses raises log δ by an amount
 // ("rise") that is shared out between the nodes of connect-the-dots and the lattices; at the tilt
@@ -29,6 +30,7 @@ constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
 constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
 constexpr double kSmallGain = 1e-4;          // of ε: no errors are worth as little
 constexpr double kCommonLogDelta = 20;       // 2e-9
+constexpr double kRareLogDelta = -69.1;      // 1e-30: nobody asks for less
 constexpr double kLeastOfOne = 1e-3;         // of ε: where one loss may decide
 constexpr double kMostlyNormal = 0.7;        // of ε: where it does not
 constexpr int kMostGuesses = 6;
@@ -111,8 +113,8 @@ double RiseFor(const Target& target, const Saddle& saddle) {
 }
 
 std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction direction,
-                                      const Saddle& saddle, double cap, double rise,
-                                      std::size_t longest) {
+                                      StepLosses& losses, const Saddle& saddle, double cap,
+                                      double rise, std::size_t longest) {
   const double tilt = saddle.tilt;
   const double tail = TailFor(saddle.log_delta, StepsOf(kinds));
   // At the tilt, the mass rises by this part of what δ does.
@@ -132,12 +134,11 @@ std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction dir
   ComposedLoss::Scale scale;
   scale.tilt = tilt;
   scale.log_scale = 1e-9 + kQuadratureError * StepsOf(kinds);
-  std::vector<PrivacyLoss> steps;
+  std::vector<PrivacyLoss> steps = losses.AsFineAs({cell, tail});
   std::vector<double> counts;
-  for (const Kind& kind : kinds) {
-    steps.push_back(StepLoss(kind.event, direction, {cell, tail}));
-    counts.push_back(kind.steps);
-    scale.infinity_mass += kind.steps * steps.back().infinity_mass;
+  for (std::size_t k = 0; k < kinds.size(); ++k) {
+    counts.push_back(kinds[k].steps);
+    scale.infinity_mass += kinds[k].steps * steps[k].infinity_mass;
   }
   scale.large = LargeLosses(counts, steps, saddle.epsilon, 1 / saddle.slope,
                             kCapShare * rise * std::exp(saddle.log_delta));
@@ -265,6 +266,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
   }
   const Saddle normal = saddle;
   const auto one = SaddleOfOne(kinds, direction, target, normal, error);
+  StepLosses losses(kinds, direction);
   std::optional<ComposedLoss> best;
   double best_answer = std::numeric_limits<double>::infinity();
   // Where losses are rare but large, the saddle point's guess is a bad one, of ε, of the slope or
@@ -277,7 +279,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
     for (int attempt = 0; attempt <= most; ++attempt) {
       if (attempt == most) longest = kLongest;
       std::optional<ComposedLoss> made =
-          ComposeAt(kinds, direction, saddle, cap, RiseFor(target, saddle), longest);
+          ComposeAt(kinds, direction, losses, saddle, cap, RiseFor(target, saddle), longest);
       if (!made) break;
       const double answer =
           target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
@@ -296,6 +298,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       }
       if (!std::isfinite(answer) || answer <= target.enough) break;
       if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
+      if (!target.at_delta && best_answer < kRareLogDelta && attempt > 0) break;
       const bool near =
           std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
           slope < kSlopeTolerance * last.slope;

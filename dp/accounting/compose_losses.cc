@@ -23,7 +23,7 @@ double LogGrowth(std::span<const Part> parts, double tilt, double spacing) {
   double growth = 0;
   for (const Part& part : parts) {
     const double before = Sum(part.loss->mass);
-    const double after = Sum(OnLattice(*part.loss, tilt, spacing).mass);
+    const double after = MassOnLattice(*part.loss, tilt, spacing);
     growth += static_cast<double>(part.count) * std::log(after / before);
   }
   return std::isnan(growth) ? kInfinity : growth;

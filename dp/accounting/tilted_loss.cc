@@ -80,40 +80,69 @@ TiltedLoss Tilt(const PrivacyLoss& loss, double tilt, double cumulant) {
   return made;
 }
 
-LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
-  LatticeLoss made;
-  made.origin = loss.loss[loss.anchor];
-  made.spacing = spacing;
+namespace {
+
+// Calls lower(index, mass) for a loss on the lattice or for what its lower neighbour takes, and
+// upper(mass) for what the one above that takes, losses ascending. Returns the shift of losses.
+template <typename Lower, typename Upper>
+double RoundToLattice(const TiltedLoss& loss, double tilt, double spacing, const Lower& lower,
+                      const Upper& upper) {
+  const double origin = loss.loss[loss.anchor];
   const double scale = OneLessExp(spacing);
   const double lift = tilt * spacing;
   // Two factors where none overflows, which saves an exponential a loss.
   const double lift_factor = lift < 500 ? std::exp(lift) : 0;
-  made.index.reserve(2 * loss.loss.size());
-  made.mass.reserve(2 * loss.loss.size());
+  double shift = 0;
   for (std::size_t i = 0; i < loss.loss.size(); ++i) {
-    const double away = loss.loss[i] - made.origin;
+    const double away = loss.loss[i] - origin;
     auto index = static_cast<std::int64_t>(std::floor(away / spacing));
     double above = away - static_cast<double>(index) * spacing;
-    const double rounding = kRounding * std::max(std::abs(loss.loss[i]), std::abs(made.origin));
+    const double rounding = kRounding * std::max(std::abs(loss.loss[i]), std::abs(origin));
     if (above >= spacing - rounding) {
       ++index;
       above = 0;
     }
     if (above <= rounding) {
       // On the lattice but for rounding; the loss may now stand lower by that.
-      made.shift = std::max(made.shift, std::max(above, rounding));
-      Add(made, index, loss.mass[i]);
+      shift = std::max(shift, std::max(above, rounding));
+      lower(index, loss.mass[i]);
       continue;
     }
     // The upper neighbour takes (1 - e^-above) / (1 - e^-spacing), and each mass is tilted anew.
-    const double upper = OneLessExp(above) / scale;
+    const double part = OneLessExp(above) / scale;
     const double fall = std::exp(-tilt * above);
-    Add(made, index, loss.mass[i] * (1 - upper) * fall);
-    Add(made, index + 1,
-        loss.mass[i] * upper *
-            (lift_factor > 0 ? lift_factor * fall : std::exp(lift - tilt * above)));
+    lower(index, loss.mass[i] * (1 - part) * fall);
+    upper(loss.mass[i] * part *
+          (lift_factor > 0 ? lift_factor * fall : std::exp(lift - tilt * above)));
   }
+  return shift;
+}
+
+}  // namespace
+
+LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing) {
+  LatticeLoss made;
+  made.origin = loss.loss[loss.anchor];
+  made.spacing = spacing;
+  made.index.reserve(2 * loss.loss.size());
+  made.mass.reserve(2 * loss.loss.size());
+  std::int64_t last = 0;
+  made.shift = RoundToLattice(
+      loss, tilt, spacing,
+      [&](std::int64_t index, double mass) {
+        Add(made, index, mass);
+        last = index;
+      },
+      [&](double mass) { Add(made, last + 1, mass); });
   return made;
+}
+
+double MassOnLattice(const TiltedLoss& loss, double tilt, double spacing) {
+  double sum = 0;
+  const auto add = [&](double mass) { sum += mass; };
+  RoundToLattice(
+      loss, tilt, spacing, [&](std::int64_t, double mass) { add(mass); }, add);
+  return sum;
 }
 
 }  // namespace cloister::dp

@@ -43,6 +43,8 @@ struct LatticeLoss {
 // Rounds losses to a lattice through the anchor, each to its two neighbours by connect-the-dots.
 // The result dominates; its mass is larger by the factor that this costs in δ.
 LatticeLoss OnLattice(const TiltedLoss& loss, double tilt, double spacing);
+// The sum of its masses alone.
+double MassOnLattice(const TiltedLoss& loss, double tilt, double spacing);
 
 double Sum(const std::vector<double>& values);
 
