@@ -204,7 +204,10 @@ class SqliteLedger final : public Ledger {
     return security::Hkdf(keys_->sealing, {}, BytesOf(job), 32);
   }
 
-  base::Result<std::vector<Row>> Rows() const override { return AllSpends(database_); }
+  base::Result<std::vector<Row>> Rows() const override { return Spends(database_); }
+  base::Result<std::vector<Row>> RowsOfJob(const std::string& job) const override {
+    return Spends(database_, job);
+  }
 
   base::Result<Total> Spent(const std::string& data_set) const override {
     CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));

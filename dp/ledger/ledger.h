@@ -117,7 +117,9 @@ class Ledger {
     Spend spend;
     std::string time;  // ISO 8601, UTC
   };
+  // In the order in which they were debited: all, or a job's on whatever data set.
   virtual base::Result<std::vector<Row>> Rows() const = 0;
+  virtual base::Result<std::vector<Row>> RowsOfJob(const std::string& job) const = 0;
 
   struct Total {
     double epsilon = 0;

@@ -62,9 +62,11 @@ bool IsThere(const fs::path& path) {
 std::string System() { return std::strerror(errno); }
 
 tl::unexpected<base::Error> NoLedger(const std::string& what, const fs::path& path) {
-  return base::Fail(base::Code::kDataLoss, what + ", " + path.string() +
-                                               ": restore the file from a backup, or name the "
-                                               "ledger of this data");
+  return base::Fail(
+      base::Code::kDataLoss,
+      what + ", " + path.string() +
+          ": restore the newest copy (an older one forgets what was spent), or name the "
+          "ledger of this data");
 }
 
 // Binds the database to its key without telling the key.
@@ -193,12 +195,13 @@ base::Result<security::SecretBytes> Create(const fs::path& path) {
 tl::unexpected<base::Error> LedgerIsGone(const fs::path& path, const char* trace,
                                          const std::string& detail = "") {
   const std::string beside = Beside(path, trace).string();
-  return base::Fail(base::Code::kDataLoss,
-                    "the privacy ledger is missing, " + path.string() + ", though " + beside +
-                        " is there" + detail +
-                        ": restore the ledger from a backup; only where nothing was ever released "
-                        "from its data, remove " +
-                        beside + " to start anew");
+  return base::Fail(
+      base::Code::kDataLoss,
+      "the privacy ledger is missing, " + path.string() + ", though " + beside + " is there" +
+          detail +
+          ": restore the ledger's newest copy, since an older one forgets what was spent; only "
+          "where nothing was ever released from its data, remove " +
+          beside + " to start anew");
 }
 
 // A ledger of this key that no data set was ever registered in.

@@ -19,9 +19,10 @@ std::string NowUtc() {
 }
 
 tl::unexpected<base::Error> Damaged(const Database& database, const std::string& detail) {
-  return base::Fail(base::Code::kDataLoss, "privacy ledger has a row that cannot be read (" +
-                                               detail + "), " + database.where() +
-                                               ": restore the file from a backup");
+  return base::Fail(base::Code::kDataLoss,
+                    "privacy ledger has a row that cannot be read (" + detail + "), " +
+                        database.where() +
+                        ": restore the newest copy; an older one forgets what was spent");
 }
 
 base::Result<Event> ParseEvent(const Database& database, const std::string& text) {
@@ -195,12 +196,15 @@ base::Status InsertSpend(const Database& database, const std::string& id, const 
   return statement.Bind(NowUtc()).Run();
 }
 
-base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database) {
+base::Result<std::vector<Ledger::Row>> Spends(const Database& database,
+                                              const std::optional<std::string>& job) {
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT s.data_set, d.name, s.job, s.round, s.attempt, s.event, "
-                       "s.own_event, s.time FROM spends s JOIN data_sets d ON d.id = s.data_set "
-                       "ORDER BY s.id"));
+      database.Prepare(std::string("SELECT s.data_set, d.name, s.job, s.round, s.attempt, s.event, "
+                                   "s.own_event, s.time FROM spends s JOIN data_sets d "
+                                   "ON d.id = s.data_set ") +
+                       (job ? "WHERE s.job = ? " : "") + "ORDER BY s.id"));
+  if (job) statement.Bind(*job);
   std::vector<Ledger::Row> rows;
   for (;;) {
     CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Step());

@@ -53,7 +53,9 @@ base::Status RecordOrders(const Database& database, const std::string& id,
 // Whether the data set, or one that it shares a unit with, has spent under this key.
 base::Result<bool> HasSpend(const Database& database, const std::string& id, const SpendKey& key);
 base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend);
-base::Result<std::vector<Ledger::Row>> AllSpends(const Database& database);
+// In the order in which they were made; of every job, or of one on whatever data set.
+base::Result<std::vector<Ledger::Row>> Spends(const Database& database,
+                                              const std::optional<std::string>& job = std::nullopt);
 
 // The last step that the job recorded and its mark; 0 and zeros where none is.
 struct RecordedStep {

@@ -13,10 +13,11 @@ tl::unexpected<base::Error> Failed(int code, const std::string& detail, const st
     case SQLITE_CORRUPT:
     case SQLITE_SCHEMA:
     case SQLITE_ERROR:
-      return base::Fail(base::Code::kDataLoss, "not a readable privacy ledger (" + detail + "), " +
-                                                   where +
-                                                   ": restore the file from a backup, or name the "
-                                                   "ledger of this data");
+      return base::Fail(
+          base::Code::kDataLoss,
+          "not a readable privacy ledger (" + detail + "), " + where +
+              ": restore the newest copy (an older one forgets what was spent), or name the "
+              "ledger of this data");
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return base::Fail(base::Code::kUnavailable, "privacy ledger is busy, " + where +

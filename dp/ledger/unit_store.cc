@@ -20,9 +20,10 @@ security::Sha256Digest CodeOf(security::HmacSha256Key& key, const std::string& d
 }
 
 tl::unexpected<base::Error> Damaged(const Database& database, const std::string& data_set) {
-  return base::Fail(base::Code::kDataLoss, "privacy ledger has lost units of data set " +
-                                               data_set.substr(0, 12) + ", " + database.where() +
-                                               ": restore the file from a backup");
+  return base::Fail(base::Code::kDataLoss,
+                    "privacy ledger has lost units of data set " + data_set.substr(0, 12) + ", " +
+                        database.where() +
+                        ": restore the newest copy; an older one forgets what was spent");
 }
 
 struct StoredSet {

@@ -105,11 +105,11 @@ base::Result<Event> MatrixMechanism::EventOf(const Parameters& parameters,
 base::Status MatrixMechanism::PaidBefore(const Ledger& ledger, const std::string& data_set,
                                          const SpendKey& key, const base::Status& refused) const {
   if (!restored_ || refused.error().code != base::Code::kAlreadyExists) return refused;
-  CLOISTER_ASSIGN_OR_RETURN(const std::vector<Ledger::Row> rows, ledger.Rows());
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<Ledger::Row> rows, ledger.RowsOfJob(key.job));
   const bool same = std::any_of(rows.begin(), rows.end(), [&](const Ledger::Row& row) {
     const SpendKey& other = row.spend.key;
-    return row.data_set == data_set && other.job == key.job && other.round == key.round &&
-           other.attempt == key.attempt && row.spend.event == event();
+    return row.data_set == data_set && other.round == key.round && other.attempt == key.attempt &&
+           row.spend.event == event();
   });
   return same ? base::Status() : refused;
 }

@@ -107,7 +107,7 @@ TEST_F(LedgerTest, WithoutItsLedgerAKeyIsNotUsed) {
   ASSERT_FALSE(refused) << "a new ledger would be a fresh budget";
   EXPECT_EQ(refused.error().code, base::Code::kDataLoss);
   for (const std::string& named : {path_.string() + ",", path_.string() + ".key",
-                                   std::string("restore the ledger from a backup")}) {
+                                   std::string("restore the ledger's newest copy")}) {
     EXPECT_NE(refused.error().message.find(named), std::string::npos) << refused.error().message;
   }
   EXPECT_FALSE(fs::exists(path_));

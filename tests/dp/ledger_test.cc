@@ -38,6 +38,8 @@ TEST_F(LedgerTest, KeepsSpendsOverReopening) {
   EXPECT_EQ((*rows)[0].name, "patients");
   EXPECT_EQ((*rows)[0].spend.key.job, "job");
   EXPECT_EQ((*rows)[1].spend.key.round, 2);
+  EXPECT_EQ(ledger->RowsOfJob("job")->size(), 2u);
+  EXPECT_EQ(ledger->RowsOfJob("another")->size(), 0u);
   EXPECT_EQ((*rows)[0].spend.event, SpendOf(1).event);
   EXPECT_EQ((*rows)[0].spend.own_noise_only->noise_multiplier, 0.7);
   EXPECT_FALSE((*rows)[1].spend.own_noise_only);

@@ -25,6 +25,7 @@ class UnkeptLedger : public Ledger {
     return security::SecretBytes(32);
   }
   base::Result<std::vector<Row>> Rows() const override { return std::vector<Row>(); }
+  base::Result<std::vector<Row>> RowsOfJob(const std::string&) const override { return Rows(); }
   base::Result<Total> Spent(const std::string&) const override { return Total(); }
   base::Result<Total> SpentByJob(const std::string&, const std::string&, double) const override {
     return Total();

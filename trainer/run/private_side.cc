@@ -143,10 +143,9 @@ base::Status PrivateSide::GoOn() {
   if (from == nullptr) return {};
   run_ = from->privacy->job;
   if (adaptive_) adaptive_->Restore(from->privacy->clip_norm);
-  CLOISTER_ASSIGN_OR_RETURN(const auto rows, ledger_->Rows());
+  CLOISTER_ASSIGN_OR_RETURN(const auto rows, ledger_->RowsOfJob(run_));
   std::int64_t recorded = 0;  // steps that the ledger knows of
   for (const dp::Ledger::Row& row : rows) {
-    if (row.spend.key.job != run_) continue;
     debited_ = true;
     recorded = std::max(recorded, row.spend.key.round);
   }
