@@ -1,8 +1,10 @@
 #include "cli/train/train_command.h"
 
+#include <algorithm>
 #include <iostream>
 
 #include "cli/train/stop_signals.h"
+#include "cli/train/suggest.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/training_run.h"
 
@@ -18,9 +20,13 @@ recipe says everything; configs/ has some to copy, and dp-lora.yaml explains eac
 noise is used, and a run that would pass the data set's budget is refused (exit code 3). The output
 folder appears when all is done: an adapter in PEFT's form or a whole model in transformers',
 recipe.yaml, events.jsonl. SIGINT or SIGTERM ends the run without them; what was spent stays spent.
-With a `checkpoints` section in the recipe --resume goes on with a run that was ended or killed.)";
+With a `checkpoints` section in the recipe --resume goes on with a run that was ended or killed.
+`cloister train --suggest --help` says how to be given a recipe to start from.)";
 
 base::Status Run(std::span<const std::string> arguments) {
+  if (std::find(arguments.begin(), arguments.end(), "--suggest") != arguments.end()) {
+    return SuggestRecipe(arguments);
+  }
   Flags flags;
   flags.usage =
       "cloister train --config RECIPE.yaml [--set section.key=value]... [--resume DIR] [--json]";

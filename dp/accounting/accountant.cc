@@ -54,6 +54,11 @@ base::Result<PrivacyCost> CostAtDelta(std::span<const Event> events, double delt
   return PrivacyCost{bound.value, delta, bound.accountant};
 }
 
+base::Result<double> PlanEpsilon(std::span<const Event> events, double delta) {
+  CLOISTER_ASSIGN_OR_RETURN(const PrivacyCost cost, CostAtDelta(events, delta, Accountant::kPld));
+  return cost.epsilon;
+}
+
 base::Result<PrivacyCost> CostAtEpsilon(std::span<const Event> events, double epsilon,
                                         Accountant accountant) {
   if (accountant == Accountant::kRdp) {

@@ -26,6 +26,9 @@ struct PrivacyCost {
 // pld_accountant.h and rdp_accountant.h have them.
 base::Result<PrivacyCost> CostAtDelta(std::span<const Event> events, double delta,
                                       Accountant accountant);
+// The ε that a run prints: of a plan that was fixed before its first release, for which PLD's
+// figure holds.
+base::Result<double> PlanEpsilon(std::span<const Event> events, double delta);
 base::Result<PrivacyCost> CostAtEpsilon(std::span<const Event> events, double epsilon,
                                         Accountant accountant);
 

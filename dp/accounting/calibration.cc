@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "dp/accounting/accounting_input.h"
-#include "dp/accounting/rdp_accountant.h"
 
 namespace cloister::dp {
 namespace {
@@ -125,18 +124,6 @@ base::Result<std::int64_t> MostSteps(const PrivacyGoal& goal, double noise_multi
     (excess <= 0 ? kept_excess : passed_excess) = excess;
   }
   return kept;
-}
-
-base::Result<double> CalibrateNoise(double epsilon, double delta, double sampling_rate,
-                                    std::int64_t steps) {
-  return SmallestNoise({epsilon, delta, Neighbours::kAddOrRemoveOne, Accountant::kRdp},
-                       sampling_rate, steps);
-}
-
-base::Result<std::int64_t> AffordableSteps(double epsilon, double delta, double noise_multiplier,
-                                           double sampling_rate) {
-  return MostSteps({epsilon, delta, Neighbours::kAddOrRemoveOne, Accountant::kRdp},
-                   noise_multiplier, sampling_rate);
 }
 
 }  // namespace cloister::dp

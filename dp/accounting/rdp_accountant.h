@@ -24,11 +24,4 @@ base::Result<double> RdpEpsilon(std::span<const Event> events, double delta);
 // δ of the composition at `epsilon`; slack is added. At most 1.
 base::Result<double> RdpDelta(std::span<const Event> events, double epsilon);
 
-// The smallest noise multiplier (to 1e-4 relative, rounded up) with ε at most `epsilon`.
-base::Result<double> CalibrateNoise(double epsilon, double delta, double sampling_rate,
-                                    std::int64_t steps);
-// The largest step count whose ε is at most `epsilon`; 0 where even one step passes it.
-base::Result<std::int64_t> AffordableSteps(double epsilon, double delta, double noise_multiplier,
-                                           double sampling_rate);
-
 }  // namespace cloister::dp

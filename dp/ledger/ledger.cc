@@ -5,7 +5,7 @@
 #include <cmath>
 #include <map>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 #include "dp/accounting/rdp_conversion.h"
 #include "dp/ledger/ledger_files.h"
 #include "dp/ledger/ledger_store.h"
@@ -245,7 +245,7 @@ class SqliteLedger final : public Ledger {
  private:
   static base::Result<double> EpsilonOrZero(std::span<const Event> events, double delta) {
     if (events.empty()) return 0.0;
-    return RdpEpsilon(events, delta);
+    return PlanEpsilon(events, delta);
   }
 
   base::Status CheckWritable() const {

@@ -135,7 +135,8 @@ class Ledger {
   // much of it is used up; where jobs were chosen after seeing outputs it is no bound of its own.
   virtual base::Result<Total> Spent(const std::string& data_set) const = 0;
   // Of the job's spends on the data set and on those it shares a unit with, as of one plan made
-  // beforehand: the accountant's figure, at its best order and at the delta that is given.
+  // beforehand: the tight accountant's figure (accountant.h's kPld) at the delta that is given. It
+  // may be far below what the filter has for the same spends.
   virtual base::Result<Total> SpentByJob(const std::string& data_set, const std::string& job,
                                          double delta) const = 0;
 };

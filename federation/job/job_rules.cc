@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "federation/aggregation/word_bound.h"
 #include "security/certificates.h"
@@ -168,9 +168,10 @@ base::Result<JobPrivacy> PrivacyOf(const Job& job, std::int64_t parameters) {
   JobPrivacy privacy;
   privacy.event = whole(mechanism.event());
   const dp::Event alone = whole(mechanism.own_noise_event());
+  // A job is fixed when it is signed: a plan.
   CLOISTER_ASSIGN_OR_RETURN(privacy.epsilon,
-                            dp::RdpEpsilon({&privacy.event, 1}, job.privacy.delta));
-  CLOISTER_ASSIGN_OR_RETURN(privacy.epsilon_alone, dp::RdpEpsilon({&alone, 1}, job.privacy.delta));
+                            dp::PlanEpsilon({&privacy.event, 1}, job.privacy.delta));
+  CLOISTER_ASSIGN_OR_RETURN(privacy.epsilon_alone, dp::PlanEpsilon({&alone, 1}, job.privacy.delta));
   return privacy;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "dp/accounting/calibration.h"
 #include "dp/ledger/ledger.h"
 
 namespace cloister::dp {
@@ -38,6 +39,17 @@ class LedgerTest : public ::testing::Test {
   std::filesystem::path folder_;
   std::filesystem::path path_;
 };
+
+// The most steps that the filter lets one job of nothing else take.
+inline std::int64_t Affordable(double noise, double rate, PrivacyBudget budget = kBudget) {
+  return *MostSteps({budget.epsilon, budget.delta, Neighbours::kAddOrRemoveOne, Accountant::kRdp},
+                    noise, rate);
+}
+
+// What a job that spends this and nothing else costs.
+inline double EpsilonOfPlan(const Event& event, double delta) {
+  return *PlanEpsilon({&event, 1}, delta);
+}
 
 inline std::vector<std::string> Units(int from, int to) {
   std::vector<std::string> units;

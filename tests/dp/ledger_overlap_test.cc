@@ -2,20 +2,15 @@
 
 #include <algorithm>
 
-#include "dp/accounting/rdp_accountant.h"
 #include "tests/dp/ledger_fixture.h"
 
 namespace cloister::dp {
 namespace {
 
-double EpsilonOf(const Event& event, double delta) {
-  return *RdpEpsilon(std::span(&event, 1), delta);
-}
-
 TEST_F(LedgerTest, RenamedExtendedOrTrimmedDataInheritsItsSpends) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 50));
-  const std::int64_t affordable = *AffordableSteps(8, 1e-5, 0.8, 0.2);
+  const std::int64_t affordable = Affordable(0.8, 0.2);
   ASSERT_TRUE(ledger->Debit(id, SpendOf(1, 0.8, affordable, 0.2)));
 
   const auto reversed = [&] {
@@ -76,8 +71,8 @@ TEST_F(LedgerTest, AJobsTotalCountsItsSpendsOnOverlappingSets) {
   Spend other = SpendOf(1, 2, 10);
   other.key.job = "other";
   ASSERT_TRUE(ledger->Debit(first, other));
-  const double twenty = EpsilonOf({2, 0.05, 20, Neighbours::kAddOrRemoveOne}, 1e-6);
-  const double ten = EpsilonOf({2, 0.05, 10, Neighbours::kAddOrRemoveOne}, 1e-6);
+  const double twenty = EpsilonOfPlan({2, 0.05, 20, Neighbours::kAddOrRemoveOne}, 1e-6);
+  const double ten = EpsilonOfPlan({2, 0.05, 10, Neighbours::kAddOrRemoveOne}, 1e-6);
   for (const std::string& id : {first, longer}) {
     EXPECT_NEAR(ledger->SpentByJob(id, "job", 1e-6)->epsilon, twenty, 1e-9);
     EXPECT_NEAR(ledger->SpentByJob(id, "job", 1e-6)->epsilon_own_noise, twenty, 1e-9);

@@ -4,7 +4,6 @@
 #include <array>
 #include <string>
 
-#include "dp/accounting/rdp_accountant.h"
 #include "tests/dp/ledger_fixture.h"
 
 namespace cloister::dp {
@@ -70,7 +69,7 @@ std::int64_t Race(const std::vector<Job>& jobs) {
 
 class LedgerRaceTest : public LedgerTest {
  protected:
-  const std::int64_t affordable_ = *AffordableSteps(kBudget.epsilon, kBudget.delta, kNoise, kRate);
+  const std::int64_t affordable_ = Affordable(kNoise, kRate);
 };
 
 // The ledger is not there when they start: they also race to make it.

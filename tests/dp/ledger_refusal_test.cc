@@ -84,7 +84,7 @@ TEST_F(LedgerRefusalTest, SaysHowMuchIsLeft) {
 TEST_F(LedgerRefusalTest, AFullLedgerOffersNoStep) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 10));
-  const std::int64_t affordable = *AffordableSteps(8, 1e-5, 0.8, 0.2);
+  const std::int64_t affordable = Affordable(0.8, 0.2);
   ASSERT_TRUE(ledger->Debit(id, SpendOf(1, 0.8, affordable, 0.2)));
   const std::string text = Refusal(*ledger, id, SpendOf(0, 0.8, 10, 0.2).event);
   EXPECT_FALSE(NumberAfter(text, kSteps)) << text;

@@ -89,10 +89,10 @@ TEST_F(LedgerTest, TotalsComposeTheSpends) {
   }
   const Event all{1, 0.05, 10, Neighbours::kAddOrRemoveOne};
   const Event own{0.7, 0.05, 10, Neighbours::kAddOrRemoveOne};
-  // A job's figure is the accountant's, at the delta that is asked.
+  // A job's figure is the tight accountant's, at the delta that is asked.
   const auto by_job = ledger->SpentByJob(id, "job", 1e-6);
-  EXPECT_NEAR(by_job->epsilon, EpsilonOf(all, 1e-6), 1e-9);
-  EXPECT_NEAR(by_job->epsilon_own_noise, EpsilonOf(own, 1e-6), 1e-9);
+  EXPECT_NEAR(by_job->epsilon, EpsilonOfPlan(all, 1e-6), 1e-9);
+  EXPECT_NEAR(by_job->epsilon_own_noise, EpsilonOfPlan(own, 1e-6), 1e-9);
   EXPECT_EQ(by_job->delta, 1e-6);
   EXPECT_EQ(ledger->SpentByJob(id, "another", 1e-6)->epsilon, 0);
   // The data set's is the filter's, whose order was fixed for the whole budget: never below.
@@ -123,7 +123,7 @@ TEST_F(LedgerTest, BothFiguresUsedSoFarAreAtTheFixedOrder) {
 TEST_F(LedgerTest, SpendsTheBudgetToItsEndAndNoFurther) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 50));
-  const std::int64_t affordable = *AffordableSteps(8, 1e-5, 0.8, 0.2);
+  const std::int64_t affordable = Affordable(0.8, 0.2);
   ASSERT_GT(affordable, 5);
   // The filter loses nothing against the accountant for a run of one kind.
   EXPECT_TRUE(ledger->CheckAffordable(id, SpendOf(0, 0.8, affordable, 0.2).event));
@@ -260,7 +260,7 @@ TEST_F(LedgerTest, ZeroOutSpendsNeverStandBesideAddOrRemoveOnes) {
     EXPECT_EQ(ledger->Debit(*id, other).error().code, base::Code::kInvalidArgument);
     EXPECT_FALSE(ledger->CheckAffordable(*id, other.event));
     EXPECT_EQ(ledger->SpentByJob(*id, "job", 1e-5)->epsilon,
-              RdpEpsilon(std::vector{event(first).event}, 1e-5));
+              EpsilonOfPlan(event(first).event, 1e-5));
   }
   EXPECT_EQ(ledger->Rows()->size(), 2U);
 }

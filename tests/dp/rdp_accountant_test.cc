@@ -201,32 +201,5 @@ TEST(RdpAccountant, RefusesWhatIsNoEventOrDelta) {
   }
 }
 
-TEST(CalibrateNoise, IsTheSmallestThatSuffices) {
-  for (const double epsilon : {0.1, 1.0, 8.0, 50.0}) {
-    for (const double rate : {0.001, 0.05, 1.0}) {
-      for (const std::int64_t steps : {1, 10, 5000}) {
-        const auto noise = CalibrateNoise(epsilon, 1e-5, rate, steps);
-        ASSERT_TRUE(noise) << noise.error().message;
-        EXPECT_LE(Epsilon(Gaussian(*noise, rate, steps), 1e-5), epsilon);
-        EXPECT_GT(Epsilon(Gaussian(*noise * (1 - 2e-4), rate, steps), 1e-5), epsilon);
-      }
-    }
-  }
-  EXPECT_EQ(CalibrateNoise(1e-30, 1e-30, 1, 10).error().code, base::Code::kInvalidArgument);
-  EXPECT_FALSE(CalibrateNoise(-1, 1e-5, 1, 10));
-  EXPECT_FALSE(CalibrateNoise(1, 1e-5, 1, 0));
-}
-
-TEST(AffordableSteps, IsTheMostThatStaysUnder) {
-  for (const double epsilon : {0.5, 2.0, 8.0}) {
-    const auto steps = AffordableSteps(epsilon, 1e-5, 1.5, 0.005);
-    ASSERT_TRUE(steps);
-    ASSERT_GT(*steps, 0);
-    EXPECT_LE(Epsilon(Gaussian(1.5, 0.005, *steps), 1e-5), epsilon);
-    EXPECT_GT(Epsilon(Gaussian(1.5, 0.005, *steps + 1), 1e-5), epsilon);
-  }
-  EXPECT_EQ(*AffordableSteps(0.1, 1e-5, 0.3, 1), 0);
-}
-
 }  // namespace
 }  // namespace cloister::dp

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 
 namespace cloister::trainer {
 namespace {
@@ -42,7 +42,7 @@ double EpsilonOf(const std::vector<double>& multipliers) {
   for (const double noise : multipliers) {
     events.push_back({noise, 0.02, kSteps, dp::Neighbours::kAddOrRemoveOne});
   }
-  return dp::RdpEpsilon(events, 1e-5).value();
+  return dp::PlanEpsilon(events, 1e-5).value();
 }
 
 TEST(PrivacyPlan, FindsTheNoiseOfTheSumBesideTheCounts) {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 #include "dp/ledger/ledger.h"
 #include "model/adapter.h"
 #include "model/model_files.h"
@@ -73,7 +73,7 @@ TEST_F(TrainCommand, PrivateRunSpendsWhatItSaysAndShowsNoTrainingLoss) {
                                           .sampling_rate = 0.16,
                                           .steps = 2,
                                           .neighbours = dp::Neighbours::kAddOrRemoveOne}};
-  const double expected = dp::RdpEpsilon(events, 1e-5).value();
+  const double expected = dp::PlanEpsilon(events, 1e-5).value();
   EXPECT_GE(done["epsilon"].get<double>(), expected);
   EXPECT_LE(done["epsilon"].get<double>(), 1.02 * expected);
   const auto ledger = dp::Ledger::OpenReadOnly(folder_ / "ledger.sqlite").value();
@@ -138,7 +138,7 @@ TEST_F(TrainCommand, UsersAndEveryClippingStyleTrainAndSpendWhatTheyClaim) {
                                             .sampling_rate = 0.5,
                                             .steps = 1,
                                             .neighbours = dp::Neighbours::kAddOrRemoveOne}};
-    return dp::RdpEpsilon(events, 1e-5).value();
+    return dp::PlanEpsilon(events, 1e-5).value();
   };
   const double one = claimed(0.9);
   EXPECT_NEAR(epsilon("out-flat", {}), one, 0.02 * one);

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 #include "dp/ledger/ledger.h"
 #include "tests/trainer/tiny_chat_model.h"
 #include "tests/trainer/train_command_case.h"
@@ -67,14 +67,14 @@ TEST_F(MatrixTrainCommand, SpendsOnceForAllStepsAndSaysTheWholeRunsEpsilon) {
   EXPECT_EQ(event.sampling_rate, 1);
   EXPECT_EQ(event.steps, 1);
   const std::vector<dp::Event> events = {event};
-  EXPECT_EQ(dp::RdpEpsilon(events, 1e-5).value(), done["epsilon"].get<double>());
+  EXPECT_EQ(dp::PlanEpsilon(events, 1e-5).value(), done["epsilon"].get<double>());
   EXPECT_EQ(*dp::Ledger::Open(ledger()).value()->LastStep(rows[0].spend.key.job), 8);
   // The calculator says the same of that event.
   char noise[64];
   std::snprintf(noise, sizeof noise, "%.17g", event.noise_multiplier);
   const std::string command = std::string(CLOISTER_BIN_DIR) +
                               "/cloister privacy epsilon --noise-multiplier " + noise +
-                              " --sampling-rate 1 --steps 1 --delta 1e-5 --accountant rdp "
+                              " --sampling-rate 1 --steps 1 --delta 1e-5 "
                               "--neighbours zero-out --json";
   FILE* pipe = ::popen(command.c_str(), "r");
   std::string printed;

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "dp/accounting/calibration.h"
-#include "dp/accounting/rdp_accountant.h"
 #include "dp/matrix_factorization/factorization.h"
 #include "dp/mechanism/lattice_rounding.h"
 
@@ -48,7 +47,7 @@ base::Status SetNoise(PrivacyPlan& plan, double noise_multiplier, double delta) 
   CLOISTER_ASSIGN_OR_RETURN(
       plan.step, dp::MatrixMechanism::EventOf(MatrixParameters(plan), plan.matrix->encoder));
   const std::array<dp::Event, 1> events = {plan.step};
-  CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, dp::RdpEpsilon(events, delta));
+  CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, dp::PlanEpsilon(events, delta));
   return {};
 }
 
@@ -56,7 +55,7 @@ base::Status SetNoise(PrivacyPlan& plan, double noise_multiplier, double delta) 
 base::Status Calibrate(PrivacyPlan& plan, double target, double delta) {
   CLOISTER_ASSIGN_OR_RETURN(
       double noise_multiplier,
-      dp::SmallestNoise({target, delta, dp::Neighbours::kZeroOut, dp::Accountant::kRdp}, 1, 1));
+      dp::SmallestNoise({target, delta, dp::Neighbours::kZeroOut, dp::Accountant::kPld}, 1, 1));
   // What the lattice takes of it is given beforehand, but for the hair by which that changes it.
   CLOISTER_RETURN_IF_ERROR(SetNoise(plan, noise_multiplier, delta));
   noise_multiplier *= noise_multiplier / plan.step.noise_multiplier;

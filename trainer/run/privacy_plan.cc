@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/calibration.h"
 #include "dp/mechanism/lattice_rounding.h"
 #include "security/random.h"
 
@@ -56,7 +56,7 @@ base::Result<dp::Event> EventOf(const dp::GaussianMechanism::Parameters& paramet
 
 base::Result<double> EpsilonOf(const PrivacyPlan& plan, double delta) {
   const std::array<dp::Event, 1> events = {plan.Spend(plan.steps)};
-  return dp::RdpEpsilon(events, delta);
+  return dp::PlanEpsilon(events, delta);
 }
 
 // The noise of the sum that makes `joint` together with the count's: (1/joint² − 1/count²)^(−½).
@@ -72,12 +72,17 @@ base::Result<double> NoiseBesideCount(const Recipe::Privacy& privacy, double joi
                         RoundedUp(joint) + ", of which three times leaves most of ε to the sum");
 }
 
+// A plan is fixed before its first step, so that the tight accountant's figure holds for it.
+dp::PrivacyGoal GoalOf(const Recipe::Privacy& privacy) {
+  return {*privacy.target_epsilon, privacy.delta, privacy.neighbours, dp::Accountant::kPld};
+}
+
 // Raises the noise until the mechanism that will run, lattice, slack and count included, keeps
 // `target`.
 base::Status Calibrate(const Recipe::Privacy& privacy, std::int64_t parameters, PrivacyPlan& plan) {
   const double target = *privacy.target_epsilon;
-  CLOISTER_ASSIGN_OR_RETURN(
-      double joint, dp::CalibrateNoise(target, privacy.delta, privacy.sampling_rate, plan.steps));
+  CLOISTER_ASSIGN_OR_RETURN(double joint,
+                            dp::SmallestNoise(GoalOf(privacy), privacy.sampling_rate, plan.steps));
   for (int attempt = 0; attempt < 100; ++attempt) {
     CLOISTER_ASSIGN_OR_RETURN(const double noise, NoiseBesideCount(privacy, joint));
     SetNoise(privacy, parameters, noise, plan);
@@ -93,9 +98,9 @@ base::Status Calibrate(const Recipe::Privacy& privacy, std::int64_t parameters, 
 // Lowers the steps until they keep the target.
 base::Status FitSteps(const Recipe::Privacy& privacy, std::int64_t parameters, PrivacyPlan& plan) {
   const double target = *privacy.target_epsilon;
-  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t affordable,
-                            dp::AffordableSteps(target, privacy.delta, plan.step.noise_multiplier,
-                                                plan.step.sampling_rate));
+  CLOISTER_ASSIGN_OR_RETURN(
+      const std::int64_t affordable,
+      dp::MostSteps(GoalOf(privacy), plan.step.noise_multiplier, plan.step.sampling_rate));
   const std::int64_t wanted = std::exchange(plan.steps, std::min(plan.steps, affordable));
   while (plan.steps > 0) {
     CLOISTER_ASSIGN_OR_RETURN(plan.epsilon, EpsilonOf(plan, privacy.delta));
