@@ -1,7 +1,9 @@
 #include "cli/privacy/events_file.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/file.h"
 #include "base/json.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr std::size_t kLargestFile = std::size_t{1} << 20;
 constexpr std::size_t kMostRows = 10'000;
+constexpr int kDeepest = 8;
 
 tl::unexpected<base::Error> Bad(const std::string& what, const std::string& mend) {
   return base::Fail(base::Code::kDataLoss, what + ": " + mend);
@@ -114,12 +117,39 @@ base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighb
   return event;
 }
 
+// A key that is given twice would silently count once.
+base::Result<nlohmann::json> ParseOnce(const std::string& text, const std::filesystem::path& path) {
+  std::vector<std::set<std::string>> open;
+  std::string twice;
+  const auto watch = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    using Event = nlohmann::json::parse_event_t;
+    if (event == Event::object_start) open.emplace_back();
+    if (event == Event::object_end) open.pop_back();
+    if (event == Event::key && !open.back().insert(value.get<std::string>()).second) {
+      twice = value.get<std::string>();
+    }
+    return true;
+  };
+  if (base::IsNestedDeeper(text, kDeepest)) {
+    return Bad("nested too deep, " + path.string(), "give a list of flat objects");
+  }
+  nlohmann::json json = nlohmann::json::parse(text, watch, /*allow_exceptions=*/false);
+  if (json.is_discarded()) {
+    return Bad("no valid JSON, " + path.string(), "give [{\"mechanism\": \"gaussian\", …}, …]");
+  }
+  if (!twice.empty()) {
+    return Bad(twice.substr(0, 40) + " is given twice in one event, " + path.string(),
+               "leave one of them out");
+  }
+  return json;
+}
+
 }  // namespace
 
 base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
                                                 dp::Neighbours neighbours) {
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kLargestFile));
-  const nlohmann::json json = base::ParseJson(text);
+  CLOISTER_ASSIGN_OR_RETURN(const nlohmann::json json, ParseOnce(text, path));
   if (!json.is_array() || json.empty() || json.size() > kMostRows) {
     return Bad("no JSON list of 1 to 10000 events, " + path.string(),
                "give [{\"mechanism\": \"gaussian\", …}, …]");

@@ -169,7 +169,7 @@ class SqliteLedger final : public Ledger {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
     CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> paid,
-                              EventsOfJob(database_, data_set, job, WhichEvent::kCounted));
+                              spent_.Read(database_, {data_set, job}));
     if (paid.empty()) {
       return base::Fail(base::Code::kFailedPrecondition,
                         "job " + job + " has spent nothing on this data, privacy ledger " +
@@ -213,9 +213,9 @@ class SqliteLedger final : public Ledger {
     CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
-                              EventsTouching(database_, data_set, WhichEvent::kCounted));
+                              spent_.Read(database_, {data_set, {}}));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> own,
-                              EventsTouching(database_, data_set, WhichEvent::kOwnNoiseOnly));
+                              spent_.Read(database_, {data_set, {}, WhichEvent::kOwnNoiseOnly}));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, FilterOrders(database_, data_set));
     Total total;
     total.delta = row.budget.delta;
@@ -223,6 +223,7 @@ class SqliteLedger final : public Ledger {
     total.epsilon = FilterEpsilon(counted, orders, total.delta);
     // A part of the noise is never the better bound, whatever an event says.
     total.epsilon_own_noise = std::max(FilterEpsilon(own, orders, total.delta), total.epsilon);
+    total.releases = ReleasesOf(counted);
     return total;
   }
 
@@ -231,14 +232,15 @@ class SqliteLedger final : public Ledger {
     CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
-                              EventsOfJob(database_, row.id, job, WhichEvent::kCounted));
+                              spent_.Read(database_, {row.id, job}));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> own,
-                              EventsOfJob(database_, row.id, job, WhichEvent::kOwnNoiseOnly));
+                              spent_.Read(database_, {row.id, job, WhichEvent::kOwnNoiseOnly}));
     Total total;
     total.delta = delta;
     total.budget = row.budget.epsilon;
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon, EpsilonOrZero(counted, delta));
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, delta));
+    total.releases = ReleasesOf(counted);
     return total;
   }
 
@@ -246,6 +248,12 @@ class SqliteLedger final : public Ledger {
   static base::Result<double> EpsilonOrZero(std::span<const Event> events, double delta) {
     if (events.empty()) return 0.0;
     return PlanEpsilon(events, delta);
+  }
+
+  static std::int64_t ReleasesOf(std::span<const Event> events) {
+    std::int64_t releases = 0;
+    for (const Event& event : events) releases += event.steps;
+    return releases;
   }
 
   base::Status CheckWritable() const {
@@ -271,14 +279,15 @@ class SqliteLedger final : public Ledger {
     // registration's.
     const auto asked = asked_.find(data_set);
     const PrivacyBudget budget = asked == asked_.end() ? row.budget : asked->second;
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> spent, spent_.Read(database_, data_set));
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> spent,
+                              spent_.Read(database_, {data_set, {}}));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> fixed, FilterOrders(database_, data_set));
     return CheckBeside(spent, spend.event, fixed, budget);
   }
 
   std::optional<LedgerKeys> keys_;
   Database database_;
-  SpentEvents spent_;
+  mutable SpentEvents spent_;  // what was read, kept
   std::map<std::string, PrivacyBudget> asked_;
 };
 

@@ -125,7 +125,8 @@ class Ledger {
     double epsilon = 0;
     double epsilon_own_noise = 0;  // the same with own_noise_only where given, never less
     double delta = 0;
-    double budget = 0;  // the data set's ε in all, as it was first registered
+    std::int64_t releases = 0;  // whatever they cost: ε can be 0 where sampling is rare
+    double budget = 0;          // the data set's ε in all, as it was first registered
   };
   // Used so far, at the budget's delta: the running value of the filter, which is ε of every spend
   // on the data set and on those it shares a unit with, at the Rényi order that was fixed at the

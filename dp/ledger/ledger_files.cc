@@ -267,6 +267,11 @@ FileLock::~FileLock() {
 }
 
 base::Result<security::SecretBytes> ReadKeyOrCreate(const fs::path& ledger) {
+  std::error_code ignored;
+  if (fs::is_directory(ledger, ignored)) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "the privacy ledger is a folder, " + ledger.string() + ": name a file");
+  }
   const fs::path path = Beside(ledger, kKey);
   if (!IsThere(path)) {
     if (IsThere(ledger)) {

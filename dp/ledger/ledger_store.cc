@@ -32,18 +32,6 @@ base::Result<Event> ParseEvent(const Database& database, const std::string& text
   return event;
 }
 
-// Rows of (event text, count).
-base::Result<std::vector<Event>> ReadEvents(const Database& database, Statement& statement) {
-  std::vector<Event> events;
-  for (;;) {
-    CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) return events;
-    CLOISTER_ASSIGN_OR_RETURN(Event event,
-                              JoinedEvent(database, statement.Text(0), statement.Integer(1)));
-    events.push_back(event);
-  }
-}
-
 // Rows of the data set ?1 and of those that it shares a unit with.
 constexpr char kTouching[] =
     "(data_set = ?1 OR data_set IN (SELECT other FROM overlaps WHERE data_set = ?1))";
@@ -109,38 +97,18 @@ base::Result<Event> JoinedEvent(const Database& database, const std::string& tex
   return event;
 }
 
-base::Result<Statement> RowsTouching(const Database& database, const std::string& id,
-                                     std::int64_t after) {
+base::Result<Statement> RowsOf(const Database& database, const SpendSelection& spends,
+                               std::int64_t after) {
   // The plus signs keep SQLite from looking through all rows of the set by its index.
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT id, event FROM spends WHERE id > ?1 AND (+data_set = ?2 OR "
-                       "+data_set IN (SELECT other FROM overlaps WHERE data_set = ?2)) "
-                       "ORDER BY id"));
-  statement.Bind(after).Bind(id);
+      database.Prepare("SELECT id, " + std::string(Column(spends.which)) +
+                       " FROM spends WHERE id > ?1 AND (+data_set = ?2 OR +data_set IN "
+                       "(SELECT other FROM overlaps WHERE data_set = ?2)) " +
+                       (spends.job ? "AND +job = ?3 " : "") + "ORDER BY id"));
+  statement.Bind(after).Bind(spends.data_set);
+  if (spends.job) statement.Bind(*spends.job);
   return statement;
-}
-
-base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
-                                                WhichEvent which) {
-  const std::string event = Column(which);
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement statement,
-      database.Prepare("SELECT " + event + " AS e, count(*) FROM spends WHERE " + kTouching +
-                       " GROUP BY e"));
-  statement.Bind(id);
-  return ReadEvents(database, statement);
-}
-
-base::Result<std::vector<Event>> EventsOfJob(const Database& database, const std::string& id,
-                                             const std::string& job, WhichEvent which) {
-  const std::string event = Column(which);
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement statement,
-      database.Prepare("SELECT " + event + " AS e, count(*) FROM spends WHERE " + kTouching +
-                       " AND job = ?2 GROUP BY e"));
-  statement.Bind(id).Bind(job);
-  return ReadEvents(database, statement);
 }
 
 base::Result<std::vector<double>> FilterOrders(const Database& database, const std::string& id) {

@@ -34,15 +34,17 @@ base::Status InsertDataSet(const Database& database, const DataSetRow& row, cons
 // What `count` equal spends come to, from the text of one.
 base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
                                 std::int64_t count);
-// Rows (id, event's text) of the data set and of those that it shares a unit with, above a row.
-base::Result<Statement> RowsTouching(const Database& database, const std::string& id,
-                                     std::int64_t after);
-// Events of the data set and of those that it shares a unit with; equal events are joined to one.
-base::Result<std::vector<Event>> EventsTouching(const Database& database, const std::string& id,
-                                                WhichEvent which);
-// Of those, the job's.
-base::Result<std::vector<Event>> EventsOfJob(const Database& database, const std::string& id,
-                                             const std::string& job, WhichEvent which);
+// Spends on a data set and on those that it shares a unit with: every job's, or one's.
+struct SpendSelection {
+  std::string data_set;
+  std::optional<std::string> job;
+  WhichEvent which = WhichEvent::kCounted;
+
+  friend auto operator<=>(const SpendSelection&, const SpendSelection&) = default;
+};
+// Rows (id, event's text) of them above a row, with rising ids.
+base::Result<Statement> RowsOf(const Database& database, const SpendSelection& spends,
+                               std::int64_t after);
 
 // The filter's orders recorded for the data set; where none are, those of the data sets that it
 // shares a unit with.

@@ -1,13 +1,11 @@
 #include "dp/ledger/spent_events.h"
 
-#include "dp/ledger/ledger_store.h"
-
 namespace cloister::dp {
 
 base::Result<std::vector<Event>> SpentEvents::Read(const Database& database,
-                                                   const std::string& data_set) {
-  Seen& seen = seen_[data_set];
-  CLOISTER_ASSIGN_OR_RETURN(Statement rows, RowsTouching(database, data_set, seen.last_row));
+                                                   const SpendSelection& spends) {
+  Seen& seen = seen_[spends];
+  CLOISTER_ASSIGN_OR_RETURN(Statement rows, RowsOf(database, spends, seen.last_row));
   for (;;) {
     CLOISTER_ASSIGN_OR_RETURN(const bool row, rows.Step());
     if (!row) break;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 constexpr double kLargestMultiplier = 1e12;
+constexpr double kLeastMultiplier = 1e-12;  // below, one release tells everything
 constexpr double kLargestSensitivity = 1e9;
 constexpr std::array<std::pair<Mechanism, std::string_view>, 3> kMechanisms = {{
     {Mechanism::kGaussian, "gaussian"},
@@ -50,8 +51,9 @@ double Sigma(const Event& event) { return event.noise_multiplier * event.sensiti
 
 base::Status Validate(const Event& event) {
   // Written so that a NaN fails.
-  if (!(event.noise_multiplier > 0 && event.noise_multiplier <= kLargestMultiplier)) {
-    return Bad("noise_multiplier", "give a number above 0 and at most 1e12");
+  if (!(event.noise_multiplier >= kLeastMultiplier &&
+        event.noise_multiplier <= kLargestMultiplier)) {
+    return Bad("noise_multiplier", "give a number from 1e-12 to 1e12");
   }
   if (!(event.sampling_rate > 0 && event.sampling_rate <= 1)) {
     return Bad("sampling_rate", "give a number above 0 and at most 1");

@@ -226,8 +226,8 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused("", 1, "events.json");
   refused("{}", 1, "list");
   refused("[]", 1, "list");
-  refused("[1", 1, "list");
-  refused(std::string(300'000, '['), 1, "list");
+  refused("[1", 1, "no valid JSON");
+  refused(std::string(300'000, '['), 1, "too deep");
   refused("[1]", 1, "event 1");
   refused(row(R"("mechanism":"laplace","scale":1,"steps":1)"), 1, "sampling_rate");
   refused(row(R"("mechanism":"laplace","sigma":1,"sampling_rate":1,"steps":1)"), 1, "sigma");
@@ -239,6 +239,8 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused(row(R"("mechanism":"cauchy")"), 1, "cauchy");
   const std::string good = R"("mechanism":"gaussian","noise_multiplier":1,"sampling_rate":0.1)";
   refused(row(good), 1, "event 2");
+  refused(row(good + R"(,"steps":1,"steps":2)"), 1, "steps is given twice");
+  refused(row(R"("mechanism":"laplace","scale":1e-200,"sampling_rate":0.1,"steps":9)"), 1, "1e-12");
   refused(row(good + R"(,"steps":1.5)"), 1, "steps");
   refused(row(good + R"(,"steps":1e300)"), 1, "steps");
   refused(row(good + R"(,"steps":-1)"), 1, "steps");

@@ -76,10 +76,8 @@ class MatrixRun : public InOwnFolder {
       const auto released = side.Release(NoUnits(side), step);
       EXPECT_TRUE(released) << released.error().message;
       std::vector<double> values(static_cast<std::size_t>(released->parameters()));
-      released->Read(0, values);
-      for (double& value : values) {
-        value *= static_cast<double>(recipe_.training.batch_size) / recipe_.privacy->clip_norm;
-      }
+      released->ReadSum(values);
+      for (double& value : values) value /= recipe_.privacy->clip_norm;
       releases.push_back(std::move(values));
     }
     return releases;

@@ -85,14 +85,11 @@ class AuditProbe final : public RunProbe {
 
   std::span<const dp::audit::Canary> units() const override { return canaries_->included(); }
 
-  void Released(std::span<const double> gradient) override {
-    noised_sum_.assign(gradient.begin(), gradient.end());
-    const double divisor = NominalBatch();
-    for (double& value : noised_sum_) value *= divisor;
+  void Released(std::span<const double> sum) override {
     if (filter_) {
-      filter_->Observe(noised_sum_);
+      filter_->Observe(sum);
     } else {
-      canaries_->Observe(noised_sum_);
+      canaries_->Observe(sum);
     }
   }
 
@@ -103,19 +100,12 @@ class AuditProbe final : public RunProbe {
   }
 
  private:
-  double NominalBatch() const {
-    const Recipe::Privacy& privacy = *recipe_.privacy;
-    if (privacy.matrix) return static_cast<double>(recipe_.training.batch_size);
-    return privacy.sampling_rate * static_cast<double>(privacy.nominal_units);
-  }
-
   const Recipe& recipe_;
   const AuditOptions& options_;
   security::AesCtrStream& random_;
   dp::audit::ClaimedMechanism claimed_;
   std::optional<dp::audit::CanarySet> canaries_;
   std::optional<MatchedFilter> filter_;  // with matrix factorization
-  std::vector<double> noised_sum_;
 };
 
 // Written so that a NaN fails.

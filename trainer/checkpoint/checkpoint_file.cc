@@ -18,6 +18,7 @@ static_assert(std::endian::native == std::endian::little);
 
 using nlohmann::json;
 
+constexpr std::string_view kAnyVersion = "cloister checkpoint ";
 constexpr std::string_view kMagic = "cloister checkpoint 1\n";
 constexpr std::size_t kLargestHeader = std::size_t{256} << 20;
 constexpr std::size_t kDigest = std::tuple_size_v<security::Sha256Digest>;
@@ -125,7 +126,12 @@ base::Result<CheckpointFile> CheckpointFile::Open(const std::filesystem::path& p
                       "checkpoint " + path.string() + " " + what + ": resume from another one");
   };
   std::span<const std::byte> rest = file.bytes();
-  if (!Text(rest).starts_with(kMagic)) return damaged("is none of this version");
+  if (!Text(rest).starts_with(kMagic)) {
+    if (!Text(rest).starts_with(kAnyVersion)) return damaged("is no checkpoint");
+    return base::Fail(base::Code::kUnimplemented,
+                      "checkpoint " + path.string() +
+                          " is of another version of Cloister: go on with the one that wrote it");
+  }
   constexpr std::size_t kBefore = kMagic.size() + sizeof(std::uint64_t);
   constexpr std::size_t kAfter = kDigest + kTag;
   if (rest.size() < kBefore + kAfter) return damaged("was cut off");

@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* kCheckpoint = ".checkpoint";
 constexpr const char* kNoise = ".noise";
+constexpr const char* kDamaged = ".damaged";
 constexpr const char* kBefore = "step-";
 constexpr int kDigits = 9;
 
@@ -147,10 +148,13 @@ base::Result<CheckpointFile> CheckpointFolder::Newest() {
     ::close(readable);
     base::Result<CheckpointFile> file = CheckpointFile::Open(path);
     if (file && file->header().step == *step) return file;
+    // Sound, but not ours to read: what it stands for is not lost.
+    if (!file && file.error().code == base::Code::kUnimplemented) return file;
     base::LogWarning(file ? "checkpoint " + path.string() + " is of another step: passed over"
                           : file.error().message);
+    // Out of the way of those that follow, but not gone.
     std::error_code ignored;
-    fs::remove(path, ignored);
+    fs::rename(path, path.string() + kDamaged, ignored);
   }
   return base::Fail(base::Code::kDataLoss, "--resume " + folder_.string() +
                                                ": no checkpoint is whole; start the run anew");

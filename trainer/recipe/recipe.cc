@@ -247,12 +247,13 @@ base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
 }
 
 // δ of one over the number of units allows to publish a unit's record outright.
-base::Status CheckDelta(const Recipe::Privacy& privacy) {
+base::Status CheckDelta(const Recipe::Privacy& privacy, const char* key, double delta) {
   const double units = static_cast<double>(privacy.nominal_units);
-  if (privacy.delta * units < 1 || privacy.allow_large_delta) return {};
+  if (delta * units < 1 || privacy.allow_large_delta) return {};
   return base::Fail(base::Code::kInvalidArgument,
-                    "'privacy.delta' is one over 'privacy.nominal_units' or more, with which a "
-                    "mechanism may publish somebody's record: lower it below " +
+                    "'" + std::string(key) +
+                        "' is one over 'privacy.nominal_units' or more, with which a "
+                        "mechanism may publish somebody's record: lower it below " +
                         std::to_string(1 / units) + ", or write privacy.allow_large_delta: true");
 }
 
@@ -278,12 +279,13 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   CLOISTER_RETURN_IF_ERROR(ReadClipping(flat, privacy));
   privacy.nominal_units = Get<std::int64_t>(flat, "privacy.nominal_units");
   privacy.allow_large_delta = Get<bool>(flat, "privacy.allow_large_delta");
-  CLOISTER_RETURN_IF_ERROR(CheckDelta(privacy));
+  CLOISTER_RETURN_IF_ERROR(CheckDelta(privacy, "privacy.delta", privacy.delta));
   privacy.nominal_tokens =
       Get<std::int64_t>(flat, "privacy.nominal_tokens", recipe.data.max_tokens);
   privacy.ledger = Get<std::string>(flat, "privacy.ledger");
   privacy.budget_epsilon = Get<double>(flat, "privacy.budget_epsilon");
   privacy.budget_delta = Get<double>(flat, "privacy.budget_delta");
+  CLOISTER_RETURN_IF_ERROR(CheckDelta(privacy, "privacy.budget_delta", privacy.budget_delta));
   recipe.privacy = privacy;
   return privacy.matrix ? CheckMatrixFactorization(recipe) : base::Status();
 }

@@ -47,8 +47,8 @@ void NoisedGradient::Read(std::int64_t first, std::span<float> values) const {
   ReadScaled(sum_.points(), first, scale_, values);
 }
 
-void NoisedGradient::Read(std::int64_t first, std::span<double> values) const {
-  ReadScaled(sum_.points(), first, scale_, values);
+void NoisedGradient::ReadSum(std::span<double> values) const {
+  ReadScaled(sum_.points(), 0, sum_.spacing(), values);
 }
 
 base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPlan& plan,
@@ -247,7 +247,7 @@ base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64
 base::Result<double> PrivateSide::Epsilon() const {
   CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total total,
                             ledger_->SpentByJob(data_set_, run_, privacy_.delta));
-  if (taken_ > 0 && !(total.epsilon > 0)) {
+  if (taken_ > 0 && total.releases == 0) {
     return base::Fail(base::Code::kDataLoss, "ledger " + privacy_.ledger.string() +
                                                  " knows nothing of this run's steps: it is not "
                                                  "the one that they were debited in");

@@ -34,7 +34,9 @@ class NoisedGradient {
   std::int64_t parameters() const { return parameters_; }
   // Numbers [first, first + size of values).
   void Read(std::int64_t first, std::span<float> values) const;
-  void Read(std::int64_t first, std::span<double> values) const;
+  // The noised sum itself, as the mechanism released it: in units of the clip norm where that
+  // adapts.
+  void ReadSum(std::span<double> values) const;
   // Its memory, when it has been read.
   dp::LatticeSum TakeMemory() && { return std::move(sum_).TakePoints(); }
 

@@ -19,8 +19,8 @@ class RunProbe {
   // The units that take part, the same until the run ends. In a fixed order each stands in the slot
   // of its coordinate, modulo their number.
   virtual std::span<const dp::audit::Canary> units() const = 0;
-  // A step's release: the noised sum over the nominal batch size.
-  virtual void Released(std::span<const double> gradient) = 0;
+  // A step's release: the noised sum, in which a unit is at most the plan's clip norm.
+  virtual void Released(std::span<const double> sum) = 0;
 };
 
 }  // namespace cloister::trainer

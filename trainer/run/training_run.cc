@@ -131,8 +131,8 @@ class TrainingRun {
     done_ = private_ ? private_->taken() : from.step;
     if (done_ > steps_) {
       return base::Fail(base::Code::kInvalidArgument,
-                        "--resume: " + std::to_string(done_) +
-                            " steps are done: raise training.steps above them");
+                        "--resume: " + std::to_string(done_) + " steps are done, of " +
+                            std::to_string(steps_) + " planned: there is nothing to go on with");
     }
     for (std::int64_t step = 0; !private_ && step < done_; ++step) batches_->Next();
     base::LogInfo("goes on after step " + std::to_string(done_));
@@ -267,7 +267,7 @@ class TrainingRun {
                               private_->Release(std::move(clipped.sum), step));
     if (probe_ != nullptr) {
       std::vector<double> whole(static_cast<std::size_t>(gradient.parameters()));
-      gradient.Read(0, whole);
+      gradient.ReadSum(whole);
       probe_->Released(whole);
     }
     CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient, step));
