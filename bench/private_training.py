@@ -50,7 +50,8 @@ def prepare(cloister, model, full):
             file.write(json.dumps({"messages": messages}) + "\n")
     recipe = {
         "model": str(weights), "output": str(FOLDER / "out"),
-        "data": {"train": str(FOLDER / "train.jsonl"), "max_tokens": TOKENS},
+        "data": {"train": str(FOLDER / "train.jsonl"), "max_tokens": TOKENS,
+                 "truncation": "right"},
         "optimizer": {"learning_rate": 1e-4},
         "training": {"steps": 0, "micro_batch_tokens": BATCH * TOKENS},
     }

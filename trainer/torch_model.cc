@@ -45,8 +45,8 @@ auto Guarded(const char* what, const Body& body) -> decltype(body()) {
 
 // Indices of the examples that have something to learn from, in micro-batches.
 std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
-                                             std::int64_t micro_batch_tokens) {
-  std::vector<std::vector<std::size_t>> groups = MicroBatches(examples, micro_batch_tokens);
+                                             std::int64_t micro_batch_tokens, bool packed) {
+  std::vector<std::vector<std::size_t>> groups = MicroBatches(examples, micro_batch_tokens, packed);
   for (auto& group : groups) {
     std::erase_if(group, [&](std::size_t i) { return examples[i].answer_tokens() == 0; });
   }
@@ -138,9 +138,10 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
     sum_.zero_();
     GradientSum observer(shapes_, sum_);
     const NetworkAdapter trained = Watched(observer);
+    const bool packed = network_.options().packing;
     MeanLoss loss;
-    for (const auto& group : Groups(examples, micro_batch_tokens)) {
-      const at::Tensor losses = BatchLoss(network_, &trained, MakeBatch(examples, group));
+    for (const auto& group : Groups(examples, micro_batch_tokens, packed)) {
+      const at::Tensor losses = BatchLoss(network_, &trained, MakeBatch(examples, group, packed));
       torch::autograd::backward({losses.sum()}, {});
       loss.Add(losses.detach());
       if (progress && !progress(loss.count)) return StoppedWork();
@@ -156,9 +157,10 @@ base::Result<double> TorchModel::Loss(std::span<const Example> examples,
   return Guarded("taking a held-out loss", [&]() -> base::Result<double> {
     const at::NoGradGuard no_grad;
     network_.RoundWeights();
+    const bool packed = network_.options().packing;
     MeanLoss loss;
-    for (const auto& group : Groups(examples, micro_batch_tokens)) {
-      loss.Add(BatchLoss(network_, Unwatched(), MakeBatch(examples, group)));
+    for (const auto& group : Groups(examples, micro_batch_tokens, packed)) {
+      loss.Add(BatchLoss(network_, Unwatched(), MakeBatch(examples, group, packed)));
       if (progress && !progress(loss.count)) return StoppedWork();
     }
     return loss.value();

@@ -9,6 +9,7 @@
 
 #include "model/model_files.h"
 #include "security/primitives.h"
+#include "trainer/data/data_units.h"
 #include "trainer/data/held_out.h"
 #include "trainer/data/sampling.h"
 
@@ -17,6 +18,9 @@ namespace {
 
 namespace worker = federation::worker;
 using base::Code;
+
+// Conversations; a job knows no other records, nor units.
+const trainer::RecordFile::Options kRecords{.timing = base::Timing::kHidden};
 
 base::Status CheckModel(const worker::Open& job) {
   CLOISTER_ASSIGN_OR_RETURN(const security::Sha256Digest digest,
@@ -165,9 +169,10 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
     return base::Fail(Code::kInvalidArgument,
                       "open: max_tokens is more than the model's positions");
   }
-  CLOISTER_ASSIGN_OR_RETURN(const auto tokenizer, files->LoadTokenizer());
-  CLOISTER_ASSIGN_OR_RETURN(const auto chat_template, files->LoadChatTemplate());
-  const trainer::ChatEncoder encoder(tokenizer, chat_template, job.max_tokens);
+  CLOISTER_ASSIGN_OR_RETURN(
+      const trainer::RecordEncoder encoder,
+      trainer::RecordEncoder::Load(*files, kRecords.layout,
+                                   {job.max_tokens, trainer::Truncation::kRight}));
   const std::int64_t parameters = model::AdapterSize(model::AdapterLayout(lora, architecture));
   CLOISTER_ASSIGN_OR_RETURN(auto mechanism,
                             dp::GaussianMechanism::Create({.noise_multiplier = job.noise_multiplier,
@@ -180,28 +185,29 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
                                                            .summed_shares = job.sites},
                                                           security::AesCtrStream::FromSystem()));
 
-  CLOISTER_ASSIGN_OR_RETURN(trainer::ChatFile train_file,
-                            trainer::ChatFile::Open(job.data / "train.jsonl"));
+  CLOISTER_ASSIGN_OR_RETURN(trainer::RecordFile train_file,
+                            trainer::RecordFile::Open(job.data / "train.jsonl", kRecords));
   if (train_file.size() > job.units_cap) {
     return base::Fail(Code::kPermissionDenied, (job.data / "train.jsonl").string() +
                                                    " holds more records than the job's cap of " +
                                                    std::to_string(job.units_cap) +
                                                    " units a site: the job must raise it");
   }
-  CLOISTER_ASSIGN_OR_RETURN(trainer::ChatFile eval_file,
-                            trainer::ChatFile::Open(job.data / "eval.jsonl"));
+  CLOISTER_ASSIGN_OR_RETURN(trainer::RecordFile eval_file,
+                            trainer::RecordFile::Open(job.data / "eval.jsonl", kRecords));
   CLOISTER_RETURN_IF_ERROR(trainer::CheckDisjoint(train_file, eval_file, unit));
-  trainer::ChatData train(std::move(train_file), encoder);
+  trainer::RecordData train(std::move(train_file), encoder);
   CLOISTER_ASSIGN_OR_RETURN(
-      auto rows, trainer::ChatData(std::move(eval_file), encoder).LoadFirst(job.evaluation_rows));
+      auto rows, trainer::RecordData(std::move(eval_file), encoder).LoadFirst(job.evaluation_rows));
   CLOISTER_RETURN_IF_ERROR(
       trainer::CheckHasAnswer(rows, job.data / "eval.jsonl", "the job's max_tokens"));
 
   CLOISTER_ASSIGN_OR_RETURN(auto ledger, dp::Ledger::Open(job.ledger));
   CLOISTER_ASSIGN_OR_RETURN(
       const std::string data_set,
-      ledger->RegisterDataSet((job.data / "train.jsonl").string(), train.file().record_hashes(),
-                              unit, neighbours, {job.budget_epsilon, job.budget_delta}));
+      ledger->RegisterDataSet((job.data / "train.jsonl").string(),
+                              trainer::LedgerKeys(train.file(), unit), unit, neighbours,
+                              {job.budget_epsilon, job.budget_delta}));
   CLOISTER_RETURN_IF_ERROR(ledger->CheckAffordable(data_set, Times(mechanism.event(), job.rounds)));
 
   CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total spent,

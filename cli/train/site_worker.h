@@ -17,7 +17,7 @@
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "federation/worker/messages.h"
 #include "security/random.h"
-#include "trainer/data/chat_data.h"
+#include "trainer/data/record_data.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::cli {
@@ -48,7 +48,7 @@ class SiteWorker {
   // Everything that an accepted `open` made.
   struct Site {
     federation::worker::Open job;
-    trainer::ChatData train;
+    trainer::RecordData train;
     std::vector<trainer::Example> held_out;
     std::unique_ptr<dp::Ledger> ledger;
     std::string data_set;

@@ -8,9 +8,11 @@
 #include "base/file.h"
 #include "model/model_files.h"
 #include "tests/base/own_path.h"
-#include "trainer/data/chat_data.h"
+#include "trainer/data/chat_encoder.h"
 #include "trainer/data/data_units.h"
 #include "trainer/data/held_out.h"
+#include "trainer/data/record_encoder.h"
+#include "trainer/data/record_file.h"
 #include "trainer/run/adaptive_norm.h"
 
 namespace cloister::trainer {
@@ -27,59 +29,8 @@ std::filesystem::path Write(const std::string& text) {
   return file.path();
 }
 
-TEST(ChatFile, NamesFileLineAndFieldOfABrokenLine) {
-  for (const auto& [line, what] : std::vector<std::pair<std::string, std::string>>{
-           {"{\"messages\": [", "no valid JSON"},
-           {"[1]", "no JSON object"},
-           {"{\"message\": []}", "'messages' is missing"},
-           {"{\"messages\": {}}", "'messages' must be a list"},
-           {"{\"messages\": []}", "'messages' must be a list"},
-           {"{\"messages\": [3]}", "'messages[0]' must be an object"},
-           {R"({"messages": [{"role": "user"}]})", "'messages[0].content' must be a string"},
-           {R"({"messages": [{"content": "x"}]})", "'messages[0].role' must be a string"},
-           {R"({"messages": [{"role": "robot", "content": "x"}]})", "'messages[0].role' must be"},
-           {std::string(ChatFile::kMaxLine + 1, 'x'), "line of more than"}}) {
-    const auto path = Write(kGood + "\n\n" + line + "\n" + kGood + "\n");
-    const auto file = ChatFile::Open(path);
-    ASSERT_FALSE(file) << line.substr(0, 40);
-    EXPECT_EQ(file.error().code, base::Code::kDataLoss);
-    EXPECT_THAT(file.error().message, testing::StartsWith(path.string() + ":3: "));
-    EXPECT_THAT(file.error().message, HasSubstr(what));
-  }
-  EXPECT_EQ(ChatFile::Open("/nowhere.jsonl").error().code, base::Code::kNotFound);
-  EXPECT_EQ(ChatFile::Open(Write("\n\n")).error().code, base::Code::kDataLoss);
-}
-
-TEST(ChatFile, RecordsAreFoundAgainByTheirOffsets) {
-  const std::string other = R"({"messages": [{"role": "user", "content": "zz"}]})";
-  const auto file = ChatFile::Open(Write("\n" + kGood + "\r\n  \n" + other));  // no last newline
-  ASSERT_TRUE(file) << file.error().message;
-  ASSERT_EQ(file->size(), 2);
-  EXPECT_EQ((*file->Messages(1))[0]["content"], "zz");
-  EXPECT_EQ((*file->Messages(0))[1]["content"], "cd");
-  EXPECT_THAT(file->Where(1), testing::EndsWith(":4"));
-}
-
-TEST(ChatFile, NoticesAFileThatChangedSinceItWasHashed) {
-  const auto file = ChatFile::Open(Write(kGood));
-  ASSERT_TRUE(file);
-  std::string changed = kGood;
-  changed[changed.find("cd")] = 'x';
-  Write(changed);
-  const auto messages = file->Messages(0);
-  ASSERT_FALSE(messages);
-  EXPECT_EQ(messages.error().code, base::Code::kDataLoss);
-}
-
-TEST(ChatFile, UnitHashIsOfTheConversationAlone) {
-  const std::string renamed =
-      R"({"messages":[{"content":"ab","role":"user"},{"role":"assistant","content":"cd"}],"id":"9"})";
-  const std::string moved =
-      R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "bcd"}]})";
-  const auto file = ChatFile::Open(Write(kGood + "\n" + renamed + "\n" + moved));
-  ASSERT_TRUE(file);
-  EXPECT_EQ(file->record_hashes()[0], file->record_hashes()[1]);
-  EXPECT_NE(file->record_hashes()[0], file->record_hashes()[2]);
+base::Result<RecordFile> Open(const std::filesystem::path& path, bool units = false) {
+  return RecordFile::Open(path, {.units = units});
 }
 
 // Every byte is a token; '<' starts a turn, '>' ends one.
@@ -133,18 +84,51 @@ TEST(ChatEncoder, MarksEveryAnswerUpToTheEndOfItsTurn) {
       R"([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"},
           {"role": "user", "content": "so"}, {"role": "assistant", "content": "no"},
           {"role": "user", "content": "bye"}])");
-  const auto encode = [&](std::int64_t max_tokens) {
-    return Marked(ChatEncoder(std::make_shared<Bytes>(), std::make_shared<Brackets>(), max_tokens)
-                      .Encode(messages)
-                      .value());
-  };
-  EXPECT_EQ(encode(100),
+  const ChatEncoder encoder(std::make_shared<Bytes>(), std::make_shared<Brackets>());
+  EXPECT_EQ(Marked(encoder.Encode(messages).value()),
             "<u:hi>.<a:yes>.<u:so>.<a:no>.\n"
             "          ^^^^           ^^^ ");
-  EXPECT_EQ(encode(12),
+}
+
+TEST(Truncation, CutsSkipsOrRefusesAsItIsCalled) {
+  const auto cut = [](std::int64_t max_tokens, Truncation truncation) {
+    const RecordEncoder encoder(std::make_shared<Bytes>(), std::make_shared<Brackets>(),
+                                {max_tokens, truncation});
+    const auto example = encoder.Encode(
+        {nlohmann::ordered_json::parse(
+             R"([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}])"),
+         {},
+         {}});
+    return example ? Marked(*example) : example.error().message;
+  };
+  const std::string whole =
+      "<u:hi>.<a:yes>.\n"
+      "          ^^^^ ";
+  for (const Truncation any :
+       {Truncation::kRight, Truncation::kLeft, Truncation::kSkip, Truncation::kError}) {
+    EXPECT_EQ(cut(15, any), whole);
+    EXPECT_EQ(ParseTruncation(TruncationName(any)), any);
+  }
+  EXPECT_EQ(cut(12, Truncation::kRight),
             "<u:hi>.<a:ye\n"
             "          ^^");
-  EXPECT_EQ(encode(5), "<u:hi\n     ");
+  EXPECT_EQ(cut(5, Truncation::kRight), "<u:hi\n     ");
+  EXPECT_EQ(cut(7, Truncation::kLeft),
+            "a:yes>.\n"
+            "  ^^^^ ");
+  EXPECT_EQ(cut(4, Truncation::kLeft),  // nothing predicts its first token any more
+            "es>.\n"
+            " ^^ ");
+  EXPECT_EQ(cut(14, Truncation::kSkip), "\n");
+  EXPECT_THAT(cut(14, Truncation::kError), HasSubstr("data.max_tokens"));
+}
+
+TEST(RecordEncoder, EveryTokenOfATextCounts) {
+  const RecordEncoder encoder(std::make_shared<Bytes>(), nullptr, {100, Truncation::kRight});
+  EXPECT_EQ(Marked(encoder.Encode({{}, "to be <a:", {}}).value()),
+            "to be <a:>\n"
+            " ^^^^^^^^^");
+  EXPECT_EQ(encoder.Encode({{}, "", {}})->answer_tokens(), 0);
 }
 
 // The real tokenizer and template, where models/ has them.
@@ -159,7 +143,7 @@ class RealChatEncoder : public testing::Test {
     template_ = files->LoadChatTemplate().value();
   }
   Example Encode(const nlohmann::ordered_json& messages) const {
-    return ChatEncoder(tokenizer_, template_, 4096).Encode(messages).value();
+    return ChatEncoder(tokenizer_, template_).Encode(messages).value();
   }
   std::vector<model::TokenId> Special(const std::string& text) const {
     return tokenizer_->Encode(text, {.parse_special = true});
@@ -231,15 +215,26 @@ TEST_F(RealChatEncoder, NoRecordEndsOrForgesATurn) {
 
 TEST(HeldOut, RecordsThatAreTrainedOnAreNamed) {
   const std::string other = R"({"messages": [{"role": "user", "content": "zz"}]})";
-  const auto train = ChatFile::Open(Write(kGood));
+  const auto train = Open(Write(kGood));
   ASSERT_TRUE(train);
-  const auto good = ChatFile::Open(Write(other));
+  const auto good = Open(Write(other));
   EXPECT_TRUE(CheckDisjoint(*train, *good, dp::PrivacyUnit::kRecord));
-  const auto bad = ChatFile::Open(Write(other + "\n" + kGood));
+  const auto bad = Open(Write(other + "\n" + kGood));
   const auto status = CheckDisjoint(*train, *bad, dp::PrivacyUnit::kRecord);
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, base::Code::kDataLoss);
   EXPECT_THAT(status.error().message, HasSubstr("data_test.jsonl:2: "));
+}
+
+TEST(HeldOut, RowsOfOtherFormsAreComparedAsConversations) {
+  const auto train = Open(Write(kGood));
+  const std::string known = ConversationHash(train->Read(0)->messages);
+  const std::string other =
+      ConversationHash(nlohmann::ordered_json::parse(R"([{"role": "user", "content": "zz"}])"));
+  const std::vector<HeldOutRow> rows = {{{other}, {}, "a:1"}, {{other, known}, {}, "a:2"}};
+  EXPECT_TRUE(CheckDisjoint(*train, std::span(rows).first(1), dp::PrivacyUnit::kRecord));
+  EXPECT_THAT(CheckDisjoint(*train, rows, dp::PrivacyUnit::kRecord).error().message,
+              testing::StartsWith("a:2: "));
 }
 
 std::string RecordOf(const std::string& unit, const std::string& content) {
@@ -248,38 +243,67 @@ std::string RecordOf(const std::string& unit, const std::string& content) {
 }
 
 TEST(HeldOut, UsersThatAreTrainedOnAreNamed) {
-  const auto train = ChatFile::Open(Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b")));
-  const auto held_out = ChatFile::Open(Write(RecordOf("\"eve\"", "c") + RecordOf("\"bob\"", "d")));
+  const auto train = Open(Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b")), true);
+  const auto held_out = Open(Write(RecordOf("\"eve\"", "c") + RecordOf("\"bob\"", "d")), true);
   EXPECT_TRUE(CheckDisjoint(*train, *held_out, dp::PrivacyUnit::kRecord));
   const auto status = CheckDisjoint(*train, *held_out, dp::PrivacyUnit::kUser);
   ASSERT_FALSE(status);
   EXPECT_THAT(status.error().message, HasSubstr("data_test.jsonl:2: its 'unit'"));
 }
 
+std::vector<std::string> Keys(const RecordFile& file, dp::PrivacyUnit unit) {
+  const dp::UnitSource source = LedgerKeys(file, unit);
+  std::vector<std::string> keys;
+  while (const auto key = source().value()) keys.emplace_back(*key);
+  return keys;
+}
+
 TEST(DataUnits, RecordsOfOneUserStandTogether) {
-  const auto file = ChatFile::Open(
-      Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b") + RecordOf("\"ann\"", "c")));
+  const auto file = Open(
+      Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b") + RecordOf("\"ann\"", "c")), true);
   const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
   ASSERT_TRUE(users) << users.error().message;
   ASSERT_EQ(users->size(), 2);
   EXPECT_THAT(users->records(0), testing::ElementsAre(0, 2));
   EXPECT_THAT(users->records(1), testing::ElementsAre(1));
-  EXPECT_EQ(users->ledger_keys().size(), 5U);  // three records, two names
+  const auto keys = Keys(*file, dp::PrivacyUnit::kUser);
+  EXPECT_EQ(std::set(keys.begin(), keys.end()).size(), 5U);  // three records, two names
   const auto records = DataUnits::Of(*file, dp::PrivacyUnit::kRecord);
   EXPECT_EQ(records->size(), 3);
-  EXPECT_EQ(records->ledger_keys(), file->record_hashes());
+  EXPECT_THAT(records->records(2), testing::ElementsAre(2));
+  EXPECT_EQ(Keys(*file, dp::PrivacyUnit::kRecord), std::vector(keys.begin(), keys.begin() + 3));
+}
+
+// What ledgers know records and users by: another hash would be a fresh budget.
+TEST(DataUnits, LedgersKnowRecordsByTheHashThatTheyEverHad) {
+  const auto file = Open(Write(RecordOf("\"ann\"", "a")), true);
+  security::Sha256 record, user;
+  record.Update("4:user1:a");
+  user.Update("user:ann");
+  EXPECT_THAT(Keys(*file, dp::PrivacyUnit::kUser),
+              testing::ElementsAre(security::Hex(record.Finish()), security::Hex(user.Finish())));
 }
 
 TEST(DataUnits, ALineWithoutItsUserIsNamed) {
   for (const std::string& unit : {std::string("\"\""), std::string("3"), std::string("null"),
-                                  "\"" + std::string(DataUnits::kMaxName + 1, 'x') + "\""}) {
-    const auto file = ChatFile::Open(Write(RecordOf("\"ann\"", "a") + RecordOf(unit, "b")));
+                                  "\"" + std::string(RecordFile::kMaxUnitName + 1, 'x') + "\""}) {
+    const auto file = Open(Write(RecordOf("\"ann\"", "a") + RecordOf(unit, "b")), true);
     const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
     ASSERT_FALSE(users) << unit;
     EXPECT_EQ(users.error().code, base::Code::kDataLoss);
     EXPECT_THAT(users.error().message, HasSubstr("data_test.jsonl:2: field 'unit'"));
     EXPECT_TRUE(DataUnits::Of(*file, dp::PrivacyUnit::kRecord));
   }
+}
+
+TEST(DataUnits, AUserMayHaveAHundredThousandRecords) {
+  std::string text;
+  for (int i = 0; i < 100'000; ++i) text += RecordOf("\"ann\"", std::to_string(i));
+  const auto file = Open(Write(text + RecordOf("\"bob\"", "b")), true);
+  const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
+  ASSERT_EQ(users->size(), 2);
+  EXPECT_EQ(users->records(0).size(), 100'000U);
+  EXPECT_THAT(users->records(1), testing::ElementsAre(100'000));
 }
 
 TEST(AdaptiveClipNorm, GoesToTheQuantileOfTheNorms) {
@@ -319,6 +343,13 @@ TEST(MicroBatches, HoldEveryExampleOnceWithinTheBound) {
   }
   EXPECT_EQ(seen.size(), examples.size());
   EXPECT_TRUE(MicroBatches({}, 80).empty());
+  // Packed ones are not padded: of 413 tokens, 300 alone and 113 in two.
+  EXPECT_EQ(MicroBatches(examples, 80, /*packed=*/true).size(), 3U);
+  for (const auto& group : MicroBatches(examples, 80, /*packed=*/true)) {
+    std::int64_t tokens = 0;
+    for (const std::size_t i : group) tokens += examples[i].tokens();
+    EXPECT_TRUE(group.size() == 1 || tokens <= 80);
+  }
 }
 
 }  // namespace

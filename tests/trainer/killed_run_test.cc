@@ -45,7 +45,7 @@ class KilledRun : public InOwnFolder {
     }
     std::ofstream(folder_ / "recipe.yaml")
         << "model: " << (folder_ / "model").string() << "\noutput: " << (folder_ / "out").string()
-        << "\ndata: {train: " << (folder_ / "train.jsonl").string() << ", max_tokens: 40}\n"
+        << "\ndata: {train: " << (folder_ / "train.jsonl").string() << ", max_tokens: 40, truncation: right}\n"
         << "lora: {rank: 1, alpha: 1, targets: [q_proj]}\noptimizer: {learning_rate: 1.0e-3}\n"
         << "training: {steps: " << kSteps
         << ", threads: 1}\ncheckpoints: {folder: " << (folder_ / "checkpoints").string()

@@ -12,7 +12,7 @@
 #include "dp/clipping/book_keeping.h"
 #include "dp/matrix_factorization/factorization.h"
 #include "tests/base/own_path.h"
-#include "trainer/data/chat_file.h"
+#include "trainer/data/record_file.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/private_side.h"
 
@@ -57,7 +57,8 @@ class MatrixRun : public InOwnFolder {
 
   PrivacyPlan Plan() const { return MakeMatrixPlan(recipe_, kParameters, kLayers).value(); }
   base::Result<PrivateSide> Open(const PrivacyPlan& plan) const {
-    return PrivateSide::Open(recipe_, plan, ChatFile::Open(recipe_.data.train).value(), none_);
+    return PrivateSide::Open(recipe_, plan, RecordFile::Open(recipe_.data.train, {}).value(),
+                             none_);
   }
   mutable RunCheckpoints none_;
   dp::ClippedSum NoUnits(const PrivateSide& side) const {

@@ -51,14 +51,87 @@ TEST(PoissonDraw, RanksDrawFromShardsOfTheirOwn) {
 }
 
 TEST(ShuffledBatches, EachEpochHoldsEveryRecordOnceInASeededOrder) {
-  ShuffledBatches a(10, 5, 1), b(10, 5, 1), c(10, 5, 2);
-  std::vector<std::int64_t> first = a.Next(), second = a.Next();
-  EXPECT_EQ(first, b.Next());
-  EXPECT_NE(first, c.Next());
+  const ShuffledBatches a(10, 5, 1), b(10, 5, 1), c(10, 5, 2);
+  std::vector<std::int64_t> first = a.Batch(0), second = a.Batch(1);
+  EXPECT_EQ(second, b.Batch(1));  // also without the step before it
+  EXPECT_NE(first, c.Batch(0));
   first.insert(first.end(), second.begin(), second.end());
   std::sort(first.begin(), first.end());
   EXPECT_THAT(first, testing::ElementsAre(0, 1, 2, 3, 4, 5, 6, 7, 8, 9));
-  EXPECT_EQ(ShuffledBatches(3, 8, 1).Next().size(), 3U);
+  EXPECT_EQ(ShuffledBatches(3, 8, 1).Batch(0).size(), 3U);
+}
+
+TEST(ShuffledBatches, ABatchMayEndOneEpochAndBeginTheNext) {
+  const ShuffledBatches batches(10, 4, 3);
+  std::vector<std::int64_t> turns;
+  for (std::int64_t step = 0; step < 15; ++step) {
+    const auto batch = batches.Batch(step);
+    turns.insert(turns.end(), batch.begin(), batch.end());
+  }
+  std::set<std::vector<std::int64_t>> orders;
+  for (auto epoch = turns.begin(); epoch != turns.end(); epoch += 10) {
+    orders.emplace(epoch, epoch + 10);
+    EXPECT_EQ(std::set(epoch, epoch + 10).size(), 10U);
+  }
+  EXPECT_EQ(orders.size(), 6U);
+}
+
+TEST(Permutation, IsOneOfEverySize) {
+  for (std::int64_t size = 1; size <= 300; ++size) {
+    for (const std::uint64_t seed : {0, 1, 77}) {
+      const Permutation permutation(size, seed);
+      std::vector<bool> seen(static_cast<std::size_t>(size));
+      for (std::int64_t i = 0; i < size; ++i) {
+        const std::int64_t to = permutation.At(i);
+        ASSERT_TRUE(to >= 0 && to < size);
+        ASSERT_FALSE(seen[static_cast<std::size_t>(to)]) << size << " " << seed;
+        seen[static_cast<std::size_t>(to)] = true;
+      }
+    }
+  }
+}
+
+// Of sizes that nobody keeps an order of: a few places go to places that differ, and far apart.
+TEST(Permutation, OfAnySizeTakesNoMemory) {
+  for (const std::int64_t size :
+       {std::int64_t{1'000'003}, std::int64_t{1} << 40, std::numeric_limits<std::int64_t>::max()}) {
+    const Permutation permutation(size, 5);
+    std::set<std::int64_t> seen;
+    for (std::int64_t i = 0; i < 1000; ++i) seen.insert(permutation.At(size - 1 - i));
+    EXPECT_EQ(seen.size(), 1000U);
+    EXPECT_LT(*seen.begin(), size / 50);
+    EXPECT_GT(*seen.rbegin(), size - size / 50);
+  }
+}
+
+// Over the seeds and over the epochs every place is as likely, and so is every way between two of
+// them: chi-square tests. One that leaves some where they are is found.
+TEST(Permutation, SendsAPlaceToEveryOtherAlike) {
+  constexpr std::int64_t kSize = 12;
+  constexpr std::uint64_t kSeeds = 12'000;
+  const auto spread = [&](std::int64_t kinds, const auto& kind_of) {
+    std::vector<double> counts(static_cast<std::size_t>(kinds));
+    for (std::uint64_t seed = 0; seed < kSeeds; ++seed) ++counts.at(kind_of(seed));
+    const double expected = static_cast<double>(kSeeds) / static_cast<double>(kinds);
+    double sum = 0;
+    for (const double count : counts) sum += std::pow(count - expected, 2) / expected;
+    return sum;
+  };
+  constexpr double kMost = 40;  // with 11 degrees of freedom above it once in 30,000 times
+  EXPECT_LT(spread(kSize, [](std::uint64_t seed) { return Permutation(kSize, seed).At(0); }),
+            kMost);
+  EXPECT_LT(spread(kSize, [](std::uint64_t epoch) { return Permutation(kSize, 9, epoch).At(11); }),
+            kMost);
+  EXPECT_LT(spread(kSize - 1,
+                   [](std::uint64_t seed) {
+                     const Permutation permutation(kSize, seed);
+                     return (permutation.At(1) - permutation.At(0) + kSize) % kSize - 1;
+                   }),
+            kMost);
+  EXPECT_GT(
+      spread(kSize,
+             [](std::uint64_t seed) { return seed % 9 == 0 ? 0 : Permutation(kSize, seed).At(0); }),
+      kMost);
 }
 
 // How often a slot comes in the batches of a run at most, and after how many steps again at least.
@@ -113,9 +186,9 @@ TEST(FixedOrder, UnitsTakePartAsOftenAndAsFarApartAsTheScheduleSays) {
 TEST(FixedOrder, OrdersThatAreNotFixedAreFound) {
   const FixedOrder order{12, 3, 12};
   // Shuffled anew each epoch: a unit's turn at an epoch's end may be followed by one at the start.
-  ShuffledBatches anew(order.slots, order.batch_size, 7);
+  const ShuffledBatches anew(order.slots, order.batch_size, 7);
   std::vector<std::vector<std::int64_t>> shuffled;
-  for (std::int64_t step = 0; step < order.steps; ++step) shuffled.push_back(anew.Next());
+  for (std::int64_t step = 0; step < order.steps; ++step) shuffled.push_back(anew.Batch(step));
   EXPECT_LT(Observed(shuffled).min_separation, order.Schedule().min_separation);
   // Drawn with replacement: some come more often.
   auto drawn = Batches(order);

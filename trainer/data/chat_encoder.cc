@@ -30,11 +30,9 @@ std::string_view Said(std::string_view content, std::string_view text, std::size
 }  // namespace
 
 ChatEncoder::ChatEncoder(std::shared_ptr<const model::Tokenizer> tokenizer,
-                         std::shared_ptr<const model::ChatTemplate> chat_template,
-                         std::int64_t max_tokens)
+                         std::shared_ptr<const model::ChatTemplate> chat_template)
     : tokenizer_(std::move(tokenizer)),
       template_(std::move(chat_template)),
-      max_tokens_(max_tokens),
       end_of_turn_(tokenizer_->end_of_generation()) {}
 
 base::Result<ChatEncoder::Rendered> ChatEncoder::Render(const nlohmann::ordered_json& messages,
@@ -110,7 +108,6 @@ void ChatEncoder::Append(Example& example, std::span<const model::TokenId> ids, 
     if (last != ids.end()) ++last;
   }
   for (auto id = ids.begin(); id != ids.end(); ++id) {
-    if (example.tokens() == max_tokens_) return;
     example.ids.push_back(*id);
     example.answer.push_back(answer && id < last && example.tokens() > 1 ? 1 : 0);
   }

@@ -22,9 +22,8 @@ namespace cloister::trainer {
 // a turn. Immutable, thread-safe.
 class ChatEncoder {
  public:
-  // Examples are cut after `max_tokens` tokens.
   ChatEncoder(std::shared_ptr<const model::Tokenizer> tokenizer,
-              std::shared_ptr<const model::ChatTemplate> chat_template, std::int64_t max_tokens);
+              std::shared_ptr<const model::ChatTemplate> chat_template);
 
   // `messages`: [{"role", "content"}, …]. kInvalidArgument or kDataLoss with the template's
   // message; kUnimplemented for a template that changes what a message says, other than by taking
@@ -45,7 +44,6 @@ class ChatEncoder {
 
   std::shared_ptr<const model::Tokenizer> tokenizer_;
   std::shared_ptr<const model::ChatTemplate> template_;
-  std::int64_t max_tokens_;
   std::vector<model::TokenId> end_of_turn_;
 };
 

@@ -1,39 +1,37 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "dp/ledger/ledger.h"
 #include "dp/mechanism/privacy_types.h"
-#include "trainer/data/chat_file.h"
+#include "trainer/data/record_file.h"
 
 namespace cloister::trainer {
 
 // The privacy units of a file of records: what is drawn, clipped and protected as one. Unit
-// "record": each line. Unit "user": the lines whose field `unit` is the same text. Immutable.
+// "record": each record, and nothing is kept. Unit "user": the records whose unit is the same text,
+// at 8 bytes a record. Immutable.
 class DataUnits {
  public:
-  static constexpr std::size_t kMaxName = 256;  // bytes of a user's name
+  // With "user", of a file that was opened with its units: kDataLoss naming file and line of a
+  // record that has none.
+  static base::Result<DataUnits> Of(const RecordFile& file, dp::PrivacyUnit unit);
 
-  // With "user", kDataLoss naming file and line of a record whose `unit` is absent, empty, longer
-  // than kMaxName or no text.
-  static base::Result<DataUnits> Of(const ChatFile& file, dp::PrivacyUnit unit);
-
-  std::int64_t size() const { return static_cast<std::int64_t>(records_.size()); }
+  std::int64_t size() const;
   // The records of unit `index`, at least one, in the file's order.
-  std::span<const std::int64_t> records(std::int64_t index) const {
-    return records_[static_cast<std::size_t>(index)];
-  }
-  // What a privacy ledger knows the data set by: the hash of every record, and with "user" that of
-  // every user's name too, so that neither another name for the same records nor more records under
-  // the same name buy a fresh budget.
-  const std::vector<std::string>& ledger_keys() const { return ledger_keys_; }
+  std::vector<std::int64_t> records(std::int64_t index) const;
 
  private:
-  std::vector<std::vector<std::int64_t>> records_;
-  std::vector<std::string> ledger_keys_;
+  std::int64_t count_ = 0;            // of records that are units
+  std::vector<std::int64_t> starts_;  // of users in `records_`, and the end
+  std::vector<std::int64_t> records_;
 };
+
+// What a privacy ledger knows the data set by, one after another: the hash (hex) of every record,
+// and with "user" that of every user too, so that neither another name for the same records nor
+// more records under the same name buy a fresh budget. `file` must outlive it.
+dp::UnitSource LedgerKeys(const RecordFile& file, dp::PrivacyUnit unit);
 
 }  // namespace cloister::trainer

@@ -16,21 +16,23 @@ std::int64_t TokensOf(std::span<const Example> examples) {
 }
 
 std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> examples,
-                                                   std::int64_t padded_tokens) {
+                                                   std::int64_t padded_tokens, bool packed) {
   std::vector<std::size_t> order(examples.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     return examples[a].tokens() > examples[b].tokens();
   });
   std::vector<std::vector<std::size_t>> groups;
+  std::int64_t taken = 0, each = 0;  // of the last group; by one that is padded
   for (const std::size_t index : order) {
-    // The first of a group is its longest.
-    const bool fits =
-        !groups.empty() && examples[groups.back().front()].tokens() *
-                                   static_cast<std::int64_t>(groups.back().size() + 1) <=
-                               padded_tokens;
-    if (!fits) groups.emplace_back();
+    const std::int64_t tokens = examples[index].tokens();
+    if (groups.empty() || taken + (packed ? tokens : each) > padded_tokens) {
+      groups.emplace_back();
+      taken = 0;
+      each = tokens;  // the first of a group is its longest
+    }
     groups.back().push_back(index);
+    taken += packed ? tokens : each;
   }
   return groups;
 }

@@ -24,9 +24,10 @@ using UnitExamples = std::vector<Example>;
 std::int64_t TokensOf(std::span<const Example> examples);
 
 // Groups of indices into `examples`: sorted by length so that little is padded, each group's
-// longest length times its size at most `padded_tokens` (a longer example stands alone). Every
-// index is in one group. How examples are grouped changes memory and speed, not the sum's value.
+// longest length times its size at most `padded_tokens` (a longer example stands alone). `packed`
+// examples stand behind one another, and their lengths' sum is at most so much. Every index is in
+// one group. How examples are grouped changes memory and speed, not the sum's value.
 std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> examples,
-                                                   std::int64_t padded_tokens);
+                                                   std::int64_t padded_tokens, bool packed = false);
 
 }  // namespace cloister::trainer

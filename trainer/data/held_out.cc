@@ -3,28 +3,103 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
+
+#include "base/check.h"
+#include "trainer/data/index_walk.h"
 
 namespace cloister::trainer {
+namespace {
 
-base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out, dp::PrivacyUnit unit) {
-  const std::set<std::string> known(train.record_hashes().begin(), train.record_hashes().end());
-  std::set<std::string> users;
-  if (unit == dp::PrivacyUnit::kUser) {
-    for (std::int64_t i = 0; i < train.size(); ++i) users.insert(train.unit_name(i));
+using security::Sha256Digest;
+
+// What of some held-out hashes also stands in a training file, and its users where they count.
+class Trained {
+ public:
+  static base::Result<Trained> Of(const RecordFile& train, std::vector<Sha256Digest> held_out,
+                                  dp::PrivacyUnit unit) {
+    std::sort(held_out.begin(), held_out.end());
+    Trained trained;
+    const auto look = [&](std::int64_t, const RecordIndex::Entry& entry) -> base::Status {
+      if (std::binary_search(held_out.begin(), held_out.end(), entry.hash)) {
+        trained.records_.insert(entry.hash);
+      }
+      return {};
+    };
+    CLOISTER_RETURN_IF_ERROR(WalkIndex(train.index(), look));
+    if (unit == dp::PrivacyUnit::kUser) {
+      trained.users_.insert(train.units().begin(), train.units().end());
+    }
+    return trained;
   }
-  for (std::int64_t i = 0; i < held_out.size(); ++i) {
-    if (users.contains(held_out.unit_name(i))) {
-      return base::Fail(base::Code::kDataLoss,
-                        held_out.Where(i) +
-                            ": its 'unit' also stands in the training file: held-out users are "
-                            "not covered by ε, take it out of one of them");
+
+  // What is wrong with such a held-out row; null for nothing.
+  const char* FaultOf(std::span<const Sha256Digest> hashes, const Sha256Digest* unit) const {
+    if (unit != nullptr && users_.contains(*unit)) {
+      return ": its 'unit' also stands in the training file: held-out users are not covered by ε, "
+             "take it out of one of them";
     }
-    if (known.contains(held_out.record_hashes()[static_cast<std::size_t>(i)])) {
-      return base::Fail(base::Code::kDataLoss,
-                        held_out.Where(i) +
-                            ": this record also stands in the training file: held-out "
-                            "records are not covered by ε, take it out of one of them");
-    }
+    const bool known = std::any_of(hashes.begin(), hashes.end(), [&](const Sha256Digest& hash) {
+      return records_.contains(hash);
+    });
+    return known ? ": this record also stands in the training file: held-out records are not "
+                   "covered by ε, take it out of one of them"
+                 : nullptr;
+  }
+
+ private:
+  std::set<Sha256Digest> records_, users_;
+};
+
+base::Status Verdict(const std::string& where, const char* fault) {
+  if (fault == nullptr) return {};
+  return base::Fail(base::Code::kDataLoss, where + fault);
+}
+
+base::Result<std::vector<Sha256Digest>> Digests(const HeldOutRow& row) {
+  std::vector<Sha256Digest> digests;
+  for (const std::string& hash : row.hashes) {
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::uint8_t> bytes, security::ParseHex(hash));
+    CLOISTER_CHECK(bytes.size() == sizeof(Sha256Digest));
+    std::copy(bytes.begin(), bytes.end(), digests.emplace_back().begin());
+  }
+  return digests;
+}
+
+}  // namespace
+
+base::Status CheckDisjoint(const RecordFile& train, const RecordFile& held_out,
+                           dp::PrivacyUnit unit) {
+  std::vector<Sha256Digest> hashes;
+  const auto collect = [&](std::int64_t, const RecordIndex::Entry& entry) -> base::Status {
+    hashes.push_back(entry.hash);
+    return {};
+  };
+  CLOISTER_RETURN_IF_ERROR(WalkIndex(held_out.index(), collect));
+  CLOISTER_ASSIGN_OR_RETURN(const Trained trained, Trained::Of(train, std::move(hashes), unit));
+  const auto check = [&](std::int64_t i, const RecordIndex::Entry& entry) -> base::Status {
+    const bool named = entry.unit != RecordIndex::kNoUnit;
+    const char* const fault =
+        trained.FaultOf(std::span(&entry.hash, 1), named ? &held_out.units()[entry.unit] : nullptr);
+    return fault == nullptr ? base::Status() : Verdict(held_out.Where(i), fault);
+  };
+  return WalkIndex(held_out.index(), check);
+}
+
+base::Status CheckDisjoint(const RecordFile& train, std::span<const HeldOutRow> rows,
+                           dp::PrivacyUnit unit) {
+  std::vector<Sha256Digest> hashes;
+  for (const HeldOutRow& row : rows) {
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Sha256Digest> more, Digests(row));
+    hashes.insert(hashes.end(), more.begin(), more.end());
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const Trained trained, Trained::Of(train, std::move(hashes), unit));
+  for (const HeldOutRow& row : rows) {
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Sha256Digest> own, Digests(row));
+    const Sha256Digest name = HashOfUnit(row.unit);
+    CLOISTER_RETURN_IF_ERROR(
+        Verdict(row.where, trained.FaultOf(own, row.unit.empty() ? nullptr : &name)));
   }
   return {};
 }

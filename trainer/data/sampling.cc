@@ -1,29 +1,12 @@
 #include "trainer/data/sampling.h"
 
 #include <algorithm>
-#include <numeric>
 #include <string>
-#include <utility>
 
 #include "base/check.h"
 
 namespace cloister::trainer {
 namespace {
-
-// SplitMix64 (Steele, Lea, Flood 2014): public shuffling only, never noise or private sampling.
-std::uint64_t NextPublic(std::uint64_t& state) {
-  state += 0x9E3779B97F4A7C15U;
-  std::uint64_t z = state;
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-  return z ^ (z >> 31);
-}
-
-void ShufflePublicly(std::vector<std::int64_t>& order, std::uint64_t& state) {
-  for (std::size_t i = order.size(); i > 1; --i) {
-    std::swap(order[i - 1], order[NextPublic(state) % i]);
-  }
-}
 
 tl::unexpected<base::Error> Bad(const std::string& field, const std::string& rule) {
   return base::Fail(base::Code::kInvalidArgument, "fixed order, " + field + ": " + rule);
@@ -42,23 +25,20 @@ std::vector<std::int64_t> PoissonDraw(std::int64_t units, double rate,
 }
 
 ShuffledBatches::ShuffledBatches(std::int64_t records, std::int64_t batch_size, std::uint64_t seed)
-    : batch_size_(std::min(batch_size, records)),
-      state_(seed),
-      order_(static_cast<std::size_t>(records)) {
-  std::iota(order_.begin(), order_.end(), std::int64_t{0});
-  Shuffle();
-}
+    : records_(records), batch_size_(std::min(batch_size, records)), seed_(seed) {}
 
-void ShuffledBatches::Shuffle() {
-  ShufflePublicly(order_, state_);
-  position_ = 0;
-}
-
-std::vector<std::int64_t> ShuffledBatches::Next() {
+std::vector<std::int64_t> ShuffledBatches::Batch(std::int64_t step) const {
   std::vector<std::int64_t> batch;
-  while (static_cast<std::int64_t>(batch.size()) < batch_size_) {
-    if (position_ == order_.size()) Shuffle();
-    batch.push_back(order_[position_++]);
+  batch.reserve(static_cast<std::size_t>(batch_size_));
+  std::int64_t turn = step * batch_size_;
+  const std::int64_t end = turn + batch_size_;
+  while (turn < end) {
+    const std::int64_t epoch = turn / records_;
+    const Permutation order(records_, seed_, static_cast<std::uint64_t>(epoch));
+    for (const std::int64_t first = epoch * records_; turn < std::min(end, first + records_);
+         ++turn) {
+      batch.push_back(order.At(turn - first));
+    }
   }
   return batch;
 }
@@ -97,10 +77,7 @@ base::Result<FixedOrderBatches> FixedOrderBatches::Create(const FixedOrder& orde
                                  std::to_string(allowed.min_separation) +
                                  " are accounted for: take a smaller batch");
   }
-  std::vector<std::int64_t> permutation(static_cast<std::size_t>(order.slots));
-  std::iota(permutation.begin(), permutation.end(), std::int64_t{0});
-  ShufflePublicly(permutation, seed);
-  return FixedOrderBatches(order, std::move(permutation));
+  return FixedOrderBatches(order, seed);
 }
 
 std::vector<std::int64_t> FixedOrderBatches::Batch(std::int64_t step) const {
@@ -109,7 +86,7 @@ std::vector<std::int64_t> FixedOrderBatches::Batch(std::int64_t step) const {
   batch.reserve(static_cast<std::size_t>(order_.batch_size));
   for (std::int64_t turn = step * order_.batch_size; turn < (step + 1) * order_.batch_size;
        ++turn) {
-    batch.push_back(permutation_[static_cast<std::size_t>(turn % order_.slots)]);
+    batch.push_back(permutation_.At(turn % order_.slots));
   }
   return batch;
 }

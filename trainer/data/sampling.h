@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "dp/matrix_factorization/sensitivity.h"
 #include "security/random.h"
+#include "trainer/data/permutation.h"
 
 namespace cloister::trainer {
 
@@ -22,19 +22,20 @@ struct Shard {
 std::vector<std::int64_t> PoissonDraw(std::int64_t units, double rate,
                                       security::AesCtrStream& random, Shard shard = {});
 
-// Without privacy: batches of a permutation of all records, shuffled anew each epoch from a public
-// seed. Step s's batch is a function of (records, batch_size, seed, s).
+// Without privacy: batches of a permutation of all records, another one each epoch by a public
+// seed. Nothing is kept of it, so a step's batch is found at once, after a restart as well.
+// Immutable.
 class ShuffledBatches {
  public:
+  // Batches of at most all records.
   ShuffledBatches(std::int64_t records, std::int64_t batch_size, std::uint64_t seed);
-  std::vector<std::int64_t> Next();
+  // Of step >= 0: a function of (records, batch_size, seed, step).
+  std::vector<std::int64_t> Batch(std::int64_t step) const;
 
  private:
-  void Shuffle();
+  std::int64_t records_;
   std::int64_t batch_size_;
-  std::uint64_t state_;
-  std::vector<std::int64_t> order_;
-  std::size_t position_ = 0;
+  std::uint64_t seed_;
 };
 
 // Fixed-order training: `slots` of units in one order, gone through again and again, each of
@@ -65,10 +66,10 @@ class FixedOrderBatches {
   std::vector<std::int64_t> Batch(std::int64_t step) const;
 
  private:
-  FixedOrderBatches(const FixedOrder& order, std::vector<std::int64_t> permutation)
-      : order_(order), permutation_(std::move(permutation)) {}
+  FixedOrderBatches(const FixedOrder& order, std::uint64_t seed)
+      : order_(order), permutation_(order.slots, seed) {}
   FixedOrder order_;
-  std::vector<std::int64_t> permutation_;
+  Permutation permutation_;
 };
 
 }  // namespace cloister::trainer

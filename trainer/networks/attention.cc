@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -19,18 +20,14 @@ at::Tensor RepeatHeads(const at::Tensor& x, std::int64_t times) {
       .reshape({s[0], s[1] * times, s[2], s[3]});
 }
 
-}  // namespace
-
-Positions MakePositions(const model::Architecture& a, std::int64_t tokens,
-                        std::span<const std::int64_t> lengths) {
-  Positions positions{MakeRotaryTable(a.rope, a.rotary_dim(), tokens, lengths), {}};
-  if (a.sliding_layers.empty() || tokens <= a.sliding_window) return positions;
-  positions.window = at::ones({tokens, tokens}, at::kBool).tril_().triu_(1 - a.sliding_window);
-  return positions;
+// bool [tokens, tokens], or undefined where no layer's window hides anything.
+at::Tensor WindowOf(const model::Architecture& a, std::int64_t tokens) {
+  if (a.sliding_layers.empty() || tokens <= a.sliding_window) return {};
+  return at::ones({tokens, tokens}, at::kBool).tril_().triu_(1 - a.sliding_window);
 }
 
-at::Tensor CausalAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
-                           double scale, const at::Tensor& window) {
+at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
+                  const at::Tensor& window) {
   const std::int64_t times = q.size(1) / k.size(1);
   const std::optional<at::Tensor> mask =
       window.defined() ? std::optional<at::Tensor>(window) : std::nullopt;
@@ -39,9 +36,51 @@ at::Tensor CausalAttention(const at::Tensor& q, const at::Tensor& k, const at::T
                                           scale);
 }
 
+}  // namespace
+
+Positions MakePositions(const model::Architecture& a, std::int64_t tokens,
+                        std::span<const std::int64_t> lengths) {
+  return {MakeRotaryTable(a.rope, a.rotary_dim(), tokens, lengths), WindowOf(a, tokens), {}};
+}
+
+Positions MakePackedPositions(const model::Architecture& a, std::span<const std::int64_t> segments,
+                              std::span<const std::int64_t> lengths) {
+  std::vector<at::Tensor> cosines, sines;
+  Positions positions;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const RotaryTable own =
+        MakeRotaryTable(a.rope, a.rotary_dim(), segments[i], lengths.subspan(i, 1));
+    cosines.push_back(own.cosine);
+    sines.push_back(own.sine);
+    positions.rotary.layout = own.layout;
+  }
+  positions.rotary.cosine = at::cat(cosines, 1);
+  positions.rotary.sine = at::cat(sines, 1);
+  positions.window = WindowOf(a, *std::max_element(segments.begin(), segments.end()));
+  positions.segments.assign(segments.begin(), segments.end());
+  return positions;
+}
+
+at::Tensor CausalAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                           double scale, const at::Tensor& window,
+                           std::span<const std::int64_t> segments) {
+  if (segments.empty()) return Attend(q, k, v, scale, window);
+  std::vector<at::Tensor> attended;
+  std::int64_t first = 0;
+  for (const std::int64_t size : segments) {
+    const auto own = [&](const at::Tensor& x) { return x.narrow(2, first, size); };
+    attended.push_back(
+        Attend(own(q), own(k), own(v), scale,
+               window.defined() ? window.narrow(0, 0, size).narrow(1, 0, size) : window));
+    first += size;
+  }
+  return at::cat(attended, 2);
+}
+
 at::Tensor GroupedAttention(const model::Architecture& a, const GroupedAttentionWeights& w,
                             const at::Tensor& x, const RotaryTable& rotary,
-                            const at::Tensor& window, const LayerAdapter& adapter) {
+                            const at::Tensor& window, const LayerAdapter& adapter,
+                            std::span<const std::int64_t> segments) {
   const std::int64_t batch = x.size(0), tokens = x.size(1);
   const std::vector<at::Tensor> projected = adapter.weights().Linear(x, w.qkv).split_with_sizes(
       {a.query_size(), a.kv_size(), a.kv_size()}, -1);
@@ -56,7 +95,7 @@ at::Tensor GroupedAttention(const model::Architecture& a, const GroupedAttention
   const at::Tensor q = placed(heads(0, Target::kQ, a.num_heads), w.q_norm);
   const at::Tensor k = placed(heads(1, Target::kK, a.num_kv_heads), w.k_norm);
   const at::Tensor v = heads(2, Target::kV, a.num_kv_heads).transpose(1, 2);
-  return CausalAttention(q, k, v, a.score_scale(), window)
+  return CausalAttention(q, k, v, a.score_scale(), window, segments)
       .transpose(1, 2)
       .reshape({batch, tokens, a.query_size()});
 }

@@ -15,6 +15,9 @@ struct ComputeOptions {
   // (Chen et al. 2016): less memory, a forward pass more, the same bits.
   bool activation_checkpointing = false;
   Precision precision = Precision::kFp32;
+  // Put the examples of a micro-batch behind one another in one row, without padding; each sees
+  // itself alone, from position 0. Not for private steps, whose examples have passes of their own.
+  bool packing = false;
 };
 
 }  // namespace cloister::trainer

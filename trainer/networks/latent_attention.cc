@@ -29,7 +29,7 @@ at::Tensor Queries(const model::LatentAttention& latent, const LatentAttentionWe
 
 at::Tensor LatentAttention(const model::Architecture& a, const LatentAttentionWeights& w,
                            const at::Tensor& x, const RotaryTable& rotary,
-                           const LayerAdapter& adapter) {
+                           const LayerAdapter& adapter, std::span<const std::int64_t> segments) {
   const model::LatentAttention& latent = *a.latent;
   const std::int64_t batch = x.size(0), tokens = x.size(1), heads = a.num_heads;
   const at::Tensor q =
@@ -48,7 +48,7 @@ at::Tensor LatentAttention(const model::Architecture& a, const LatentAttentionWe
       at::cat({kv[0], rotated_key.expand({batch, tokens, heads, latent.rope_dim})}, -1);
 
   return CausalAttention(q.transpose(1, 2), k.transpose(1, 2), kv[1].transpose(1, 2),
-                         a.score_scale(), /*window=*/{})
+                         a.score_scale(), /*window=*/{}, segments)
       .transpose(1, 2)
       .reshape({batch, tokens, a.attended_size()});
 }

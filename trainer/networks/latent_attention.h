@@ -14,6 +14,7 @@ namespace cloister::trainer {
 // full from the latents: what training differentiates.
 at::Tensor LatentAttention(const model::Architecture& architecture,
                            const LatentAttentionWeights& weights, const at::Tensor& x,
-                           const RotaryTable& rotary, const LayerAdapter& adapter);
+                           const RotaryTable& rotary, const LayerAdapter& adapter,
+                           std::span<const std::int64_t> segments = {});
 
 }  // namespace cloister::trainer

@@ -44,9 +44,10 @@ at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positio
   const WeightWatch weights = adapter.weights();
   const at::Tensor before = weights.RmsNorm(x, w.input_norm, a.rms_norm_eps, type());
   const at::Tensor window = a.window_of(index) > 0 ? positions.window : at::Tensor();
-  const at::Tensor attended =
-      w.latent ? LatentAttention(a, *w.latent, before, positions.rotary, adapter)
-               : GroupedAttention(a, *w.grouped, before, positions.rotary, window, adapter);
+  const at::Tensor attended = w.latent ? LatentAttention(a, *w.latent, before, positions.rotary,
+                                                         adapter, positions.segments)
+                                       : GroupedAttention(a, *w.grouped, before, positions.rotary,
+                                                          window, adapter, positions.segments);
   const at::Tensor y = x + adapter.Add(weights.Linear(attended, w.output), attended, Target::kO);
   const at::Tensor between = weights.RmsNorm(y, w.post_norm, a.rms_norm_eps, type());
   return y + (w.mixture ? Mixture(*a.experts, *w.mixture, between, adapter)
@@ -61,12 +62,18 @@ std::vector<at::Tensor> Network::Leaves(std::int64_t index, const LayerAdapter& 
 }
 
 at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
-                           std::span<const std::int64_t> lengths) const {
+                           std::span<const std::int64_t> lengths,
+                           std::span<const std::int64_t> segments) const {
   CLOISTER_CHECK(ids.dim() == 2);
-  CLOISTER_CHECK(lengths.empty() || static_cast<std::int64_t>(lengths.size()) == ids.size(0));
+  const auto sequences =
+      segments.empty() ? ids.size(0) : static_cast<std::int64_t>(segments.size());
+  CLOISTER_CHECK(lengths.empty() || static_cast<std::int64_t>(lengths.size()) == sequences);
+  CLOISTER_CHECK(segments.empty() || (ids.size(0) == 1 && !lengths.empty()));
   const std::vector<std::int64_t> whole = {ids.size(1)};
   const Positions positions =
-      MakePositions(architecture_, ids.size(1), lengths.empty() ? whole : lengths);
+      segments.empty()
+          ? MakePositions(architecture_, ids.size(1), lengths.empty() ? whole : lengths)
+          : MakePackedPositions(architecture_, segments, lengths);
   const std::int64_t frozen = adapter == nullptr ? 0 : adapter->first_layer;
   at::Tensor x;
   {

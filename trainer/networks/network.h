@@ -30,10 +30,12 @@ class Network {
   // The last layer's output before the final norm, fp32 [batch, tokens, hidden], for ids i64
   // [batch, tokens], right-padded with any valid id. With an adapter, layers below its first_layer
   // run without autograd: base weights are frozen then. `lengths`, one an example, are the lengths
-  // that a rope which grows with them goes by; empty: all of `tokens`. The network and the adapter
-  // must outlive a backward pass.
+  // that a rope which grows with them goes by; empty: all of `tokens`. With `segments` ids are one
+  // row of examples that stand behind one another, each so many tokens, which see nothing of each
+  // other. The network and the adapter must outlive a backward pass.
   at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
-                    std::span<const std::int64_t> lengths = {}) const;
+                    std::span<const std::int64_t> lengths = {},
+                    std::span<const std::int64_t> segments = {}) const;
   // Final norm, for rows of Hidden().
   at::Tensor Normalize(const at::Tensor& hidden, const NetworkAdapter* adapter) const;
   // Scores over the vocabulary, [.., vocab], of rows of Hidden().
@@ -41,6 +43,7 @@ class Network {
 
   const model::Architecture& architecture() const { return architecture_; }
   const NetworkWeights& weights() const { return weights_; }
+  const ComputeOptions& options() const { return options_; }
   LinearWeights head() const { return {weights_.head, {}, weights_.rounded_head}; }
 
  private:

@@ -9,5 +9,7 @@ inline constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};  // as t
 inline constexpr std::string_view kClippingNames[] = {"flat", "automatic",
                                                       "per-layer"};  // as the enum
 inline constexpr std::string_view kFullMethod = "full";
+// What makes an order out of a seed (trainer/data/permutation.h): another name for another order.
+inline constexpr std::string_view kOrder = "order: feistel-1";
 
 }  // namespace cloister::trainer

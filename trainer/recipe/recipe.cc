@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "trainer/recipe/data_section.h"
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/names.h"
 #include "trainer/recipe/schema.h"
@@ -30,6 +31,15 @@ constexpr auto kFields = std::to_array<Field>({
     {"data.eval", kText},
     {"data.eval_rows", kInteger, 0, kMany},
     {"data.max_tokens", kInteger, 2, 1 << 20},
+    {"data.truncation", kText},
+    {"data.format", kText},
+    {"data.packing", kSwitch},
+    {"data.columns.instruction", kText},
+    {"data.columns.input", kText},
+    {"data.columns.output", kText},
+    {"data.columns.system", kText},
+    {"data.columns.text", kText},
+    {"data.columns.unit", kText},
     {"lora.rank", kInteger, 1, 4096},
     {"lora.alpha", kReal, 0, 1e6, kAbove},
     {"lora.targets", kTexts},
@@ -74,6 +84,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"privacy.neighbours", kText},
     {"privacy.nominal_units", kInteger, 1, kMany},
     {"privacy.nominal_tokens", kInteger, 1, 1 << 20},
+    {"privacy.max_records_per_unit", kInteger, 1, kMany},
     {"privacy.ledger", kText},
     {"privacy.budget_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.budget_delta", kReal, 0, 0.5, kAbove},
@@ -112,6 +123,7 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
     }
   };
   require(kRequired);
+  for (std::string& fault : DataFaults(flat)) faults.push_back(std::move(fault));
   const auto method = flat.find("method");
   if (method != flat.end() &&
       !(method->second.IsScalar() && method->second.Scalar() == kFullMethod)) {
@@ -150,10 +162,7 @@ Recipe ReadValues(const FlatRecipe& flat) {
   Recipe recipe;
   recipe.model = Get<std::string>(flat, "model");
   recipe.output = Get<std::string>(flat, "output");
-  recipe.data.train = Get<std::string>(flat, "data.train");
-  if (flat.contains("data.eval")) recipe.data.eval = Get<std::string>(flat, "data.eval");
-  recipe.data.eval_rows = Get<std::int64_t>(flat, "data.eval_rows");
-  recipe.data.max_tokens = Get<std::int64_t>(flat, "data.max_tokens");
+  recipe.data = ReadData(flat);
   if (HasSection(flat, "lora")) {
     recipe.lora = {.rank = Get<std::int64_t>(flat, "lora.rank"),
                    .alpha = Get<double>(flat, "lora.alpha"),
@@ -176,8 +185,8 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .micro_batch_tokens = Get<std::int64_t>(flat, "training.micro_batch_tokens", 1024),
       .threads = Get<std::int64_t>(flat, "training.threads"),
       .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
-      .compute = {.activation_checkpointing =
-                      Get<bool>(flat, "training.activation_checkpointing")}};
+      .compute = {.activation_checkpointing = Get<bool>(flat, "training.activation_checkpointing"),
+                  .packing = Get<bool>(flat, "data.packing")}};
   if (HasSection(flat, "checkpoints")) {
     recipe.checkpoints = {.folder = Get<std::string>(flat, "checkpoints.folder"),
                           .every = Get<std::int64_t>(flat, "checkpoints.every"),
@@ -282,6 +291,11 @@ base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {
   CLOISTER_RETURN_IF_ERROR(CheckDelta(privacy, "privacy.delta", privacy.delta));
   privacy.nominal_tokens =
       Get<std::int64_t>(flat, "privacy.nominal_tokens", recipe.data.max_tokens);
+  privacy.max_records_per_unit = Get<std::int64_t>(flat, "privacy.max_records_per_unit");
+  if (privacy.max_records_per_unit > 0 && privacy.unit != dp::PrivacyUnit::kUser) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'privacy.max_records_per_unit' goes with 'privacy.unit' user alone");
+  }
   privacy.ledger = Get<std::string>(flat, "privacy.ledger");
   privacy.budget_epsilon = Get<double>(flat, "privacy.budget_epsilon");
   privacy.budget_delta = Get<double>(flat, "privacy.budget_delta");

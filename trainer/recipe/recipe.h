@@ -9,6 +9,8 @@
 #include "base/result.h"
 #include "dp/mechanism/privacy_types.h"
 #include "model/adapter.h"
+#include "trainer/data/data_format.h"
+#include "trainer/data/truncation.h"
 #include "trainer/networks/compute_options.h"
 #include "trainer/optimisation/adamw.h"
 #include "trainer/optimisation/schedule.h"
@@ -25,6 +27,8 @@ struct Recipe {
     std::optional<std::filesystem::path> eval;
     std::int64_t eval_rows = 0;  // 0: all
     std::int64_t max_tokens = 0;
+    Truncation truncation = Truncation::kRight;
+    DataLayout layout;
   } data;
 
   std::optional<model::LoraConfig> lora;  // none: every weight is trained ("method: full")
@@ -42,7 +46,7 @@ struct Recipe {
     std::int64_t micro_batch_tokens = 0;  // padded tokens
     std::int64_t threads = 0;             // 0: one a core
     std::int64_t eval_every = 0;          // steps; 0: before and after only
-    ComputeOptions compute;
+    ComputeOptions compute;               // `packing`, data.packing in YAML, without privacy alone
   } training;
 
   // What a run that is interrupted goes on from.
@@ -91,6 +95,8 @@ struct Recipe {
     // of slots that units stand in, and the sum is divided by the batch size.
     std::int64_t nominal_units = 0;
     std::int64_t nominal_tokens = 0;  // public tokens a unit; only the printed rate uses it
+    // So many of a user's records take part in a step at most, drawn anew each time; 0: all.
+    std::int64_t max_records_per_unit = 0;
     std::filesystem::path ledger;
     double budget_epsilon = 0;
     double budget_delta = 0;
@@ -108,7 +114,8 @@ std::string ToYaml(const Recipe& recipe);
 
 // What of it must be the same where a run goes on from a checkpoint, as ToYaml() writes it: all but
 // paths (of files whose contents are compared), threads, checkpoints and, where nothing depends on
-// it, the number of steps: without privacy, at a constant learning rate.
+// it, the number of steps: without privacy, at a constant learning rate. With it, how the order of
+// the data is made.
 std::string PinnedRecipe(Recipe recipe);
 
 }  // namespace cloister::trainer

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "trainer/recipe/data_section.h"
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/names.h"
 #include "trainer/recipe/recipe.h"
@@ -12,11 +13,7 @@ std::string ToYaml(const Recipe& recipe) {
   YAML::Node root;
   root["model"] = recipe.model.string();
   root["output"] = recipe.output.string();
-  YAML::Node data = root["data"];
-  data["train"] = recipe.data.train.string();
-  if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
-  data["eval_rows"] = recipe.data.eval_rows;
-  data["max_tokens"] = recipe.data.max_tokens;
+  WriteData(recipe, root["data"]);
   if (recipe.lora) {
     YAML::Node lora = root["lora"];
     lora["rank"] = recipe.lora->rank;
@@ -86,6 +83,9 @@ std::string ToYaml(const Recipe& recipe) {
     privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
     privacy["nominal_units"] = from.nominal_units;
     privacy["nominal_tokens"] = from.nominal_tokens;
+    if (from.max_records_per_unit > 0) {
+      privacy["max_records_per_unit"] = from.max_records_per_unit;
+    }
     privacy["ledger"] = from.ledger.string();
     privacy["budget_epsilon"] = from.budget_epsilon;
     privacy["budget_delta"] = from.budget_delta;
@@ -107,7 +107,8 @@ std::string PinnedRecipe(Recipe recipe) {
   } else if (recipe.schedule.shape == Schedule::Shape::kConstant) {
     recipe.training.steps = 0;
   }
-  return ToYaml(recipe);
+  // Steps that are gone on with in another order would meet some units too often.
+  return ToYaml(recipe) + std::string(kOrder) + "\n";
 }
 
 }  // namespace cloister::trainer

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 
 #include "base/log.h"
@@ -79,7 +80,7 @@ base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPla
 }
 
 base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyPlan& plan,
-                                            const ChatFile& train, RunCheckpoints& checkpoints) {
+                                            const RecordFile& train, RunCheckpoints& checkpoints) {
   const Recipe::Privacy& privacy = *recipe.privacy;
   std::optional<FixedOrderBatches> order;
   if (plan.matrix) {
@@ -103,8 +104,9 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
   }
   CLOISTER_ASSIGN_OR_RETURN(
       const std::string data_set,
-      ledger->RegisterDataSet(recipe.data.train.string(), units.ledger_keys(), privacy.unit,
-                              privacy.neighbours, {privacy.budget_epsilon, privacy.budget_delta}));
+      ledger->RegisterDataSet(recipe.data.train.string(), LedgerKeys(train, privacy.unit),
+                              privacy.unit, privacy.neighbours,
+                              {privacy.budget_epsilon, privacy.budget_delta}));
   PrivateSide side(recipe, plan, std::move(units), std::move(ledger), data_set,
                    std::move(mechanism), std::move(order), checkpoints);
   CLOISTER_RETURN_IF_ERROR(side.GoOn());
@@ -174,27 +176,41 @@ std::vector<std::int64_t> PrivateSide::Slots() const {
 std::vector<std::int64_t> PrivateSide::DrawOf(std::span<const std::int64_t> places) {
   const auto count = static_cast<std::int64_t>(places.size());
   if (!order_) return PoissonDraw(count, privacy_.sampling_rate, sampling_);
-  std::vector<bool> turn(static_cast<std::size_t>(order_->slots()));
-  for (const std::int64_t slot : Slots()) turn[static_cast<std::size_t>(slot)] = true;
+  const std::vector<std::int64_t> slots = Slots();
+  const std::unordered_set<std::int64_t> turn(slots.begin(), slots.end());
   std::vector<std::int64_t> drawn;
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t slot = places[static_cast<std::size_t>(i)] % order_->slots();
-    if (turn[static_cast<std::size_t>(slot)]) drawn.push_back(i);
+    if (turn.contains(slot)) drawn.push_back(i);
   }
   return drawn;
 }
 
-std::vector<std::span<const std::int64_t>> PrivateSide::Draw() {
-  std::vector<std::span<const std::int64_t>> drawn;
+// What a user adds to a step is cut to the clip norm whichever records it is made of, so these may
+// be drawn: from the same generator, and independently of every other unit.
+std::vector<std::int64_t> PrivateSide::RecordsOf(std::int64_t unit) {
+  std::vector<std::int64_t> records = units_.records(unit);
+  const auto most = static_cast<std::size_t>(privacy_.max_records_per_unit);
+  if (most == 0 || records.size() <= most) return records;
+  for (std::size_t i = 0; i < most; ++i) {
+    std::swap(records[i], records[i + sampling_.NextBelow(records.size() - i)]);
+  }
+  records.resize(most);
+  std::sort(records.begin(), records.end());
+  return records;
+}
+
+std::vector<std::vector<std::int64_t>> PrivateSide::Draw() {
+  std::vector<std::vector<std::int64_t>> drawn;
   if (!order_) {
     for (const std::int64_t unit : PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_)) {
-      drawn.push_back(units_.records(unit));
+      drawn.push_back(RecordsOf(unit));
     }
     return drawn;
   }
   for (const std::int64_t slot : Slots()) {
     for (std::int64_t unit = slot; unit < units_.size(); unit += order_->slots()) {
-      drawn.push_back(units_.records(unit));
+      drawn.push_back(RecordsOf(unit));
     }
   }
   return drawn;

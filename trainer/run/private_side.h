@@ -14,8 +14,8 @@
 #include "dp/mechanism/clipped_sum.h"
 #include "dp/mechanism/gaussian_mechanism.h"
 #include "security/random.h"
-#include "trainer/data/chat_file.h"
 #include "trainer/data/data_units.h"
+#include "trainer/data/record_file.h"
 #include "trainer/data/sampling.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/adaptive_norm.h"
@@ -57,10 +57,10 @@ class PrivateSide {
   // result. Sampling and noise are fresh. kFailedPrecondition for a ledger that knows of fewer
   // steps than the checkpoint.
   static base::Result<PrivateSide> Open(const Recipe& recipe, const PrivacyPlan& plan,
-                                        const ChatFile& train, RunCheckpoints& checkpoints);
+                                        const RecordFile& train, RunCheckpoints& checkpoints);
 
   // The records of each unit of one step; may be none, and the step goes its way all the same.
-  std::vector<std::span<const std::int64_t>> Draw();
+  std::vector<std::vector<std::int64_t>> Draw();
   // Which of some units beside the records take part in the step, by the same sampling: indexes of
   // `places`. In a fixed order each stands in the slot of its place, as a unit would, beside
   // whatever stands there.
@@ -100,7 +100,8 @@ class PrivateSide {
   static base::Result<Mechanism> MakeMechanism(const PrivacyPlan& plan, const dp::Ledger& ledger,
                                                const RunCheckpoints& checkpoints);
   base::Status GoOn();
-  std::vector<std::int64_t> Slots() const;  // of the step, in a fixed order
+  std::vector<std::int64_t> RecordsOf(std::int64_t unit);  // that take part
+  std::vector<std::int64_t> Slots() const;                 // of the step, in a fixed order
   base::Result<dp::NoisedSum> Noise(dp::ClippedSum sum, std::int64_t step);
   double NominalBatch() const;
 

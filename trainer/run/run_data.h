@@ -4,15 +4,15 @@
 
 #include "base/result.h"
 #include "model/model_files.h"
-#include "trainer/data/chat_data.h"
 #include "trainer/data/example.h"
+#include "trainer/data/record_data.h"
 #include "trainer/recipe/recipe.h"
 
 namespace cloister::trainer {
 
 // What a run trains on, and the examples of its held-out loss.
 struct RunData {
-  ChatData train;
+  RecordData train;
   std::vector<Example> held_out;
 
   // kInvalidArgument, with privacy, for a held-out record that stands in the training file, and for

@@ -134,7 +134,6 @@ class TrainingRun {
                         "--resume: " + std::to_string(done_) + " steps are done, of " +
                             std::to_string(steps_) + " planned: there is nothing to go on with");
     }
-    for (std::int64_t step = 0; !private_ && step < done_; ++step) batches_->Next();
     base::LogInfo("goes on after step " + std::to_string(done_));
     if (done_ > from.step) {
       base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
@@ -242,7 +241,7 @@ class TrainingRun {
   };
 
   base::Result<Done> PlainStep(std::int64_t step) {
-    const std::vector<std::int64_t> records = batches_->Next();
+    const std::vector<std::int64_t> records = batches_->Batch(step - 1);
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, data_->train.Load(records));
     CLOISTER_ASSIGN_OR_RETURN(
         const TrainableModel::Plain plain,
@@ -255,7 +254,7 @@ class TrainingRun {
   // Returns the training loss, which is not covered by ε.
   base::Result<double> PrivateStep(std::int64_t step) {
     std::vector<UnitExamples> units;
-    for (const std::span<const std::int64_t> records : private_->Draw()) {
+    for (const std::vector<std::int64_t>& records : private_->Draw()) {
       CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), data_->train.Load(records));
     }
     const std::vector<dp::audit::Canary> canaries = DrawCanaries();
