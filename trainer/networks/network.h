@@ -30,8 +30,8 @@ class Network {
   // The last layer's output before the final norm, fp32 [batch, tokens, hidden], for ids i64
   // [batch, tokens], right-padded with any valid id. With an adapter, layers below its first_layer
   // run without autograd: base weights are frozen then. `lengths`, one an example, are the lengths
-  // that a rope which grows with them goes by; empty: all of `tokens`. The network and the adapter
-  // must outlive a backward pass.
+  // that a rope which grows with them goes by; empty: all of `tokens`. The network must outlive a
+  // backward pass, and the adapter's observer too.
   at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
                     std::span<const std::int64_t> lengths = {}) const;
   // Final norm, for rows of Hidden().
@@ -41,7 +41,9 @@ class Network {
 
   const model::Architecture& architecture() const { return architecture_; }
   const NetworkWeights& weights() const { return weights_; }
-  LinearWeights head() const { return {weights_.head, {}, weights_.rounded_head}; }
+  LinearWeights head() const {
+    return {weights_.head, {}, weights_.rounded_head, weights_.head_blocks};
+  }
 
  private:
   at::ScalarType type() const;  // of activations between products

@@ -8,6 +8,5 @@ namespace cloister::trainer {
 inline constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};  // as the enum
 inline constexpr std::string_view kClippingNames[] = {"flat", "automatic",
                                                       "per-layer"};  // as the enum
-inline constexpr std::string_view kFullMethod = "full";
 
 }  // namespace cloister::trainer
