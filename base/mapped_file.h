@@ -24,6 +24,9 @@ class MappedFile {
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
+  // Lets go of the memory that this process holds of the file; what is read later is fetched again.
+  void ReleasePages() const;
+
  private:
   MappedFile(const std::byte* data, std::size_t size) : data_(data), size_(size) {}
 

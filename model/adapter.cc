@@ -125,6 +125,10 @@ base::Status Validate(const LoraConfig& config, const Architecture& architecture
     return base::Fail(Code::kInvalidArgument,
                       "LoRA alpha must be a finite number above 0: choose twice the rank");
   }
+  if (!(config.dropout >= 0 && config.dropout < 1)) {
+    return base::Fail(Code::kInvalidArgument,
+                      "LoRA dropout must be at least 0 and below 1: 0.05 is usual");
+  }
   if (config.first_layer < 0 || config.first_layer >= architecture.num_layers) {
     return base::Fail(Code::kInvalidArgument, "LoRA first layer is " +
                                                   std::to_string(config.first_layer) +

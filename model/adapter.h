@@ -34,6 +34,7 @@ struct LoraConfig {
   std::vector<std::string> targets;
   std::int64_t first_layer = 0;  // adapters sit on layers first_layer … num_layers - 1
   bool rank_stabilized = false;  // rsLoRA (arXiv 2312.03732), use_rslora in PEFT
+  double dropout = 0;            // in training: the share of a path's input that is left out
 
   // alpha / rank, or alpha / sqrt(rank) where rank-stabilized.
   double scale() const;

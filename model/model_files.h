@@ -54,6 +54,10 @@ class ModelFiles {
   // The two parts of latent attention's up-projection (kv_b_proj) as the absorbed form reads them.
   virtual base::Result<LatentUpProjection> LatentUp(std::int64_t layer) const;
 
+  // Lets go of the memory that what was read of the files takes in this process. Views stay valid:
+  // their bytes are read again where they are looked at.
+  virtual void ReleasePages() const {}
+
   // kNotFound, naming the file that is missing (tokenizer.json), when the model has none.
   virtual base::Result<std::shared_ptr<const Tokenizer>> LoadTokenizer() const = 0;
   // It knows the model's special tokens (bos_token, …): an input needs only the conversation.

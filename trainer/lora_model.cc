@@ -27,6 +27,7 @@ class LoraModel final : public TorchModel {
   NetworkAdapter Watched(dp::clipping::GradientObserver& observer) const override {
     NetworkAdapter watched = adapter_;
     watched.observer = &observer;
+    watched.dropout.rate = config_.dropout;
     return watched;
   }
   const NetworkAdapter* Unwatched() const override { return &adapter_; }

@@ -100,6 +100,12 @@ base::Status TorchModel::SetParameters(std::span<const float> parameters) {
   return {};
 }
 
+at::Tensor TorchModel::Losses(NetworkAdapter& watched, std::span<const Example> examples,
+                              std::span<const std::size_t> chosen, bool packed) const {
+  if (watched.dropout) watched.dropout.draws = DrawsOf(examples, chosen, seed_, step_);
+  return BatchLoss(network_, &watched, MakeBatch(examples, chosen, packed));
+}
+
 base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
     std::span<const UnitExamples> units, const ClipOptions& options, const Progress& progress) {
   return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
@@ -115,8 +121,8 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
                                            .spacing = options.spacing},
                                           std::exchange(spare_, dp::LatticeSum(0))));
     const ObservedLoss loss = [&](const Example& example, dp::clipping::GradientObserver& told) {
-      const NetworkAdapter trained = Watched(told);
-      return BatchLoss(network_, &trained, MakeBatch({&example, 1}, std::array{std::size_t{0}}));
+      NetworkAdapter trained = Watched(told);
+      return Losses(trained, {&example, 1}, std::array{std::size_t{0}}, /*packed=*/false);
     };
     CLOISTER_ASSIGN_OR_RETURN(
         const double mean, AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine));
@@ -137,11 +143,11 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
     if (!sum_.defined()) sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_));
     sum_.zero_();
     GradientSum observer(shapes_, sum_);
-    const NetworkAdapter trained = Watched(observer);
+    NetworkAdapter trained = Watched(observer);
     const bool packed = network_.options().packing;
     MeanLoss loss;
     for (const auto& group : Groups(examples, micro_batch_tokens, packed)) {
-      const at::Tensor losses = BatchLoss(network_, &trained, MakeBatch(examples, group, packed));
+      const at::Tensor losses = Losses(trained, examples, group, packed);
       torch::autograd::backward({losses.sum()}, {});
       loss.Add(losses.detach());
       if (progress && !progress(loss.count)) return StoppedWork();
@@ -179,7 +185,7 @@ base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
     }
     CLOISTER_RETURN_IF_ERROR(model::Validate(*lora, architecture));
     CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
-                              LoadWeights(files, architecture, options.precision));
+                              LoadWeights(files, architecture, options.precision, options.base));
     return MakeLoraModel(Network(architecture, std::move(weights), options), *lora);
   });
 }

@@ -23,6 +23,7 @@ class TorchModel : public TrainableModel {
   const model::Architecture& architecture() const override { return network_.architecture(); }
   std::span<float> values() override;
   base::Status SetParameters(std::span<const float> parameters) override;
+  void BeginStep(std::uint64_t seed, std::int64_t step) override { seed_ = seed, step_ = step; }
   base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                         const ClipOptions& options,
                                         const Progress& progress) override;
@@ -47,10 +48,16 @@ class TorchModel : public TrainableModel {
   // The same for a pass without gradients.
   virtual const NetworkAdapter* Unwatched() const = 0;
 
+  // `watched`, with what of `chosen` among the examples is drawn for this step; their losses.
+  at::Tensor Losses(NetworkAdapter& watched, std::span<const Example> examples,
+                    std::span<const std::size_t> chosen, bool packed) const;
+
   Network network_;
   at::Tensor flat_;
   std::vector<dp::clipping::ParameterShape> shapes_;
   at::ScalarType sum_type_;
+  std::uint64_t seed_ = 0;  // of BeginStep()
+  std::int64_t step_ = 0;
   MemoryGate gate_;  // of ClippedGradient()
   dp::LatticeSum spare_{0};
   at::Tensor sum_, gradient_;  // of Gradient(); one tensor where the types are one

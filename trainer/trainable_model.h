@@ -52,6 +52,10 @@ class TrainableModel {
   // kInvalidArgument for another length or a value that is not finite.
   virtual base::Status SetParameters(std::span<const float> parameters) = 0;
 
+  // Before the gradients of a step: what its passes draw at random, an adapter's dropout, is a
+  // function of both numbers and of each example (trainer/networks/adapter_dropout.h).
+  virtual void BeginStep(std::uint64_t seed, std::int64_t step) = 0;
+
   // Told after each micro-batch, or each example of a private step, how many examples are done;
   // false ends the work with kCancelled.
   using Progress = WorkProgress;

@@ -20,12 +20,18 @@ LookupGradient::LookupGradient(const at::Tensor& ids, const at::Tensor& values) 
 
 NormBound LookupGradient::Cross(const MatrixGradient& other) const {
   const at::NoGradGuard no_grad;
-  // <E, sum of l r^T> = sum over rows i and tokens t of l[t][ids[i]] (E[i] . r[t]).
-  const at::Tensor left = other.left().index_select(1, ids_).to(at::kDouble);  // [tokens, n]
-  const at::Tensor inner = at::mm(other.right().to(at::kDouble), built_.t());  // [tokens, n]
   NormBound cross;
-  cross.squared = 2 * (left * inner).sum().item<double>();
-  const double terms = static_cast<double>(built_.size(1) + left.numel());
+  double terms = 0;  // beside which each product of the sum is rounded
+  if (other.built().defined()) {
+    cross.squared = 2 * (other.built().index_select(0, ids_) * built_).sum().item<double>();
+    terms = static_cast<double>(built_.numel() + other.tokens());
+  } else {
+    // <E, sum of l r^T> = sum over rows i and tokens t of l[t][ids[i]] (E[i] . r[t]).
+    const at::Tensor left = other.left().index_select(1, ids_).to(at::kDouble);  // [tokens, n]
+    const at::Tensor inner = at::mm(other.right().to(at::kDouble), built_.t());  // [tokens, n]
+    cross.squared = 2 * (left * inner).sum().item<double>();
+    terms = static_cast<double>(built_.size(1) + left.numel());
+  }
   // The other's norm may be that of a gradient as far from the exact one as its error.
   cross.slack = std::sqrt(norm_.squared) * (8 * Gamma64(terms + 8) * other.size() +
                                             2.01 * std::sqrt(other.norm().squared_error));

@@ -68,7 +68,7 @@ double InnerProduct(std::span<const double> a, std::span<const double> b, std::i
 }  // namespace
 
 MatrixGradient::MatrixGradient(const at::Tensor& left, const at::Tensor& right, NormMethod method)
-    : left_(InFp32(left)), right_(InFp32(right)) {
+    : tokens_(left.size(0)), left_(InFp32(left)), right_(InFp32(right)) {
   const at::NoGradGuard no_grad;
   const std::int64_t tokens = left_.size(0), rows = left_.size(1), columns = right_.size(1);
   const bool gram = method == NormMethod::kCheapest ? tokens * (rows + columns) < rows * columns
@@ -96,6 +96,9 @@ void MatrixGradient::TakeWideNorm(bool gram) {
   const auto t = static_cast<double>(left.size(0));
   const auto rows = static_cast<double>(left.size(1)), columns = static_cast<double>(right.size(1));
   norm_.slack = 4 * Gamma64(t * t + t + rows * columns + rows + columns + 16) * size_ * size_;
+  if (!built_.defined()) return;
+  left_.reset();
+  right_.reset();
 }
 
 void MatrixGradient::TakeGramNorm() {
@@ -141,7 +144,7 @@ void MatrixGradient::ForEachPiece(const RowVisitor& visit, const std::int32_t* t
   const at::NoGradGuard no_grad;
   if (built_.defined()) {
     visit(0, Fp64Numbers(built_));
-  } else if (left_.size(1) * right_.size(1) <= kWideElements) {
+  } else if (left_.size(1) * right_.size(1) <= kWideElements) {  // its norm was a Gram matrix's
     visit(0, Fp64Numbers(at::mm(left_.to(at::kDouble).t(), right_.to(at::kDouble))));
   } else {
     ForEachRows(ViewOf(left_), ViewOf(right_), visit, target);

@@ -30,8 +30,9 @@ enum class NormMethod { kCheapest, kInstantiate, kGram };
 
 // The gradient G = sum over t of left[t] right[t]^T of one matrix for one unit, from left [tokens,
 // rows] and right [tokens, columns]. Matrices of at most kWideElements (adapters) are worked on in
-// fp64, and a gradient that was built for its norm is kept until it is added. Larger ones are
-// worked on in fp32, in pieces, and nothing of their size is kept.
+// fp64, and a gradient that was built for its norm is kept until it is added, in place of its
+// factors: activations that are computed again for the backward pass need not all be held. Larger
+// matrices are worked on in fp32, in pieces, and nothing of their size is kept.
 class MatrixGradient {
  public:
   static constexpr std::int64_t kWideElements = std::int64_t{1} << 16;
@@ -46,6 +47,10 @@ class MatrixGradient {
   // Visits Ĝ in pieces of whole rows. `target` as ForEachRows (token_product.h).
   void ForEachPiece(const RowVisitor& visit, const std::int32_t* target = nullptr) const;
 
+  std::int64_t tokens() const { return tokens_; }
+  // fp64 [rows, columns] where it was built for its norm and is kept; else undefined, and the
+  // factors are kept.
+  const at::Tensor& built() const { return built_; }
   const at::Tensor& left() const { return left_; }
   const at::Tensor& right() const { return right_; }
 
@@ -55,6 +60,7 @@ class MatrixGradient {
   void TakeBuiltNorm();
   void BoundErrors(std::span<const double> left_norms, std::span<const double> right_norms);
 
+  std::int64_t tokens_ = 0;
   at::Tensor left_, right_;
   at::Tensor built_;  // fp64 [rows, columns], of a small matrix
   NormBound norm_;

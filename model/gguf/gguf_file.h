@@ -32,6 +32,10 @@ class GgufFile {
                                      const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
+  // See ModelFiles.
+  void ReleasePages() const {
+    for (const base::MappedFile& file : files_) file.ReleasePages();
+  }
   const std::vector<Entry>& entries() const { return contents_.entries; }
   // Of the first file.
   const GgufValues& metadata() const { return contents_.metadata; }

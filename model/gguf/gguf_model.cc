@@ -49,6 +49,7 @@ class GgufModel final : public SourceModel {
 
   base::Result<Architecture> architecture() const override { return architecture_; }
   std::vector<std::string> TensorNames() const override { return names_; }
+  void ReleasePages() const override { file_.ReleasePages(); }
 
   base::Result<TensorView> Tensor(const std::string& name) const override {
     CLOISTER_ASSIGN_OR_RETURN(const Place* place, PlaceOf(name));

@@ -110,6 +110,10 @@ class HuggingFaceModel final : public SourceModel {
     return names;
   }
 
+  void ReleasePages() const override {
+    for (const auto& [name, shard] : weights_.shards) shard.ReleasePages();
+  }
+
   base::Result<TensorView> Tensor(const std::string& name) const override {
     const auto found = weights_.shard_of.find(name);
     if (found != weights_.shard_of.end()) {

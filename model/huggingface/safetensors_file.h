@@ -35,6 +35,10 @@ class SafetensorsFile {
   const std::map<std::string, Entry>& entries() const { return entries_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::filesystem::path& path() const { return path_; }
+  // See ModelFiles.
+  void ReleasePages() const {
+    if (file_) file_->ReleasePages();
+  }
 
   // kDataLoss when `name` is absent; kUnimplemented when its dtype is not F32, F16, BF16 or
   // F8_E4M3, whose scales are tensors of their own (WithScales).

@@ -43,7 +43,7 @@ nlohmann::ordered_json ConfigOf(const LoraConfig& config, const Architecture& ar
                                    {"lora_alpha", config.alpha},
                                    {"use_rslora", config.rank_stabilized},
                                    {"target_modules", std::move(modules)},
-                                   {"lora_dropout", 0.0},
+                                   {"lora_dropout", config.dropout},
                                    {"bias", "none"},
                                    {"fan_in_fan_out", false},
                                    {"inference_mode", true}};

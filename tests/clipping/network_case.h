@@ -15,6 +15,7 @@
 
 #include "dp/clipping/unit_clipper.h"
 #include "model/model_files.h"
+#include "tests/trainer/dequantized.h"
 #include "trainer/networks/adapter_view.h"
 #include "trainer/networks/batch.h"
 
@@ -34,8 +35,11 @@ class NetworkCase {
                .alpha = 2.0 * static_cast<double>(rank),
                .targets = AllTargets(architecture_, first_layer),
                .first_layer = first_layer};
-    weights_ = trainer::LoadWeights(*files, architecture_).value();
-    network_ = std::make_unique<trainer::Network>(architecture_, weights_, options);
+    trainer::NetworkWeights weights =
+        trainer::LoadWeights(*files, architecture_, trainer::Precision::kFp32, options.base)
+            .value();
+    weights_ = trainer::Dequantized(weights);
+    network_ = std::make_unique<trainer::Network>(architecture_, std::move(weights), options);
     at::manual_seed(kSeed);
     std::printf("seed %d\n", kSeed);
     flat_ = at::randn({model::AdapterSize(model::AdapterLayout(config_, architecture_))}) * 0.1;
@@ -52,9 +56,12 @@ class NetworkCase {
     return {flat_.const_data_ptr<float>(), static_cast<std::size_t>(flat_.numel())};
   }
 
+  // From here on the adapter's inputs are dropped at this rate, as in this step of a run.
+  void DropInputs(double rate, std::int64_t step) { dropout_ = rate, step_ = step; }
+
   // One forward and one backward pass over the chosen examples under `observer`.
   void Run(std::span<const std::size_t> chosen, GradientObserver& observer) const {
-    trainer::NetworkAdapter adapter = view_.network;
+    trainer::NetworkAdapter adapter = Adapter(chosen);
     adapter.observer = &observer;
     const at::Tensor losses =
         trainer::BatchLoss(*network_, &adapter, trainer::MakeBatch(examples_, chosen));
@@ -63,8 +70,9 @@ class NetworkCase {
 
   // The chosen examples' gradients of the adapter's matrices, without an observer.
   std::vector<at::Tensor> PlainGradients(std::span<const std::size_t> chosen) const {
+    const trainer::NetworkAdapter adapter = Adapter(chosen);
     const at::Tensor losses =
-        trainer::BatchLoss(*network_, &view_.network, trainer::MakeBatch(examples_, chosen));
+        trainer::BatchLoss(*network_, &adapter, trainer::MakeBatch(examples_, chosen));
     return torch::autograd::grad({losses.sum()}, view_.leaves);
   }
 
@@ -84,6 +92,12 @@ class NetworkCase {
 
  private:
   static constexpr int kSeed = 7;
+
+  trainer::NetworkAdapter Adapter(std::span<const std::size_t> chosen) const {
+    trainer::NetworkAdapter adapter = view_.network;
+    adapter.dropout = {dropout_, trainer::DrawsOf(examples_, chosen, kSeed, step_)};
+    return adapter;
+  }
 
   static std::vector<std::string> AllTargets(const model::Architecture& architecture,
                                              std::int64_t first_layer) {
@@ -143,7 +157,9 @@ class NetworkCase {
 
   model::Architecture architecture_;
   model::LoraConfig config_;
-  trainer::NetworkWeights weights_;
+  trainer::NetworkWeights weights_;  // dense
+  double dropout_ = 0;
+  std::int64_t step_ = 0;
   std::unique_ptr<trainer::Network> network_;
   at::Tensor flat_;
   trainer::AdapterView view_;

@@ -44,7 +44,7 @@ TEST(Recipe, ChecksTypesAndRanges) {
            {"lora.rank=1.5", "lora.rank"},
            {"lora.rank=many", "lora.rank"},
            {"lora.rank=[1]", "lora.rank"},
-           {"lora.targets=v_proj", "lora.targets"},
+           {"lora.targets=[[v_proj]]", "lora.targets"},
            {"lora.targets=[]", "lora.targets"},
            {"lora.use_rslora=2", "lora.use_rslora"},
            {"training.steps=-1", "training.steps"},
@@ -136,7 +136,8 @@ TEST(Recipe, TrainsEitherAnAdapterOrAllWeights) {
   const auto changed = Load("lora.yaml", {"lora=null", "method=full"});
   ASSERT_TRUE(changed) << changed.error().message;
   EXPECT_FALSE(changed->lora);
-  for (const char* method : {"method=lora", "method=Full", "method=[full]", "method=1"}) {
+  ExpectFault(Load("lora.yaml", {"lora=null", "method=lora"}), HasSubstr("'lora' is missing"));
+  for (const char* method : {"method=dora", "method=Full", "method=[full]", "method=1"}) {
     ExpectFault(Load("lora.yaml", {"lora=null", method}), HasSubstr("'method' must be"));
   }
   ExpectFault(Load("full.yaml", {"methods=full"}), HasSubstr("nearest is 'method'"));

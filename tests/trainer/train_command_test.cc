@@ -7,6 +7,7 @@
 #include "dp/accounting/accountant.h"
 #include "dp/ledger/ledger.h"
 #include "model/adapter.h"
+#include "model/merge.h"
 #include "model/model_files.h"
 #include "tests/trainer/tiny_chat_model.h"
 #include "tests/trainer/train_command_case.h"
@@ -223,6 +224,19 @@ TEST_F(TrainCommand, PlainRunLearnsAndSaysSo) {
   EXPECT_TRUE(outcome.events[1]["epsilon"].is_null());
   EXPECT_TRUE(outcome.events[1].contains("loss"));
   EXPECT_LT(outcome.events[7]["loss"].get<double>(), outcome.events[0]["loss"].get<double>() - 0.2);
+}
+
+TEST_F(TrainCommand, AnAdapterOverFourBitsLearnsAndMerges) {
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  fs::copy_file(folder_ / "train.jsonl", folder_ / "eval.jsonl",
+                fs::copy_options::overwrite_existing);
+  const Outcome outcome =
+      Run("qlora.yaml", {"training.steps=6", "training.batch_size=8", "training.eval_every=0"});
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  ASSERT_EQ(outcome.events.size(), 9U);
+  EXPECT_LT(outcome.events[7]["loss"].get<double>(), outcome.events[0]["loss"].get<double>() - 0.1);
+  const auto merged = model::Merge(model_, output(), folder_ / "merged.gguf", std::nullopt);
+  ASSERT_TRUE(merged) << merged.error().message;
 }
 
 TEST_F(TrainCommand, AnAdaptiveClipNormKeepsATargetThatItsNoiseIsFoundFor) {

@@ -45,7 +45,9 @@ std::vector<at::Tensor> LayerAdapter::Parameters() const {
 at::Tensor LayerAdapter::Add(const at::Tensor& y, const at::Tensor& x, Target target) const {
   if (!Has(target)) return y;
   const NetworkAdapter::Path& path = *adapter_->layers[layer_][static_cast<std::size_t>(target)];
-  return y + dp::clipping::LoraPath(x, path.a, path.b, adapter_->scale,
+  const Dropout& dropout = adapter_->dropout;
+  return y + dp::clipping::LoraPath(dropout ? DropInputs(x, dropout, path.a_parameter) : x, path.a,
+                                    path.b, adapter_->scale,
                                     {adapter_->observer, path.a_parameter, path.b_parameter});
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dp/clipping/lora_path.h"
+#include "trainer/networks/adapter_dropout.h"
 #include "trainer/networks/weight_watch.h"
 
 namespace cloister::trainer {
@@ -32,6 +33,7 @@ struct NetworkAdapter {
   std::vector<std::array<std::optional<Path>, kTargets>> layers;  // one row a decoder layer
   std::int64_t first_layer = 0;  // below it no layer has a path and nothing is differentiated
   double scale = 0;
+  Dropout dropout;                                     // of the paths' inputs, for one batch
   dp::clipping::GradientObserver* observer = nullptr;  // of the paths
   WeightWatch weights;
 };

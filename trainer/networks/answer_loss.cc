@@ -20,23 +20,23 @@ constexpr std::int64_t kChunkRows = 64;
 
 struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
-                            const at::Tensor& head, const at::Tensor& targets,
-                            const at::Tensor& example, const at::Tensor& weight,
-                            std::int64_t examples, std::int64_t observer, std::int64_t number) {
+                            const at::Tensor& targets, const at::Tensor& example,
+                            const at::Tensor& weight, std::int64_t examples, std::int64_t head_of,
+                            std::int64_t observer, std::int64_t number) {
+    const LinearWeights& head = *reinterpret_cast<const LinearWeights*>(head_of);
     const std::int64_t count = rows.size(0);
     const bool differentiate = rows.requires_grad();
     at::Tensor losses = at::empty({count}, rows.options().dtype(at::kFloat));
     at::Tensor gradient = differentiate ? at::empty_like(rows) : at::Tensor();
     const bool watched = differentiate && observer != 0;
-    at::Tensor of_scores =
-        watched ? at::empty({count, head.size(0)}, rows.options()) : at::Tensor();
+    at::Tensor of_scores = watched ? at::empty({count, head.rows()}, rows.options()) : at::Tensor();
     for (std::int64_t start = 0; start < count; start += kChunkRows) {
       const std::int64_t size = std::min(kChunkRows, count - start);
       const at::Tensor scores = Product(rows.narrow(0, start, size), head);
       losses.narrow(0, start, size)
           .copy_(CrossEntropy(scores, targets.narrow(0, start, size), differentiate));
       if (!differentiate) continue;
-      gradient.narrow(0, start, size).copy_(Product(scores, head.t()));
+      gradient.narrow(0, start, size).copy_(InputGradient(scores, head));
       if (watched) of_scores.narrow(0, start, size).copy_(scores);
     }
     if (differentiate) gradient.mul_(weight.unsqueeze(1));
@@ -66,8 +66,10 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
 
 at::Tensor AnswerLoss(const at::Tensor& rows, const LinearWeights& head,
                       const Predictions& predictions, const WeightWatch& watch) {
-  return AnswerLossFunction::apply(rows, head.factor(), predictions.targets, predictions.example,
-                                   predictions.weight, predictions.examples,
+  // No pointer may be an argument. The head is read in this call alone.
+  const auto head_of = reinterpret_cast<std::int64_t>(&head);
+  return AnswerLossFunction::apply(rows, predictions.targets, predictions.example,
+                                   predictions.weight, predictions.examples, head_of,
                                    dp::clipping::HandleOf(watch ? &watch.observer() : nullptr),
                                    watch ? watch.NumberOf(head.weight) : 0);
 }

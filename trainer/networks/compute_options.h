@@ -9,6 +9,15 @@ namespace cloister::trainer {
 //          for each product. Residual stream, norms, softmax and loss are fp32.
 enum class Precision { kFp32, kBf16 };
 
+// What frozen matrices are kept as: numbers, or blocks with a scale each, which become numbers as
+// products need them (QLoRA, Dettmers et al. 2023). Vectors, routers and whatever is trained are
+// never quantized.
+//   kDense  numbers of the precision above
+//   kQ8_0   8 bits, 32 to a block    kQ4_0  4 bits, 32 to a block (model/tensor.h)
+//   kNf4    4 bits at the quantiles of a normal distribution, 64 to a block (nf4.h)
+// The embedding and the head have 8 bits, or fewer where a file has them so.
+enum class BaseWeights { kDense, kQ8_0, kQ4_0, kNf4 };
+
 // How a network computes its passes, whatever it learns.
 struct ComputeOptions {
   // Keep each decoder layer's input alone for the backward pass, which computes the layer once more
@@ -18,6 +27,7 @@ struct ComputeOptions {
   // Put the examples of a micro-batch behind one another in one row, without padding; each sees
   // itself alone, from position 0. Not for private steps, whose examples have passes of their own.
   bool packing = false;
+  BaseWeights base = BaseWeights::kDense;
 };
 
 }  // namespace cloister::trainer

@@ -88,7 +88,7 @@ at::Tensor Mixture(const Experts& experts, const ExpertsWeights& w, const at::Te
                    const LayerAdapter& adapter) {
   const at::Tensor rows = x.reshape({-1, x.size(-1)});
   const Choice choice =
-      ChooseExperts(experts, adapter.weights().Linear(rows.to(at::kFloat), {w.router, {}, {}}),
+      ChooseExperts(experts, adapter.weights().Linear(rows.to(at::kFloat), {w.router, {}, {}, {}}),
                     w.correction_bias);
   const at::Tensor routed = Routed(w.experts, rows, choice, adapter.WeightsAlone()).view(x.sizes());
   return w.shared ? routed + Mlp(*w.shared, x, adapter) : routed;

@@ -4,8 +4,11 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <exception>
 #include <optional>
+#include <vector>
 
 #include "dp/clipping/onednn_linear.h"
 
@@ -35,6 +38,12 @@ bool OneDnnHasBf16() {
   return has;
 }
 
+// A matrix as the integer that travels through autograd's context, which stores no plain pointers.
+std::int64_t HandleOf(const BlockMatrix& blocks) { return reinterpret_cast<std::int64_t>(&blocks); }
+const BlockMatrix* BlocksOf(std::int64_t handle) {
+  return reinterpret_cast<const BlockMatrix*>(handle);
+}
+
 struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias) {
@@ -45,6 +54,61 @@ struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const at::Tensor weight = context->get_saved_variables()[0];
     return {Product(gradients[0], weight.t()), at::Tensor(), at::Tensor()};
+  }
+};
+
+// A tile of a weight in blocks stays in a core's own cache while it is multiplied.
+constexpr std::int64_t kTileNumbers = std::int64_t{1} << 18;
+
+// Calls body(first, tile) with the rows of `blocks` in tiles [some, columns]; how they are cut
+// depends on the matrix alone.
+template <typename Body>
+void ForTiles(const BlockMatrix& blocks, at::ScalarType type, const Body& body) {
+  constexpr std::int64_t kRows = 64;  // a whole number of any kernel's own tiles
+  const std::int64_t size = std::max(kRows, kTileNumbers / blocks.columns() / kRows * kRows);
+  for (std::int64_t first = 0; first < blocks.rows(); first += size) {
+    body(first, blocks.Rows(first, std::min(size, blocks.rows() - first), type));
+  }
+}
+
+at::Tensor BlockProduct(const at::Tensor& x, const BlockMatrix& blocks, const at::Tensor& bias) {
+  std::vector<std::int64_t> shape = x.sizes().vec();
+  shape.back() = blocks.rows();
+  at::Tensor y;
+  ForTiles(blocks, x.scalar_type(), [&](std::int64_t first, const at::Tensor& tile) {
+    const std::int64_t rows = tile.size(0);
+    const at::Tensor part =
+        Product(x, tile, bias.defined() ? bias.narrow(0, first, rows) : at::Tensor());
+    if (rows == blocks.rows()) {
+      y = part;
+      return;
+    }
+    if (!y.defined()) y = at::empty(shape, x.options());
+    y.narrow(-1, first, rows).copy_(part);
+  });
+  return y;
+}
+
+// The tiles' parts are added up in fp32.
+at::Tensor BlockInputGradient(const at::Tensor& g, const BlockMatrix& blocks) {
+  at::Tensor sum;
+  ForTiles(blocks, g.scalar_type(), [&](std::int64_t first, const at::Tensor& tile) {
+    const at::Tensor part = Product(g.narrow(-1, first, tile.size(0)), tile.t());
+    sum = sum.defined() ? sum.to(at::kFloat).add_(part) : part;
+  });
+  return sum.to(g.scalar_type());
+}
+
+struct FrozenBlocksFunction : torch::autograd::Function<FrozenBlocksFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const std::optional<at::Tensor>& bias, std::int64_t blocks) {
+    context->saved_data["blocks"] = blocks;
+    return BlockProduct(x, *BlocksOf(blocks), bias.value_or(at::Tensor()));
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const BlockMatrix* const blocks = BlocksOf(context->saved_data["blocks"].toInt());
+    return {BlockInputGradient(gradients[0], *blocks), at::Tensor(), at::Tensor()};
   }
 };
 
@@ -84,8 +148,19 @@ at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b
   return at::linear(x, w, IfDefined(addend));
 }
 
+at::Tensor Product(const at::Tensor& x, const LinearWeights& linear) {
+  if (linear.blocks) return BlockProduct(x, *linear.blocks, linear.bias);
+  return Product(x, linear.factor(), linear.bias);
+}
+
+at::Tensor InputGradient(const at::Tensor& g, const LinearWeights& linear) {
+  if (linear.blocks) return BlockInputGradient(g, *linear.blocks);
+  return Product(g, linear.factor().t());
+}
+
 at::Tensor Linear(const at::Tensor& x, const LinearWeights& linear) {
   const std::optional<at::Tensor> bias = IfDefined(linear.bias);
+  if (linear.blocks) return FrozenBlocksFunction::apply(x, bias, HandleOf(*linear.blocks));
   if (!linear.weight.requires_grad()) {
     return FrozenLinearFunction::apply(x, linear.factor(), bias);
   }

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -79,15 +80,22 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
   {
     const bool whole = adapter == nullptr || adapter->weights;
     const at::AutoGradMode mode(at::GradMode::is_enabled() && whole);
-    x = WatchOf(adapter).Embed(ids, weights_.embedding).to(at::kFloat);
+    x = weights_.embedding_blocks ? weights_.embedding_blocks->Lookup(ids, type())
+                                  : WatchOf(adapter).Embed(ids, weights_.embedding);
+    x = x.to(at::kFloat);
     for (std::int64_t layer = 0; layer < frozen; ++layer) x = Layer(layer, x, positions, {});
   }
+  // Layers that are computed again in the backward pass read the adapter then.
+  std::shared_ptr<const NetworkAdapter> kept;
+  if (options_.activation_checkpointing && adapter != nullptr) {
+    kept = std::make_shared<const NetworkAdapter>(*adapter);
+  }
   for (std::int64_t layer = frozen; layer < architecture_.num_layers; ++layer) {
-    const LayerAdapter on_layer(adapter, layer);
+    const LayerAdapter on_layer(kept ? kept.get() : adapter, layer);
     if (options_.activation_checkpointing) {
-      x = Checkpoint(
-          [=, this](const at::Tensor& in) { return Layer(layer, in, positions, on_layer); }, x,
-          Leaves(layer, on_layer));
+      x = Checkpoint([=, this, kept = kept](
+                         const at::Tensor& in) { return Layer(layer, in, positions, on_layer); },
+                     x, Leaves(layer, on_layer));
     } else {
       x = Layer(layer, x, positions, on_layer);
     }

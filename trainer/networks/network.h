@@ -32,7 +32,7 @@ class Network {
   // run without autograd: base weights are frozen then. `lengths`, one an example, are the lengths
   // that a rope which grows with them goes by; empty: all of `tokens`. With `segments` ids are one
   // row of examples that stand behind one another, each so many tokens, which see nothing of each
-  // other. The network and the adapter must outlive a backward pass.
+  // other. The network must outlive a backward pass, and the adapter's observer too.
   at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
                     std::span<const std::int64_t> lengths = {},
                     std::span<const std::int64_t> segments = {}) const;
@@ -44,7 +44,9 @@ class Network {
   const model::Architecture& architecture() const { return architecture_; }
   const NetworkWeights& weights() const { return weights_; }
   const ComputeOptions& options() const { return options_; }
-  LinearWeights head() const { return {weights_.head, {}, weights_.rounded_head}; }
+  LinearWeights head() const {
+    return {weights_.head, {}, weights_.rounded_head, weights_.head_blocks};
+  }
 
  private:
   at::ScalarType type() const;  // of activations between products

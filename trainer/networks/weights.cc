@@ -47,35 +47,50 @@ class FlatMemory {
   std::vector<WeightPlace> places_;
 };
 
+// How matrices are to be kept.
+struct Storage {
+  at::ScalarType type = at::kFloat;  // of those that are dense
+  BaseWeights base = BaseWeights::kDense;
+};
+
 // Reads the tensors of one part of the network, whose names begin with `prefix`.
 class PartReader {
  public:
-  PartReader(const model::ModelFiles& files, FlatMemory& memory, at::ScalarType matrices,
+  PartReader(const model::ModelFiles& files, FlatMemory& memory, const Storage& storage,
              std::int64_t layer, std::string prefix)
       : files_(files),
         memory_(memory),
-        matrices_(matrices),
+        storage_(storage),
         layer_(layer),
         prefix_(std::move(prefix)) {}
 
   PartReader Below(const std::string& name) const {
-    return {files_, memory_, matrices_, layer_, prefix_ + name + "."};
+    return {files_, memory_, storage_, layer_, prefix_ + name + "."};
   }
 
   // Of the type that was asked for.
   base::Result<at::Tensor> Matrix(const Names& names) const {
     CLOISTER_ASSIGN_OR_RETURN(const at::Tensor matrix, Tensor(names));
-    return matrix.to(matrices_);
+    return matrix.to(storage_.type);
+  }
+
+  // The same in blocks; null where it is to be dense, as rows that are no whole blocks are.
+  // `outside`: it is no part of a layer, and has eight bits.
+  base::Result<std::shared_ptr<const BlockMatrix>> Blocks(const Names& names,
+                                                          bool outside = false) const {
+    if (storage_.base == BaseWeights::kDense) return nullptr;
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<model::TensorView> views, Views(names));
+    if (!BlockMatrix::Holds(views[0].row_elements())) return nullptr;
+    CLOISTER_ASSIGN_OR_RETURN(
+        BlockMatrix matrix,
+        BlockMatrix::Quantize(names, views, outside ? BaseWeights::kQ8_0 : storage_.base));
+    return std::make_shared<const BlockMatrix>(std::move(matrix));
   }
 
   // The named parameters, one below the other, fp32.
   base::Result<at::Tensor> Tensor(Names names) const {
+    CLOISTER_ASSIGN_OR_RETURN(const std::vector<model::TensorView> views, Views(names));
     for (std::string& name : names) name.insert(0, prefix_);
-    std::vector<model::TensorView> views;
-    for (const std::string& name : names) {
-      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, View(name));
-      views.push_back(std::move(view));
-    }
     at::Tensor tensor = memory_.Take(layer_, names, views);
     float* to = tensor.mutable_data_ptr<float>();
     for (const model::TensorView& view : views) {
@@ -101,7 +116,10 @@ class PartReader {
       biases.push_back(name + ".bias");
     }
     LinearWeights linear;
-    CLOISTER_ASSIGN_OR_RETURN(linear.weight, Matrix(weights));
+    CLOISTER_ASSIGN_OR_RETURN(linear.blocks, Blocks(weights));
+    if (!linear.blocks) {
+      CLOISTER_ASSIGN_OR_RETURN(linear.weight, Matrix(weights));
+    }
     if (!bias) return linear;
     CLOISTER_ASSIGN_OR_RETURN(linear.bias, Tensor(biases));
     return linear;
@@ -113,10 +131,19 @@ class PartReader {
     CLOISTER_RETURN_IF_ERROR(model::CheckFinite(name, view));
     return view;
   }
+  // Of this part.
+  base::Result<std::vector<model::TensorView>> Views(const Names& names) const {
+    std::vector<model::TensorView> views;
+    for (const std::string& name : names) {
+      CLOISTER_ASSIGN_OR_RETURN(model::TensorView view, View(prefix_ + name));
+      views.push_back(std::move(view));
+    }
+    return views;
+  }
 
   const model::ModelFiles& files_;
   FlatMemory& memory_;
-  at::ScalarType matrices_;
+  Storage storage_;
   std::int64_t layer_;
   std::string prefix_;
 };
@@ -191,26 +218,38 @@ base::Result<LayerWeights> LoadLayer(const PartReader& part, const model::Archit
   return weights;
 }
 
-// In the order of Parameters().
+// In the order of Parameters(). What has been read of the files is let go of at once: it would
+// stand in memory beside what was made of it.
 base::Result<NetworkWeights> LoadInto(const model::ModelFiles& files,
                                       const model::Architecture& architecture, FlatMemory& memory,
-                                      at::ScalarType matrices) {
+                                      const Storage& storage) {
+  constexpr char kEmbedding[] = "model.embed_tokens.weight", kHead[] = "lm_head.weight";
   CLOISTER_RETURN_IF_ERROR(model::CheckTensors(files, architecture));
-  const PartReader all(files, memory, matrices, /*layer=*/-1, "");
+  const PartReader all(files, memory, storage, /*layer=*/-1, "");
   NetworkWeights weights;
-  CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Matrix({"model.embed_tokens.weight"}));
+  CLOISTER_ASSIGN_OR_RETURN(weights.embedding_blocks, all.Blocks({kEmbedding}, /*outside=*/true));
+  if (!weights.embedding_blocks) {
+    CLOISTER_ASSIGN_OR_RETURN(weights.embedding, all.Matrix({kEmbedding}));
+  }
+  files.ReleasePages();
   CLOISTER_ASSIGN_OR_RETURN(weights.final_norm, all.Tensor({"model.norm.weight"}));
   if (architecture.tie_word_embeddings) {
     weights.head = weights.embedding;
+    weights.head_blocks = weights.embedding_blocks;
   } else {
-    CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Matrix({"lm_head.weight"}));
+    CLOISTER_ASSIGN_OR_RETURN(weights.head_blocks, all.Blocks({kHead}, /*outside=*/true));
+    if (!weights.head_blocks) {
+      CLOISTER_ASSIGN_OR_RETURN(weights.head, all.Matrix({kHead}));
+    }
   }
   for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
-    const PartReader part(files, memory, matrices, layer,
+    files.ReleasePages();
+    const PartReader part(files, memory, storage, layer,
                           "model.layers." + std::to_string(layer) + ".");
     CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(part, architecture, layer));
     weights.layers.push_back(std::move(loaded));
   }
+  files.ReleasePages();
   return weights;
 }
 
@@ -325,16 +364,16 @@ base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
                                           const model::Architecture& architecture) {
   FlatMemory memory(ParameterCount(architecture));
   CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
-                            LoadInto(files, architecture, memory, at::kFloat));
+                            LoadInto(files, architecture, memory, Storage()));
   return std::move(memory).Finish(std::move(weights));
 }
 
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture,
-                                         Precision matrices) {
+                                         Precision matrices, BaseWeights base) {
   FlatMemory memory;
   return LoadInto(files, architecture, memory,
-                  matrices == Precision::kBf16 ? at::kBFloat16 : at::kFloat);
+                  {matrices == Precision::kBf16 ? at::kBFloat16 : at::kFloat, base});
 }
 
 }  // namespace cloister::trainer

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,17 +11,20 @@
 #include "base/result.h"
 #include "model/architecture.h"
 #include "model/model_files.h"
+#include "trainer/networks/block_matrix.h"
 #include "trainer/networks/compute_options.h"
 
 namespace cloister::trainer {
 
-// Weights in fp32; matrices that are not trained may be bfloat16. Projections that read the same
-// input stand in one matrix, one below the other.
+// Weights in fp32; matrices that are not trained may be bfloat16, or in blocks. Projections that
+// read the same input stand in one matrix, one below the other.
 struct LinearWeights {
-  at::Tensor weight;   // [out, in]
+  at::Tensor weight;   // [out, in]; undefined where `blocks` are instead
   at::Tensor bias;     // [out]; undefined: none
   at::Tensor rounded;  // bfloat16 copy of a trained weight for products; undefined: weight itself
+  std::shared_ptr<const BlockMatrix> blocks;  // a frozen weight
 
+  std::int64_t rows() const { return blocks ? blocks->rows() : weight.size(0); }
   const at::Tensor& factor() const { return rounded.defined() ? rounded : weight; }
 };
 
@@ -67,9 +71,11 @@ struct NetworkWeights {
   at::Tensor final_norm;    // [hidden]
   at::Tensor head;          // [vocab, hidden]; the embedding's own tensor when tied
   at::Tensor rounded_head;  // as LinearWeights::rounded
+  // In place of the embedding and the head; one matrix when tied.
+  std::shared_ptr<const BlockMatrix> embedding_blocks, head_blocks;
   std::vector<LayerWeights> layers;
 
-  // Every distinct parameter once: a tied matrix is one.
+  // Every distinct parameter once: a tied matrix is one. Matrices in blocks are none.
   std::vector<at::Tensor> Parameters() const;
 
   // Rounds every fp32 matrix that enters products to its bfloat16 copy: anew after each change of
@@ -93,12 +99,14 @@ struct FlatWeights {
 };
 
 // Reads and dequantizes what `architecture` needs to fp32, or with kBf16 matrices to bfloat16, but
-// for the experts' routers. Errors: as model::CheckTensors.
+// for the experts' routers. With a `base` of blocks those matrices stay in blocks, or are brought
+// into them, whose rows are whole ones. Errors: as model::CheckTensors and BlockMatrix::Quantize.
 base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
                                           const model::Architecture& architecture);
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture,
-                                         Precision matrices = Precision::kFp32);
+                                         Precision matrices = Precision::kFp32,
+                                         BaseWeights base = BaseWeights::kDense);
 
 // Elements of NetworkWeights::Parameters().
 std::int64_t ParameterCount(const model::Architecture& architecture);

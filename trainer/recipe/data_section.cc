@@ -54,6 +54,17 @@ bool IsTrue(const FlatRecipe& flat, const std::string& path) {
   return found != flat.end() && YAML::convert<bool>::decode(found->second, value) && value;
 }
 
+// A row of several records has one mask of dropped inputs, and each record is to have its own.
+void AddDropoutFault(const FlatRecipe& flat, std::vector<std::string>& faults) {
+  const auto found = flat.find("lora.dropout");
+  double dropout = 0;
+  if (found == flat.end() || !YAML::convert<double>::decode(found->second, dropout)) return;
+  if (dropout > 0 && IsTrue(flat, "data.packing")) {
+    faults.emplace_back(
+        "'data.packing' and 'lora.dropout' may not stand together: leave one of them out");
+  }
+}
+
 void AddPrivacyFaults(const FlatRecipe& flat, const DataLayout& layout,
                       std::vector<std::string>& faults) {
   const auto section = flat.lower_bound("privacy");
@@ -94,6 +105,7 @@ std::vector<std::string> DataFaults(const FlatRecipe& flat) {
                      std::string(FormatName(layout.format)) +
                      (layout.format == DataFormat::kCsv ? " and a text column" : ""));
   }
+  AddDropoutFault(flat, faults);
   AddPrivacyFaults(flat, layout, faults);
   return faults;
 }

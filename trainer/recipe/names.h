@@ -8,7 +8,6 @@ namespace cloister::trainer {
 inline constexpr std::string_view kPrecisionNames[] = {"fp32", "bf16"};  // as the enum
 inline constexpr std::string_view kClippingNames[] = {"flat", "automatic",
                                                       "per-layer"};  // as the enum
-inline constexpr std::string_view kFullMethod = "full";
 // What makes an order out of a seed (trainer/data/permutation.h): another name for another order.
 inline constexpr std::string_view kOrder = "order: feistel-1";
 

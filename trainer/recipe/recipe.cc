@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "trainer/recipe/data_section.h"
 #include "trainer/recipe/mechanism_section.h"
+#include "trainer/recipe/method_section.h"
 #include "trainer/recipe/names.h"
 #include "trainer/recipe/schema.h"
 
@@ -18,7 +19,6 @@ namespace {
 constexpr double kMany = 1e9;
 constexpr auto kText = Field::Kind::kText;
 constexpr auto kSwitch = Field::Kind::kSwitch;
-constexpr auto kTexts = Field::Kind::kTexts;
 constexpr auto kInteger = Field::Kind::kInteger;
 constexpr auto kReal = Field::Kind::kReal;
 constexpr bool kAbove = true;  // the lower end is excluded
@@ -27,6 +27,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"model", kText},
     {"output", kText},
     {"method", kText},
+    {"quantization", kText},
     {"data.train", kText},
     {"data.eval", kText},
     {"data.eval_rows", kInteger, 0, kMany},
@@ -42,9 +43,10 @@ constexpr auto kFields = std::to_array<Field>({
     {"data.columns.unit", kText},
     {"lora.rank", kInteger, 1, 4096},
     {"lora.alpha", kReal, 0, 1e6, kAbove},
-    {"lora.targets", kTexts},
+    {"lora.targets", Field::Kind::kTextOrTexts},
     {"lora.first_layer", kInteger, 0, 4096},
     {"lora.use_rslora", kSwitch},
+    {"lora.dropout", kReal, 0, 0.99},
     {"lora.seed", kInteger, 0, 9e15},
     {"optimizer.learning_rate", kReal, 0, 100, kAbove},
     {"optimizer.beta1", kReal, 0, 0.9999999},
@@ -93,8 +95,6 @@ constexpr auto kFields = std::to_array<Field>({
 constexpr auto kRequired =
     std::to_array<std::string_view>({"model", "output", "data.train", "data.max_tokens",
                                      "optimizer.learning_rate", "training.steps"});
-constexpr auto kRequiredOfLora =
-    std::to_array<std::string_view>({"lora.rank", "lora.alpha", "lora.targets"});
 constexpr auto kRequiredOfCheckpoints =
     std::to_array<std::string_view>({"checkpoints.folder", "checkpoints.every"});
 constexpr auto kRequiredWithPrivacy = std::to_array<std::string_view>(
@@ -124,17 +124,7 @@ std::vector<std::string> MissingKeys(const FlatRecipe& flat) {
   };
   require(kRequired);
   for (std::string& fault : DataFaults(flat)) faults.push_back(std::move(fault));
-  const auto method = flat.find("method");
-  if (method != flat.end() &&
-      !(method->second.IsScalar() && method->second.Scalar() == kFullMethod)) {
-    faults.emplace_back(
-        "'method' must be full: leave it out to train an adapter, which 'lora' gives");
-  } else if ((method != flat.end()) == HasSection(flat, "lora")) {
-    faults.emplace_back(method != flat.end()
-                            ? "'lora' and 'method: full' may not stand together: keep one"
-                            : "'lora' or 'method: full' is missing: say what is trained");
-  }
-  if (HasSection(flat, "lora")) require(kRequiredOfLora);
+  for (std::string& fault : MethodFaults(flat)) faults.push_back(std::move(fault));
   if (HasSection(flat, "checkpoints")) require(kRequiredOfCheckpoints);
   if (!HasPrivacy(flat)) {
     require(std::array<std::string_view, 1>{"training.batch_size"});
@@ -163,14 +153,6 @@ Recipe ReadValues(const FlatRecipe& flat) {
   recipe.model = Get<std::string>(flat, "model");
   recipe.output = Get<std::string>(flat, "output");
   recipe.data = ReadData(flat);
-  if (HasSection(flat, "lora")) {
-    recipe.lora = {.rank = Get<std::int64_t>(flat, "lora.rank"),
-                   .alpha = Get<double>(flat, "lora.alpha"),
-                   .targets = Get<std::vector<std::string>>(flat, "lora.targets"),
-                   .first_layer = Get<std::int64_t>(flat, "lora.first_layer"),
-                   .rank_stabilized = Get<bool>(flat, "lora.use_rslora")};
-    recipe.lora_seed = Seed(flat, "lora.seed");
-  }
   const AdamW::Options defaults;
   recipe.optimizer = {
       .learning_rate = Get<double>(flat, "optimizer.learning_rate"),
@@ -187,6 +169,7 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
       .compute = {.activation_checkpointing = Get<bool>(flat, "training.activation_checkpointing"),
                   .packing = Get<bool>(flat, "data.packing")}};
+  ReadMethod(flat, recipe);
   if (HasSection(flat, "checkpoints")) {
     recipe.checkpoints = {.folder = Get<std::string>(flat, "checkpoints.folder"),
                           .every = Get<std::int64_t>(flat, "checkpoints.every"),

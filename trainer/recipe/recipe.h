@@ -31,8 +31,11 @@ struct Recipe {
     DataLayout layout;
   } data;
 
-  std::optional<model::LoraConfig> lora;  // none: every weight is trained ("method: full")
-  std::uint64_t lora_seed = 0;            // of the adapter's public starting point
+  // None: every weight is trained ("method: full"). training.compute says what it sits on.
+  std::optional<model::LoraConfig> lora;
+  // In place of lora->targets: what WithTargetsOf (model/peft/lora_targets.h) makes them of.
+  std::string lora_pattern;
+  std::uint64_t lora_seed = 0;  // of the adapter's public starting point, and of its dropout
 
   AdamW::Options optimizer;
   Schedule schedule;  // of the optimizer's learning rate

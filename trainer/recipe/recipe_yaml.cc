@@ -4,6 +4,7 @@
 
 #include "trainer/recipe/data_section.h"
 #include "trainer/recipe/mechanism_section.h"
+#include "trainer/recipe/method_section.h"
 #include "trainer/recipe/names.h"
 #include "trainer/recipe/recipe.h"
 
@@ -14,17 +15,23 @@ std::string ToYaml(const Recipe& recipe) {
   root["model"] = recipe.model.string();
   root["output"] = recipe.output.string();
   WriteData(recipe, root["data"]);
+  root["method"] = std::string(MethodName(recipe));
   if (recipe.lora) {
+    const BaseWeights base = recipe.training.compute.base;
+    if (base != BaseWeights::kDense) root["quantization"] = std::string(QuantizationName(base));
     YAML::Node lora = root["lora"];
     lora["rank"] = recipe.lora->rank;
     lora["alpha"] = recipe.lora->alpha;
-    lora["targets"] = recipe.lora->targets;
-    lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
+    if (recipe.lora_pattern.empty()) {
+      lora["targets"] = recipe.lora->targets;
+      lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
+    } else {
+      lora["targets"] = recipe.lora_pattern;
+    }
     lora["first_layer"] = recipe.lora->first_layer;
     lora["use_rslora"] = recipe.lora->rank_stabilized;
+    lora["dropout"] = recipe.lora->dropout;
     lora["seed"] = recipe.lora_seed;
-  } else {
-    root["method"] = std::string(kFullMethod);
   }
   YAML::Node optimizer = root["optimizer"];
   optimizer["learning_rate"] = recipe.optimizer.learning_rate;

@@ -107,6 +107,9 @@ std::string FaultOf(const Field& field, const YAML::Node& value) {
   switch (field.kind) {
     case Field::Kind::kText:
       return value.IsScalar() && !value.Scalar().empty() ? "" : fault("a text");
+    case Field::Kind::kTextOrTexts:
+      if (value.IsScalar() && !value.Scalar().empty()) return "";
+      [[fallthrough]];
     case Field::Kind::kTexts: {
       const bool right = value.IsSequence() && value.size() > 0 &&
                          std::all_of(value.begin(), value.end(),

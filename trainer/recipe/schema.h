@@ -16,7 +16,7 @@ namespace cloister::trainer {
 
 // One key of a recipe, by its dotted path, and what its value may be.
 struct Field {
-  enum class Kind { kText, kInteger, kReal, kTexts, kSwitch };
+  enum class Kind { kText, kInteger, kReal, kTexts, kTextOrTexts, kSwitch };
   std::string_view path;
   Kind kind = Kind::kText;
   double low = 0, high = 0;   // of numbers, inclusive

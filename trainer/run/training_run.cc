@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,9 +17,11 @@
 #include "base/progress.h"
 #include "model/model_files.h"
 #include "trainer/data/sampling.h"
+#include "trainer/run/fixed.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
+#include "trainer/run/resolve_targets.h"
 #include "trainer/run/run_checkpoints.h"
 #include "trainer/run/run_data.h"
 #include "trainer/trainable_model.h"
@@ -36,12 +37,6 @@ double SecondsSince(Clock::time_point start) {
 }
 
 constexpr std::size_t kPiece = std::size_t{1} << 20;  // values of a release at a time
-
-std::string Fixed(double value, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
-  return text;
-}
 
 class TrainingRun {
  public:
@@ -202,6 +197,7 @@ class TrainingRun {
                             private_ ? base::Timing::kHidden : base::Timing::kShown);
     for (std::int64_t step = done_ + 1; step <= steps_; ++step) {
       if (!keep_going_(0)) return StoppedWork();
+      model_->BeginStep(recipe_.lora_seed, step);
       const Clock::time_point start = Clock::now();
       std::string detail;
       ordered_json event = {{"event", "step"}, {"step", step}};
@@ -393,7 +389,8 @@ class TrainingRun {
 }  // namespace
 
 base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const RunOptions& options) {
-  return TrainingRun(recipe, sink, options).Run();
+  CLOISTER_ASSIGN_OR_RETURN(const Recipe resolved, ResolveTargets(recipe));
+  return TrainingRun(resolved, sink, options).Run();
 }
 
 }  // namespace cloister::trainer
