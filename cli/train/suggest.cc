@@ -1,6 +1,9 @@
 #include "cli/train/suggest.h"
 
+#include <algorithm>
+#include <array>
 #include <iostream>
+#include <string_view>
 
 #include "cli/command.h"
 #include "trainer/suggest/suggestion.h"
@@ -9,6 +12,8 @@ namespace cloister::cli {
 namespace {
 
 namespace po = boost::program_options;
+
+constexpr std::array<std::string_view, 3> kMethods = {"lora", "qlora", "full"};  // as the enum
 
 constexpr const char* kAbout =
     R"(Prints a recipe to start from: with --epsilon a private one, without it a plain one. How many
@@ -28,10 +33,11 @@ base::Result<trainer::SuggestionRequest> RequestOf(const po::variables_map& valu
   request.max_tokens = values["max-tokens"].as<std::int64_t>();
   if (values.contains("epochs")) request.epochs = values["epochs"].as<double>();
   const std::string method = values["method"].as<std::string>();
-  if (method != "lora" && method != "full") {
-    return base::Fail(base::Code::kInvalidArgument, "--method: name lora or full");
+  const auto* const known = std::find(kMethods.begin(), kMethods.end(), method);
+  if (known == kMethods.end()) {
+    return base::Fail(base::Code::kInvalidArgument, "--method: name lora, qlora or full");
   }
-  request.full = method == "full";
+  request.method = static_cast<trainer::SuggestionRequest::Method>(known - kMethods.begin());
   if (!values.contains("epsilon")) {
     if (values.contains("delta") || values.contains("unit")) {
       return base::Fail(base::Code::kInvalidArgument,
@@ -69,7 +75,7 @@ base::Status SuggestRecipe(std::span<const std::string> arguments) {
   flags.usage =
       "cloister train --suggest --model P --data F.jsonl --units N [--epsilon E --unit "
       "record|user] "
-      "[--method lora|full] [--json]";
+      "[--method lora|qlora|full] [--json]";
   flags.about = kAbout;
   flags.options.add_options()("suggest", po::bool_switch(), "Print a recipe, train nothing")(
       "model", po::value<std::string>()->required(), "A GGUF file or a Hugging Face folder")(
@@ -81,7 +87,7 @@ base::Status SuggestRecipe(std::span<const std::string> arguments) {
       "tokens", po::value<std::int64_t>()->default_value(128), "Tokens of one, about")(
       "max-tokens", po::value<std::int64_t>()->default_value(512), "Where a longer record is cut")(
       "epochs", po::value<double>(), "Passes over the data (5 with privacy, 3 without)")(
-      "method", po::value<std::string>()->default_value("lora"), "lora or full")(
+      "method", po::value<std::string>()->default_value("lora"), "lora, qlora or full")(
       "epsilon", po::value<double>(), "The privacy loss to keep; none: no privacy")(
       "delta", po::value<double>(), "Its delta; none: far below one over the units")(
       "unit", po::value<std::string>(), "What is protected: record or user")(

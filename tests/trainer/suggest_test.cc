@@ -53,6 +53,8 @@ TEST(ChooseSteps, NoBatchIsSmallAndNoRateAboveOne) {
   EXPECT_FALSE(ChooseSteps(Question(-1)));
 }
 
+using Method = SuggestionRequest::Method;
+
 class SuggestTest : public InOwnFolder {
  protected:
   void SetUp() override {
@@ -65,12 +67,12 @@ class SuggestTest : public InOwnFolder {
     }
   }
 
-  SuggestionRequest Request(bool is_private, bool full = false) const {
+  SuggestionRequest Request(bool is_private, Method method = Method::kLora) const {
     SuggestionRequest request;
     request.model = folder_ / "model";
     request.train = folder_ / "train.jsonl";
     request.output = folder_ / "out";
-    request.full = full;
+    request.method = method;
     request.units = 40;
     request.unit_tokens = 24;
     request.max_tokens = 32;
@@ -82,8 +84,8 @@ class SuggestTest : public InOwnFolder {
 
 TEST_F(SuggestTest, WhatItPrintsRuns) {
   for (const bool is_private : {false, true}) {
-    for (const bool full : {false, true}) {
-      const auto made = Suggest(Request(is_private, full));
+    for (const Method method : {Method::kLora, Method::kQlora, Method::kFull}) {
+      const auto made = Suggest(Request(is_private, method));
       ASSERT_TRUE(made) << made.error().message;
       EXPECT_GT(made->cost.seconds_a_unit, 0);
       EXPECT_GT(made->cost.peak_bytes, 1 << 20);
@@ -94,7 +96,7 @@ TEST_F(SuggestTest, WhatItPrintsRuns) {
           is_private ? std::vector{ledger} : std::vector<std::string>();
       const auto recipe = LoadRecipe(folder_ / "recipe.yaml", overrides);
       ASSERT_TRUE(recipe) << recipe.error().message;
-      EXPECT_EQ(recipe->lora.has_value(), !full);
+      EXPECT_EQ(recipe->lora.has_value(), method != Method::kFull);
       nlohmann::json done;
       const base::Status ran = RunTraining(*recipe, [&](const auto& event) { done = event; }, {});
       ASSERT_TRUE(ran) << ran.error().message;

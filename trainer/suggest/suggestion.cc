@@ -67,11 +67,15 @@ void ChooseModel(const SuggestionRequest& request, Suggestion& made) {
   recipe.data.max_tokens = request.max_tokens;
   recipe.training.micro_batch_tokens = kMicroBatch * request.max_tokens;
   recipe.optimizer.weight_decay = 0;
-  if (request.full) {
+  if (request.method == SuggestionRequest::Method::kFull) {
     recipe.optimizer.learning_rate = request.privacy ? 1e-4 : 2e-5;
     made.reasons.push_back("learning_rate " + Number(recipe.optimizer.learning_rate) +
                            ": of all weights, a tenth or less of an adapter's.");
     return;
+  }
+  if (request.method == SuggestionRequest::Method::kQlora) {
+    recipe.training.compute.base = BaseWeights::kNf4;
+    recipe.training.compute.activation_checkpointing = true;
   }
   if (request.privacy) {
     recipe.lora = {.rank = 1, .alpha = 4, .targets = {"v_proj"}};

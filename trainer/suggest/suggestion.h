@@ -20,7 +20,8 @@ struct SuggestionRequest {
   std::filesystem::path train;
   std::optional<std::filesystem::path> eval;
   std::filesystem::path output;
-  bool full = false;             // every weight instead of an adapter
+  enum class Method { kLora, kQlora, kFull };  // as the recipe's key
+  Method method{};
   std::int64_t units = 0;        // records or users: a public figure, which may be rounded
   std::int64_t unit_tokens = 0;  // of one, about; public
   std::int64_t max_tokens = 0;
