@@ -1,6 +1,7 @@
 // Packed micro-batches against padded ones, on every fixture: full and windowed attention, latent
 // attention, ropes that grow with the sequence, experts.
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "tests/base/own_path.h"
+#include "trainer/data/pass_progress.h"
 
 namespace cloister::trainer {
 namespace {
@@ -234,6 +235,20 @@ TEST(RecordFile, NamesTheLineThatABrokenRowBeginsOn) {
               HasSubstr("column 'output' twice"));
   EXPECT_THAT(Open(header, kTable).error().message, HasSubstr("no record"));
   EXPECT_THAT(Open("", kTable).error().message, HasSubstr("record_file_test:1: "));
+}
+
+// A total tells how many records there are.
+TEST(PassProgress, OfPrivateDataIsNotSaidWhereItMayBeKept) {
+  const auto said = [](std::uint64_t total, base::Timing timing) {
+    testing::internal::CaptureStderr();
+    PassProgress progress("reading", total, /*shown_from=*/64, "MiB", timing);
+    for (std::uint64_t done = 0; done <= total; ++done) progress.Update(done);
+    progress.Finish();
+    return testing::internal::GetCapturedStderr();
+  };
+  EXPECT_EQ(said(100, base::Timing::kHidden), "");
+  EXPECT_THAT(said(100, base::Timing::kShown), HasSubstr("100/100 MiB"));
+  EXPECT_EQ(said(63, base::Timing::kShown), "");
 }
 
 // More records than are parsed together or fit into the memory of the index.

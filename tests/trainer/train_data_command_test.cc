@@ -66,7 +66,9 @@ TEST_F(TrainDataCommand, TheSameRecordsTeachTheSameInEveryFormat) {
 }
 
 TEST_F(TrainDataCommand, TextsTrainWithoutAChatTemplate) {
-  fs::remove(model_ / "chat_template.jinja");
+  model_ = folder_ / "wordless";
+  fixtures::WithAsciiTokenizer(fs::path(CLOISTER_TEST_DATA) / "models" / "llama", model_, "");
+  EXPECT_THAT(RunOn("train.jsonl", "lora.yaml").error, HasSubstr("template"));
   Write("text", "To be, or not to be.\n\n<assistant: is a text like any other>\n");
   Write("json", R"({"text": "To be, or not to be."}
 {"text": "<assistant: is a text like any other>"})");
