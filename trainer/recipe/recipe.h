@@ -9,8 +9,9 @@
 #include "base/result.h"
 #include "dp/mechanism/privacy_types.h"
 #include "model/adapter.h"
+#include "trainer/data/example.h"
 #include "trainer/networks/compute_options.h"
-#include "trainer/optimisation/adamw.h"
+#include "trainer/optimisation/optimizer.h"
 #include "trainer/optimisation/schedule.h"
 
 namespace cloister::trainer {
@@ -30,7 +31,7 @@ struct Recipe {
   std::optional<model::LoraConfig> lora;  // none: every weight is trained ("method: full")
   std::uint64_t lora_seed = 0;            // of the adapter's public starting point
 
-  AdamW::Options optimizer;
+  OptimizerOptions optimizer;
   Schedule schedule;  // of the optimizer's learning rate
 
   struct Training {
@@ -42,6 +43,9 @@ struct Recipe {
     std::int64_t micro_batch_tokens = 0;  // padded tokens
     std::int64_t threads = 0;             // 0: one a core
     std::int64_t eval_every = 0;          // steps; 0: before and after only
+    LossMean loss_mean{};                 // kExample with privacy
+    // Of the parameters' average, which held-out losses and output are then of.
+    std::optional<double> ema_decay;
     ComputeOptions compute;
   } training;
 
@@ -50,6 +54,9 @@ struct Recipe {
     std::filesystem::path folder;
     std::int64_t every = 0;  // steps
     std::int64_t keep = 2;   // the last so many
+    // The one of the lowest held-out loss beside them; and whether the output is its.
+    bool keep_best = false;
+    bool load_best_at_end = false;
   };
   std::optional<Checkpoints> checkpoints;
 
