@@ -68,12 +68,12 @@ TEST_F(ResumeOptimizerTest, EveryKindGoesOnToTheBit) {
 // The average is what is shown and what is left, at little decay nearly the parameters.
 TEST_F(ResumeOptimizerTest, TheAverageIsEvaluatedAndKept) {
   Evaluate(4);
-  ASSERT_TRUE(Run(kSteps));
+  ASSERT_TRUE(Run(kSteps + 1));
   const std::string last = Adapter();
   const std::map<std::int64_t, double> of_last = Losses();
   recipe_.training.ema_decay = 0.9;
   Again();
-  ASSERT_TRUE(Run(kSteps));
+  ASSERT_TRUE(Run(kSteps + 1));
   const std::string average = Adapter();
   EXPECT_NE(average, last);
   EXPECT_EQ(Losses().at(0), of_last.at(0));
@@ -81,7 +81,7 @@ TEST_F(ResumeOptimizerTest, TheAverageIsEvaluatedAndKept) {
   EXPECT_NE(Losses().at(8), of_last.at(8));
   recipe_.training.ema_decay = 0;
   Again();
-  ASSERT_TRUE(Run(kSteps));
+  ASSERT_TRUE(Run(kSteps + 1));
   EXPECT_NEAR(Losses().at(8), of_last.at(8), 1e-5);
 }
 
@@ -174,26 +174,32 @@ TEST_F(ResumeOptimizerTest, TheNoiseIsTheOneThatIsReleased) {
       mean += (1 - recipe_.optimizer.beta2) * (variance - mean);
     }
     if (matrix) {
-      EXPECT_GT(correlation.back(), 1.1 * correlation.front());
+      const auto [least, most] = std::minmax_element(correlation.begin(), correlation.end());
+      EXPECT_GT(*most, 1.5 * *least);
     }
     EXPECT_NEAR(NoiseVariance(), mean, 1e-9 * mean);
   }
 }
 
-// A rate so high that the last step is not the best one.
+// At a rate so high that the last step is not the best one.
 TEST_F(ResumeOptimizerTest, TheBestCheckpointIsKeptAndTaken) {
   Evaluate(1);
-  recipe_.optimizer.learning_rate = 0.3;
   recipe_.checkpoints->every = 100;
   recipe_.checkpoints->keep = 1;
   recipe_.checkpoints->keep_best = true;
-  ASSERT_TRUE(Run(kSteps + 1));
-  std::map<std::int64_t, double> losses = Losses();
-  losses.erase(0);
-  const auto best =
-      std::min_element(losses.begin(), losses.end(),
-                       [](const auto& a, const auto& b) { return a.second < b.second; });
-  ASSERT_LT(best->first, kSteps) << "the run's rate is too low for this test";
+  std::map<std::int64_t, double> losses;
+  auto best = losses.end();
+  for (const double rate : {1.0, 3.0, 10.0, 30.0}) {
+    recipe_.optimizer.learning_rate = rate;
+    Again();
+    ASSERT_TRUE(Run(kSteps + 1));
+    losses = Losses();
+    losses.erase(0);
+    best = std::min_element(losses.begin(), losses.end(),
+                            [](const auto& a, const auto& b) { return a.second < b.second; });
+    if (best->first < kSteps) break;
+  }
+  ASSERT_LT(best->first, kSteps) << "no rate was too high";
   EXPECT_EQ(Newest().header().step, kSteps);
   ASSERT_TRUE(Newest().header().best);
   EXPECT_EQ(Newest().header().best->step, best->first);
