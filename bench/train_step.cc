@@ -97,7 +97,8 @@ base::Status Measure(Job job) {
       loss = clipped.private_loss;
     } else {
       CLOISTER_ASSIGN_OR_RETURN(const auto plain,
-                                loaded->Gradient(examples, job.examples * (job.tokens + 1), {}));
+                                loaded->Gradient(examples, trainer::LossMean::kExample,
+                                                 job.examples * (job.tokens + 1), {}));
       loss = plain.loss;
     }
     if (run == 0) continue;

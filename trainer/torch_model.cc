@@ -54,6 +54,15 @@ std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
   return groups;
 }
 
+// How many answer tokens each of them has, fp32.
+at::Tensor AnswerCounts(std::span<const Example> examples, const std::vector<std::size_t>& group) {
+  std::vector<float> counts;
+  for (const std::size_t i : group) {
+    counts.push_back(static_cast<float>(examples[i].answer_tokens()));
+  }
+  return at::tensor(counts, at::TensorOptions(at::kFloat));
+}
+
 // Mean of losses seen so far, fp64.
 struct MeanLoss {
   double sum = 0;
@@ -136,6 +145,7 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
 }
 
 base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example> examples,
+                                                         LossMean mean,
                                                          std::int64_t micro_batch_tokens,
                                                          const Progress& progress) {
   return Guarded("taking gradients", [&]() -> base::Result<Plain> {
@@ -146,15 +156,19 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
     NetworkAdapter trained = Watched(observer);
     const bool packed = network_.options().packing;
     MeanLoss loss;
+    const bool by_token = mean == LossMean::kToken;
     for (const auto& group : Groups(examples, micro_batch_tokens, packed)) {
-      const at::Tensor losses = Losses(trained, examples, group, packed);
+      at::Tensor losses = Losses(trained, examples, group, packed);
+      if (by_token) losses = losses * AnswerCounts(examples, group);
       torch::autograd::backward({losses.sum()}, {});
       loss.Add(losses.detach());
       if (progress && !progress(loss.count)) return StoppedWork();
     }
+    const std::int64_t tokens = AnswerTokensOf(examples);
     gradient_ = sum_.to(at::kFloat);
     return Plain{{gradient_.const_data_ptr<float>(), static_cast<std::size_t>(parameters())},
-                 loss.value()};
+                 static_cast<double>(by_token ? tokens : std::ssize(examples)),
+                 by_token ? loss.sum / static_cast<double>(tokens) : loss.value()};
   });
 }
 

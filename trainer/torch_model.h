@@ -28,8 +28,8 @@ class TorchModel : public TrainableModel {
                                         const ClipOptions& options,
                                         const Progress& progress) override;
   void Reuse(dp::LatticeSum spare) override { spare_ = std::move(spare); }
-  base::Result<Plain> Gradient(std::span<const Example> examples, std::int64_t micro_batch_tokens,
-                               const Progress& progress) override;
+  base::Result<Plain> Gradient(std::span<const Example> examples, LossMean mean,
+                               std::int64_t micro_batch_tokens, const Progress& progress) override;
   base::Result<double> Loss(std::span<const Example> examples, std::int64_t micro_batch_tokens,
                             const Progress& progress) override;
 

@@ -89,12 +89,17 @@ class TrainableModel {
   virtual void Reuse(dp::LatticeSum spare) = 0;
 
   struct Plain {
-    // Sum over examples of their mean answer-token loss's gradient: added up in fp64 for an
-    // adapter, in fp32 and in one place for all weights. The model's memory, until the next call.
+    // Sum over examples of their mean answer-token loss's gradient, or over all answer tokens of
+    // theirs: added up in fp64 for an adapter, in fp32 and in one place for all weights. The
+    // model's memory, until the next call.
     std::span<const float> gradient;
-    double loss = 0;  // mean over examples
+    // What makes a mean of it: the number of examples, with an answer or without, or of answer
+    // tokens.
+    double count = 0;
+    double loss = 0;  // the mean over the examples with an answer, or over the answer tokens
   };
-  virtual base::Result<Plain> Gradient(std::span<const Example> examples,
+  // In micro-batches of so many padded tokens, whose sizes do not show but in the rounding.
+  virtual base::Result<Plain> Gradient(std::span<const Example> examples, LossMean mean,
                                        std::int64_t micro_batch_tokens,
                                        const Progress& progress) = 0;
 

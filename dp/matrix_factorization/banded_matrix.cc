@@ -20,6 +20,41 @@ tl::unexpected<base::Error> Bad(const std::string& rule) {
   return base::Fail(base::Code::kInvalidArgument, "banded matrix: " + rule);
 }
 
+// Of each row of C^-1 the sum of `term` of its entries, by substitution.
+template <typename Term>
+std::vector<double> InverseRowTotals(const BandedMatrix& matrix, const Term& term) {
+  const std::int64_t bands = matrix.bands();
+  constexpr double kScale = BandedMatrix::kOne;
+  std::vector<double> totals;
+  // Up to here every column is the first stored one: C^-1 is Toeplitz, its row sums only grow.
+  std::vector<double> inverse;
+  double sum = 0;
+  for (std::int64_t i = 0; i <= matrix.first_stored(); ++i) {
+    double value = i == 0 ? kScale : 0;
+    for (std::int64_t below = 1; below < std::min(bands, i + 1); ++below) {
+      value -= matrix.entry(0, below) * inverse[static_cast<std::size_t>(i - below)];
+    }
+    inverse.push_back(value / matrix.entry(0, 0));
+    sum += term(inverse.back());
+    totals.push_back(sum);
+  }
+  // Below, row by row: x C = e_row, from the diagonal to the left.
+  std::vector<double> row(static_cast<std::size_t>(matrix.steps()));
+  for (std::int64_t t = matrix.first_stored() + 1; t < matrix.steps(); ++t) {
+    sum = 0;
+    for (std::int64_t j = t; j >= 0; --j) {
+      double value = j == t ? kScale : 0;
+      for (std::int64_t below = 1; below < std::min(bands, t - j + 1); ++below) {
+        value -= matrix.entry(j, below) * row[static_cast<std::size_t>(j + below)];
+      }
+      row[static_cast<std::size_t>(j)] = value / matrix.entry(j, 0);
+      sum += term(row[static_cast<std::size_t>(j)]);
+    }
+    totals.push_back(sum);
+  }
+  return totals;
+}
+
 }  // namespace
 
 base::Result<BandedMatrix> BandedMatrix::FromColumns(std::int64_t steps, std::int64_t bands,
@@ -77,38 +112,17 @@ security::Sha256Digest BandedMatrix::Digest() const {
   return hash.Finish();
 }
 
+std::vector<double> InverseRowSquares(const BandedMatrix& matrix) {
+  return InverseRowTotals(matrix, [](double value) { return value * value; });
+}
+
 double InverseRowSum(const BandedMatrix& matrix) {
-  const std::int64_t bands = matrix.bands();
-  constexpr double kScale = BandedMatrix::kOne;
   double largest = 0;
-  // Up to here every column is the first stored one: C^-1 is Toeplitz, its row sums only grow.
-  std::vector<double> inverse;
-  double sum = 0;
-  for (std::int64_t i = 0; i <= matrix.first_stored(); ++i) {
-    double value = i == 0 ? kScale : 0;
-    for (std::int64_t below = 1; below < std::min(bands, i + 1); ++below) {
-      value -= matrix.entry(0, below) * inverse[static_cast<std::size_t>(i - below)];
-    }
-    inverse.push_back(value / matrix.entry(0, 0));
-    sum += std::abs(inverse.back());
-  }
-  largest = sum;
-  // Below, row by row: x C = e_row, from the diagonal to the left.
-  std::vector<double> row(static_cast<std::size_t>(matrix.steps()));
-  for (std::int64_t t = matrix.first_stored() + 1; t < matrix.steps(); ++t) {
-    sum = 0;
-    for (std::int64_t j = t; j >= 0; --j) {
-      double value = j == t ? kScale : 0;
-      for (std::int64_t below = 1; below < std::min(bands, t - j + 1); ++below) {
-        value -= matrix.entry(j, below) * row[static_cast<std::size_t>(j + below)];
-      }
-      row[static_cast<std::size_t>(j)] = value / matrix.entry(j, 0);
-      sum += std::abs(row[static_cast<std::size_t>(j)]);
-    }
-    largest = std::fmax(largest, sum);
+  for (const double sum : InverseRowTotals(matrix, [](double value) { return std::abs(value); })) {
     if (!std::isfinite(sum)) return std::numeric_limits<double>::infinity();
+    largest = std::fmax(largest, sum);
   }
-  return std::isfinite(largest) ? kUpwards * largest : std::numeric_limits<double>::infinity();
+  return kUpwards * largest;
 }
 
 }  // namespace cloister::dp

@@ -54,4 +54,8 @@ class BandedMatrix {
 // O(stored columns * steps * bands).
 double InverseRowSum(const BandedMatrix& matrix);
 
+// Of each row of C^-1 the sum of its entries' squares: the variance of that step's noise over that
+// of z. Errors and effort as InverseRowSum's.
+std::vector<double> InverseRowSquares(const BandedMatrix& matrix);
+
 }  // namespace cloister::dp

@@ -173,6 +173,8 @@ TEST(MatrixFactorization, InverseRowSumsAreTheInverses) {
     const std::int64_t n = matrix.steps();
     const auto size = static_cast<std::size_t>(n);
     std::vector<Vector> inverse(size, Vector(size));
+    const Vector squares = InverseRowSquares(matrix);
+    ASSERT_EQ(squares.size(), size);
     double largest = 0;
     for (std::size_t row = 0; row < size; ++row) {
       inverse[row][row] = 1;
@@ -188,6 +190,7 @@ TEST(MatrixFactorization, InverseRowSumsAreTheInverses) {
         sum += std::abs(value);
       }
       largest = std::max(largest, sum);
+      EXPECT_NEAR(squares[row], SquaredNorm(inverse[row]), 1e-12 * squares[row]);
     }
     EXPECT_GE(InverseRowSum(matrix), largest);
     EXPECT_LT(InverseRowSum(matrix), 1.02 * largest);

@@ -126,21 +126,24 @@ TEST_F(CheckpointTest, AHeaderNestedDeepIsRefusedUnread) {
   EXPECT_THAT(file.error().message, HasSubstr("header"));
 }
 
-TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
+TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseThatIsNeeded) {
   auto folder = CheckpointFolder::Create(folder_ / "c", 2);
   ASSERT_TRUE(folder) << folder.error().message;
   const std::vector<std::uint8_t> row = {1, 2, 3};
   for (std::int64_t step = 0; step <= 12; ++step) {
     if (step > 0) {
-      ASSERT_TRUE(folder->WriteNoise(step, row));
+      ASSERT_TRUE(folder->WriteNoise(step, row, 2));
     }
     if (step % 3 == 0) {
       ASSERT_TRUE(folder->Write(Header(step), Arrays(), nullptr));
     }
   }
   EXPECT_EQ(folder->Newest().value().header().step, 12);
-  EXPECT_EQ(folder->NoiseAfter(9).value().size(), 3U);  // of 10, 11 and 12
-  EXPECT_EQ(folder->NoiseAfter(8).value().size(), 0U);  // 9 is gone: nobody goes on from before
+  const auto rows = folder->LastNoise().value();  // of 11 and 12, wherever checkpoints stand
+  ASSERT_EQ(rows.size(), 2U);
+  EXPECT_EQ(rows.begin()->first, 11);
+  EXPECT_EQ(rows.begin()->second, row);
+  EXPECT_FALSE(fs::exists(folder_ / "c" / "step-000000010.noise"));
   std::int64_t checkpoints = 0;
   for (const auto& entry : fs::directory_iterator(folder_ / "c")) {
     if (entry.path().extension() == ".checkpoint") ++checkpoints;
@@ -150,10 +153,9 @@ TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
   struct stat status {};
   ASSERT_EQ(::stat((folder_ / "c" / "step-000000012.noise").c_str(), &status), 0);
   EXPECT_EQ(status.st_mtime, 0);
-  // A damaged one is passed over, and the rows that the one before needs are there.
+  // A damaged one is passed over.
   fs::resize_file(folder_ / "c" / "step-000000012.checkpoint", 100);
   EXPECT_EQ(folder->Newest().value().header().step, 9);
-  EXPECT_EQ(folder->NoiseAfter(9).value().size(), 3U);
   // Nor does one of another name pass for a later step, and what is written next stays.
   fs::copy_file(folder_ / "c" / "step-000000009.checkpoint",
                 folder_ / "c" / "step-000000099.checkpoint");
@@ -172,6 +174,34 @@ TEST_F(CheckpointTest, FolderKeepsTheLastFewAndTheNoiseTheyNeed) {
   std::ofstream(later) << "cloister checkpoint 2\n";
   EXPECT_EQ(folder->Newest().error().code, base::Code::kUnimplemented);
   EXPECT_TRUE(fs::exists(later));
+}
+
+// Rows after a gap follow on nothing before it.
+TEST_F(CheckpointTest, LastNoiseEndsAtAGap) {
+  auto folder = CheckpointFolder::Create(folder_ / "c", 2);
+  ASSERT_TRUE(folder);
+  EXPECT_TRUE(folder->LastNoise().value().empty());
+  for (const std::int64_t step : {3, 4, 6, 7}) {
+    ASSERT_TRUE(folder->WriteNoise(step, std::vector<std::uint8_t>{1}, 9));
+  }
+  EXPECT_EQ(folder->LastNoise().value().begin()->first, 6);
+}
+
+TEST_F(CheckpointTest, TheBestOneStaysBesideTheLastFew) {
+  auto folder = CheckpointFolder::Create(folder_ / "c", 2);
+  ASSERT_TRUE(folder);
+  for (std::int64_t step = 1; step <= 8; ++step) {
+    CheckpointHeader header = Header(step);
+    header.best = CheckpointHeader::Best{step < 6 ? 2 : 6, 0.25};
+    ASSERT_TRUE(folder->Write(header, Arrays(), nullptr));
+    EXPECT_EQ(folder->At(2).has_value(), step >= 2 && step < 6) << step;
+  }
+  EXPECT_TRUE(folder->At(6));
+  EXPECT_TRUE(folder->At(7));
+  EXPECT_TRUE(folder->At(8));
+  EXPECT_FALSE(folder->At(5));
+  EXPECT_EQ(folder->At(8)->header().best->step, 6);
+  EXPECT_EQ(folder->At(8)->header().best->loss, 0.25);
 }
 
 TEST_F(CheckpointTest, AFolderBelongsToOneRunAndOneProcess) {
@@ -196,7 +226,7 @@ TEST_F(CheckpointTest, AFolderBelongsToOneRunAndOneProcess) {
 
 TEST_F(CheckpointTest, AFreshRunMeetsNoRowsOfAnother) {
   const std::vector<std::uint8_t> row = {1, 2, 3};
-  ASSERT_TRUE(CheckpointFolder::Create(folder_ / "c", 2)->WriteNoise(3, row));
+  ASSERT_TRUE(CheckpointFolder::Create(folder_ / "c", 2)->WriteNoise(3, row, 1));
   std::ofstream(folder_ / "c" / "step-000000004.checkpoint.tmp.77") << "half";
   ASSERT_TRUE(CheckpointFolder::Create(folder_ / "c", 2));
   EXPECT_FALSE(fs::exists(folder_ / "c" / "step-000000003.noise"));

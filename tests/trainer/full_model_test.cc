@@ -65,7 +65,7 @@ class FullModelTest : public testing::TestWithParam<fs::path> {
 
   std::vector<float> Gradient(std::span<const Example> examples,
                               std::int64_t micro_batch_tokens = kTokens) const {
-    const auto plain = model_->Gradient(examples, micro_batch_tokens, {});
+    const auto plain = model_->Gradient(examples, LossMean::kExample, micro_batch_tokens, {});
     EXPECT_TRUE(plain);
     return {plain->gradient.begin(), plain->gradient.end()};
   }
@@ -97,7 +97,7 @@ TEST_P(FullModelTest, GradientsAreTheOtherImplementations) {
   const auto& architecture = model_->architecture();
   EXPECT_EQ(TrainableModel::SizeOf(architecture, std::nullopt).parameters, model_->parameters());
   for (std::size_t i = 0; i < examples_.size(); ++i) {
-    const auto plain = model_->Gradient({&examples_[i], 1}, kTokens, {});
+    const auto plain = model_->Gradient({&examples_[i], 1}, LossMean::kExample, kTokens, {});
     ASSERT_TRUE(plain) << plain.error().message;
     EXPECT_NEAR(plain->loss, golden_losses_[i], 1e-4);
     EXPECT_NEAR(Norm(plain->gradient), golden_norms_[i], 1e-3 * golden_norms_[i]);
@@ -106,6 +106,55 @@ TEST_P(FullModelTest, GradientsAreTheOtherImplementations) {
         static_cast<std::size_t>(architecture.vocab_size * architecture.hidden_size);
     EXPECT_LT(Norm(plain->gradient.subspan(embedding)), 0.999 * golden_norms_[i]);
   }
+}
+
+// The mean over a batch's answer tokens, whatever the micro-batches.
+TEST_P(FullModelTest, ATokenMeanIsTheExamplesWeighedByTheirTokens) {
+  std::vector<double> direct(static_cast<std::size_t>(model_->parameters()));
+  double tokens = 0, loss = 0;
+  for (const Example& example : examples_) {
+    const auto count = static_cast<double>(example.answer_tokens());
+    const auto plain = model_->Gradient({&example, 1}, LossMean::kExample, kTokens, {});
+    for (std::size_t i = 0; i < direct.size(); ++i) direct[i] += count * plain->gradient[i];
+    tokens += count;
+    loss += count * plain->loss;
+  }
+  const double norm = Norm(std::vector<float>(direct.begin(), direct.end())) / tokens;
+  for (const std::int64_t micro_batch : {std::int64_t{1}, kTokens}) {
+    const auto plain = model_->Gradient(examples_, LossMean::kToken, micro_batch, {});
+    ASSERT_TRUE(plain) << plain.error().message;
+    EXPECT_EQ(plain->count, tokens);
+    EXPECT_NEAR(plain->loss, loss / tokens, 1e-5);
+    double apart = 0;
+    for (std::size_t i = 0; i < direct.size(); ++i) {
+      apart += std::pow(plain->gradient[i] / plain->count - direct[i] / tokens, 2);
+    }
+    EXPECT_LT(std::sqrt(apart), 1e-5 * norm);
+  }
+  const auto by_example = model_->Gradient(examples_, LossMean::kExample, kTokens, {});
+  EXPECT_EQ(by_example->count, static_cast<double>(examples_.size()));
+  EXPECT_GT(std::abs(by_example->loss - loss / tokens), 1e-4);
+}
+
+// Many answers, whose scores are not held all at once, beside fewer, whose are.
+TEST_P(FullModelTest, ManyAnswersGradientIsItsPartsSum) {
+  constexpr std::size_t kLength = 200;  // two of them are more than are held
+  std::vector<Example> both(2);
+  for (std::size_t t = 0; t < kLength; ++t) {
+    for (std::size_t i = 0; i < both.size(); ++i) {
+      both[i].ids.push_back(static_cast<model::TokenId>((7 * t * t + t + i) % 50));
+      both[i].answer.push_back(t > 0 ? 1 : 0);
+    }
+  }
+  std::vector<double> parts(static_cast<std::size_t>(model_->parameters()));
+  for (const Example& one : both) {
+    const std::vector<float> part = Gradient({&one, 1});
+    for (std::size_t i = 0; i < parts.size(); ++i) parts[i] += part[i];
+  }
+  const std::vector<float> gradient = Gradient(both);
+  double apart = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) apart += std::pow(gradient[i] - parts[i], 2);
+  EXPECT_LT(std::sqrt(apart), 1e-5 * Norm(gradient));
 }
 
 // Also tells that the tensors stand in the vector where the gradient has them.

@@ -1,46 +1,10 @@
 // Runs that end and go on: no step is debited twice, none is executed twice, and without privacy
 // nothing shows that a run ever stopped.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <algorithm>
-#include <filesystem>
-#include <set>
-#include <string>
-#include <vector>
-
-#include "tests/trainer/tiny_run.h"
+#include "tests/trainer/resume_case.h"
 #include "trainer/run/matrix_plan.h"
 
 namespace cloister::trainer {
 namespace {
-
-namespace fs = std::filesystem;
-using testing::HasSubstr;
-
-class ResumeTest : public TinyRun {
- protected:
-  std::vector<std::int64_t> Rounds() const {
-    std::vector<std::int64_t> rounds;
-    const std::vector<dp::Ledger::Row> rows = Rows();
-    for (const auto& row : rows) rounds.push_back(row.spend.key.round);
-    std::sort(rounds.begin(), rounds.end());
-    return rounds;
-  }
-  std::set<std::string> Jobs() const {
-    std::set<std::string> jobs;
-    const std::vector<dp::Ledger::Row> rows = Rows();
-    for (const auto& row : rows) jobs.insert(row.spend.key.job);
-    return jobs;
-  }
-  void ExpectRefusedToResume(base::Code code, const std::string& words) {
-    const base::Status status = Run(kSteps, true);
-    ASSERT_FALSE(status);
-    EXPECT_EQ(status.error().code, code) << status.error().message;
-    EXPECT_THAT(status.error().message, HasSubstr(words));
-    EXPECT_FALSE(fs::exists(recipe_.output));
-  }
-};
 
 TEST_F(ResumeTest, WithoutPrivacyARunThatStoppedIsTheSameToTheBit) {
   recipe_.schedule = {.shape = Schedule::Shape::kCosine, .warmup_steps = 2};

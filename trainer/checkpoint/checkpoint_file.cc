@@ -48,6 +48,7 @@ json ToJson(const CheckpointHeader& header, const CheckpointArrays& arrays) {
   if (header.privacy) {
     object["privacy"] = {{"job", header.privacy->job}, {"clip_norm", header.privacy->clip_norm}};
   }
+  if (header.best) object["best"] = {{"step", header.best->step}, {"loss", header.best->loss}};
   return object;
 }
 
@@ -68,6 +69,9 @@ CheckpointHeader FromJson(const json& object) {
   header.evaluated = Whole(object.at("evaluated"));
   if (const auto found = object.find("privacy"); found != object.end()) {
     header.privacy = {found->at("job").get<std::string>(), found->at("clip_norm").get<double>()};
+  }
+  if (const auto found = object.find("best"); found != object.end()) {
+    header.best = {Whole(found->at("step")), found->at("loss").get<double>()};
   }
   return header;
 }

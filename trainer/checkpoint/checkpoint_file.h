@@ -29,6 +29,12 @@ struct CheckpointHeader {
     double clip_norm = 0;  // where it has moved to
   };
   std::optional<Private> privacy;
+  // Of those so far, by their held-out losses, where the best one is kept.
+  struct Best {
+    std::int64_t step = 0;
+    double loss = 0;
+  };
+  std::optional<Best> best;
 };
 
 // Arrays by name, as they lie in memory (little-endian).

@@ -166,16 +166,17 @@ base::Status CheckpointFolder::Write(const CheckpointHeader& header, const Check
   CLOISTER_RETURN_IF_ERROR(WriteCheckpoint(path, header, arrays, key));
   ForgetTime(path);
   std::vector<std::int64_t> steps = Steps(kCheckpoint);
+  if (header.best) std::erase(steps, header.best->step);
   std::error_code ignored;
   while (static_cast<std::int64_t>(steps.size()) > keep_ && steps.front() != header.step) {
     fs::remove(PathOf(steps.front(), kCheckpoint), ignored);
     steps.erase(steps.begin());
   }
-  if (steps.empty()) return {};
-  for (const std::int64_t step : Steps(kNoise)) {
-    if (step <= steps.front()) fs::remove(PathOf(step, kNoise), ignored);
-  }
   return {};
+}
+
+base::Result<CheckpointFile> CheckpointFolder::At(std::int64_t step) const {
+  return CheckpointFile::Open(PathOf(step, kCheckpoint));
 }
 
 void CheckpointFolder::RemoveNoise() {
@@ -183,26 +184,32 @@ void CheckpointFolder::RemoveNoise() {
   for (const std::int64_t step : Steps(kNoise)) fs::remove(PathOf(step, kNoise), ignored);
 }
 
-base::Status CheckpointFolder::WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed) {
+base::Status CheckpointFolder::WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed,
+                                          std::int64_t needed) {
   const fs::path path = PathOf(step, kNoise);
   CLOISTER_RETURN_IF_ERROR(
       base::WriteFile(path, {reinterpret_cast<const char*>(sealed.data()), sealed.size()},
                       base::AtomicFile::kPrivateMode));
   ForgetTime(path);
+  std::error_code ignored;
+  for (const std::int64_t old : Steps(kNoise)) {
+    if (old <= step - needed) fs::remove(PathOf(old, kNoise), ignored);
+  }
   return {};
 }
 
-base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> CheckpointFolder::NoiseAfter(
-    std::int64_t step) const {
+base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> CheckpointFolder::LastNoise()
+    const {
+  const std::vector<std::int64_t> steps = Steps(kNoise);
   std::map<std::int64_t, std::vector<std::uint8_t>> rows;
-  for (std::int64_t next = step + 1;; ++next) {
-    const fs::path path = PathOf(next, kNoise);
-    std::error_code ignored;
-    if (!fs::exists(path, ignored)) return rows;
-    CLOISTER_ASSIGN_OR_RETURN(const base::MappedFile file, base::MappedFile::Open(path));
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    if (!rows.empty() && rows.begin()->first != *step + 1) break;
+    CLOISTER_ASSIGN_OR_RETURN(const base::MappedFile file,
+                              base::MappedFile::Open(PathOf(*step, kNoise)));
     const auto* const bytes = reinterpret_cast<const std::uint8_t*>(file.bytes().data());
-    rows[next].assign(bytes, bytes + file.bytes().size());
+    rows[*step].assign(bytes, bytes + file.bytes().size());
   }
+  return rows;
 }
 
 }  // namespace cloister::trainer

@@ -15,7 +15,8 @@ namespace cloister::trainer {
 
 // The checkpoints of one run, step-<step>.checkpoint, and the sealed noise rows of single steps,
 // step-<step>.noise, that a run with correlated noise needs beside them. One process has a folder
-// at a time. Not thread-safe.
+// at a time. One thread may be in Write() while another uses the noise's rows; else not
+// thread-safe.
 class CheckpointFolder {
  public:
   // For a run's start: removes noise rows without a checkpoint. kAlreadyExists where it holds
@@ -38,16 +39,20 @@ class CheckpointFolder {
   // passed over.
   base::Result<CheckpointFile> Newest();
 
-  // Writes one, newer than all others, then removes the oldest beyond `keep`, and the noise rows
-  // that none of the rest needs. `key` as WriteCheckpoint.
+  // That of this step. kNotFound where there is none; else errors as CheckpointFile::Open.
+  base::Result<CheckpointFile> At(std::int64_t step) const;
+
+  // Writes one, newer than all others, then removes the oldest beyond `keep`, but for the best one,
+  // which its header names, and which is kept beside them. `key` as WriteCheckpoint.
   base::Status Write(const CheckpointHeader& header, const CheckpointArrays& arrays,
                      const security::SecretBytes* key);
 
-  base::Status WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed);
+  // Writes a row, then removes those that came before the last `needed`, at least one.
+  base::Status WriteNoise(std::int64_t step, std::span<const std::uint8_t> sealed,
+                          std::int64_t needed);
   void RemoveNoise();  // of a run that is done
-  // Rows of the steps after `step`, in order, up to the first that is missing.
-  base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> NoiseAfter(
-      std::int64_t step) const;
+  // The last rows that follow on one another, in order.
+  base::Result<std::map<std::int64_t, std::vector<std::uint8_t>>> LastNoise() const;
 
  private:
   CheckpointFolder(std::filesystem::path folder, std::int64_t keep, int lock)

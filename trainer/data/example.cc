@@ -15,6 +15,12 @@ std::int64_t TokensOf(std::span<const Example> examples) {
   return tokens;
 }
 
+std::int64_t AnswerTokensOf(std::span<const Example> examples) {
+  std::int64_t tokens = 0;
+  for (const Example& example : examples) tokens += example.answer_tokens();
+  return tokens;
+}
+
 std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> examples,
                                                    std::int64_t padded_tokens, bool packed) {
   std::vector<std::size_t> order(examples.size());

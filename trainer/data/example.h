@@ -22,6 +22,11 @@ struct Example {
 using UnitExamples = std::vector<Example>;
 
 std::int64_t TokensOf(std::span<const Example> examples);
+std::int64_t AnswerTokensOf(std::span<const Example> examples);
+
+// What the loss of a batch is the mean of: its answer tokens' losses, so that a long answer counts
+// for more; or its examples', each of which is the mean of its own answer tokens'.
+enum class LossMean { kToken, kExample };
 
 // Groups of indices into `examples`: sorted by length so that little is padded, each group's
 // longest length times its size at most `padded_tokens` (a longer example stands alone). `packed`

@@ -1,12 +1,14 @@
 #include "trainer/networks/answer_loss.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "dp/clipping/observer_handle.h"
 #include "trainer/networks/frozen_linear.h"
+#include "trainer/networks/gradient_sum.h"
 #include "trainer/networks/operators.h"
 
 namespace cloister::trainer {
@@ -17,6 +19,15 @@ using torch::autograd::variable_list;
 
 // 64 rows of a 49152-token vocabulary are 12 MB: near the caches, large enough for the products.
 constexpr std::int64_t kChunkRows = 64;
+
+// Rows whose scores are held for a watch that would as soon have them in parts.
+constexpr std::int64_t kHeldRows = 256;
+
+// Whether rows of one matrix may be told of in several calls, as they may not to one that asks for
+// the norm of what they make together.
+bool TakesParts(const dp::clipping::GradientObserver& observer) {
+  return dynamic_cast<const GradientSum*>(&observer) != nullptr;
+}
 
 struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& rows,
@@ -29,7 +40,9 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
     at::Tensor losses = at::empty({count}, rows.options().dtype(at::kFloat));
     at::Tensor gradient = differentiate ? at::empty_like(rows) : at::Tensor();
     const bool watched = differentiate && observer != 0;
-    at::Tensor of_scores = watched ? at::empty({count, head.rows()}, rows.options()) : at::Tensor();
+    const bool held =
+        watched && (count <= kHeldRows || !TakesParts(*dp::clipping::ObserverOf(observer)));
+    at::Tensor of_scores = held ? at::empty({count, head.rows()}, rows.options()) : at::Tensor();
     for (std::int64_t start = 0; start < count; start += kChunkRows) {
       const std::int64_t size = std::min(kChunkRows, count - start);
       const at::Tensor scores = Product(rows.narrow(0, start, size), head);
@@ -37,11 +50,13 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
           .copy_(CrossEntropy(scores, targets.narrow(0, start, size), differentiate));
       if (!differentiate) continue;
       gradient.narrow(0, start, size).copy_(InputGradient(scores, head));
-      if (watched) of_scores.narrow(0, start, size).copy_(scores);
+      if (held) of_scores.narrow(0, start, size).copy_(scores);
     }
     if (differentiate) gradient.mul_(weight.unsqueeze(1));
-    context->save_for_backward(
-        {gradient, example, weight, of_scores, watched ? rows : at::Tensor()});
+    const at::Tensor none;
+    context->save_for_backward({gradient, example, weight, of_scores, watched ? rows : none,
+                                watched && !held ? head.factor() : none,
+                                watched && !held ? targets : none});
     context->saved_data["observer"] = watched ? observer : 0;
     context->saved_data["number"] = number;
     return at::zeros({examples}, losses.options()).index_add_(0, example, losses * weight);
@@ -52,13 +67,30 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
     const at::Tensor of_row = gradients[0].index_select(0, saved[1]).unsqueeze(1);
     const std::int64_t observer = context->saved_data["observer"].toInt();
     if (observer != 0) {
-      at::Tensor of_scores = saved[3];
-      dp::clipping::ObserverOf(observer)->ObserveMatrix(
-          context->saved_data["number"].toInt(), of_scores.mul_(of_row * saved[2].unsqueeze(1)),
-          saved[4]);
+      Tell(*dp::clipping::ObserverOf(observer), context->saved_data["number"].toInt(), saved,
+           of_row * saved[2].unsqueeze(1));
     }
     const at::Tensor none;
     return {saved[0] * of_row, none, none, none, none, none, none, none};
+  }
+
+  // Of the head, whose rows' losses count `share` each.
+  static void Tell(dp::clipping::GradientObserver& observer, std::int64_t number,
+                   const variable_list& saved, const at::Tensor& share) {
+    at::Tensor of_scores = saved[3];
+    const at::Tensor &rows = saved[4], &head = saved[5], &targets = saved[6];
+    if (of_scores.defined()) {
+      observer.ObserveMatrix(number, of_scores.mul_(share), rows);
+      return;
+    }
+    const at::NoGradGuard no_grad;
+    for (std::int64_t start = 0; start < rows.size(0); start += kChunkRows) {
+      const std::int64_t size = std::min(kChunkRows, rows.size(0) - start);
+      const at::Tensor part = rows.narrow(0, start, size);
+      at::Tensor scores = Product(part, head);
+      CrossEntropy(scores, targets.narrow(0, start, size), /*differentiate=*/true);
+      observer.ObserveMatrix(number, scores.mul_(share.narrow(0, start, size)), part);
+    }
   }
 };
 

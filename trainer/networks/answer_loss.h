@@ -20,9 +20,10 @@ struct Predictions {
 //   rows  [n, hidden]      normalized hidden states of the positions that predict
 //   head  [vocab, hidden]  gets no gradient; `watch` is told of it
 // Scores are of the rows' type; what is made of them is fp32.
-// Scores over the vocabulary exist for a chunk of rows at a time, and under a watch for all; the
-// gradient for the chunk is made while they are there, so the backward pass only scales it.
-// Differentiable in `rows`.
+// Scores over the vocabulary exist for a chunk of rows at a time; the gradient for the chunk is
+// made while they are there, so the backward pass only scales it. A watch is told of all rows' at
+// once; where it only adds up (GradientSum) and there are more than 256 rows, of a chunk's at a
+// time, which the backward pass computes once more. Differentiable in `rows`.
 at::Tensor AnswerLoss(const at::Tensor& rows, const LinearWeights& head,
                       const Predictions& predictions, const WeightWatch& watch);
 

@@ -11,6 +11,7 @@
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/method_section.h"
 #include "trainer/recipe/names.h"
+#include "trainer/recipe/optimizer_section.h"
 #include "trainer/recipe/schema.h"
 
 namespace cloister::trainer {
@@ -48,11 +49,16 @@ constexpr auto kFields = std::to_array<Field>({
     {"lora.use_rslora", kSwitch},
     {"lora.dropout", kReal, 0, 0.99},
     {"lora.seed", kInteger, 0, 9e15},
+    {"optimizer.name", kText},
     {"optimizer.learning_rate", kReal, 0, 100, kAbove},
     {"optimizer.beta1", kReal, 0, 0.9999999},
     {"optimizer.beta2", kReal, 0, 0.9999999},
     {"optimizer.epsilon", kReal, 0, 1, kAbove},
     {"optimizer.weight_decay", kReal, 0, 10},
+    {"optimizer.momentum", kReal, 0, 0.9999999},
+    {"optimizer.nesterov", kSwitch},
+    {"optimizer.noise_bias_correction", kSwitch},
+    {"optimizer.noise_bias_floor", kReal, 0, 1, kAbove},
     {"optimizer.schedule", kText},
     {"optimizer.warmup_steps", kInteger, 0, 1e7},
     {"optimizer.final_share", kReal, 0, 1},
@@ -62,11 +68,15 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.micro_batch_tokens", kInteger, 1, kMany},
     {"training.threads", kInteger, 0, 1024},
     {"training.eval_every", kInteger, 0, 1e7},
+    {"training.loss_mean", kText},
+    {"training.ema_decay", kReal, 0, 0.9999999},
     {"training.activation_checkpointing", kSwitch},
     {"training.precision", kText},
     {"checkpoints.folder", kText},
     {"checkpoints.every", kInteger, 1, 1e7},
     {"checkpoints.keep", kInteger, 1, 1000},
+    {"checkpoints.keep_best", kSwitch},
+    {"checkpoints.load_best_model_at_end", kSwitch},
     {"privacy.noise_multiplier", kReal, 1e-3, 1e4},
     {"privacy.target_epsilon", kReal, 0, 1e4, kAbove},
     {"privacy.delta", kReal, 0, 0.5, kAbove},
@@ -153,13 +163,6 @@ Recipe ReadValues(const FlatRecipe& flat) {
   recipe.model = Get<std::string>(flat, "model");
   recipe.output = Get<std::string>(flat, "output");
   recipe.data = ReadData(flat);
-  const AdamW::Options defaults;
-  recipe.optimizer = {
-      .learning_rate = Get<double>(flat, "optimizer.learning_rate"),
-      .beta1 = Get<double>(flat, "optimizer.beta1", defaults.beta1),
-      .beta2 = Get<double>(flat, "optimizer.beta2", defaults.beta2),
-      .epsilon = Get<double>(flat, "optimizer.epsilon", defaults.epsilon),
-      .weight_decay = Get<double>(flat, "optimizer.weight_decay", defaults.weight_decay)};
   recipe.training = {
       .steps = Get<std::int64_t>(flat, "training.steps"),
       .batch_size = Get<std::int64_t>(flat, "training.batch_size"),
@@ -171,9 +174,12 @@ Recipe ReadValues(const FlatRecipe& flat) {
                   .packing = Get<bool>(flat, "data.packing")}};
   ReadMethod(flat, recipe);
   if (HasSection(flat, "checkpoints")) {
-    recipe.checkpoints = {.folder = Get<std::string>(flat, "checkpoints.folder"),
-                          .every = Get<std::int64_t>(flat, "checkpoints.every"),
-                          .keep = Get<std::int64_t>(flat, "checkpoints.keep", 2)};
+    recipe.checkpoints = {
+        .folder = Get<std::string>(flat, "checkpoints.folder"),
+        .every = Get<std::int64_t>(flat, "checkpoints.every"),
+        .keep = Get<std::int64_t>(flat, "checkpoints.keep", 2),
+        .keep_best = Get<bool>(flat, "checkpoints.keep_best"),
+        .load_best_at_end = Get<bool>(flat, "checkpoints.load_best_model_at_end")};
   }
   return recipe;
 }
@@ -187,6 +193,15 @@ base::Status ReadPrecision(const FlatRecipe& flat, Recipe& recipe) {
   }
   recipe.training.compute.precision = static_cast<Precision>(found - std::begin(kPrecisionNames));
   return {};
+}
+
+base::Status ReadOptimisation(const FlatRecipe& flat, Recipe& recipe) {
+  CLOISTER_ASSIGN_OR_RETURN(recipe.optimizer, ReadOptimizer(flat));
+  CLOISTER_ASSIGN_OR_RETURN(recipe.training.loss_mean, ReadLossMean(flat, HasPrivacy(flat)));
+  if (flat.contains("training.ema_decay")) {
+    recipe.training.ema_decay = Get<double>(flat, "training.ema_decay");
+  }
+  return CheckKeepBest(recipe);
 }
 
 base::Status ReadSchedule(const FlatRecipe& flat, Recipe& recipe) {
@@ -326,6 +341,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
     return base::Fail(base::Code::kInvalidArgument, where + ": " + Joined(faults));
   Recipe recipe = ReadValues(*flat);
   if (auto status = ReadPrecision(*flat, recipe); !status) {
+    return base::Annotate(std::move(status), where);
+  }
+  if (auto status = ReadOptimisation(*flat, recipe); !status) {
     return base::Annotate(std::move(status), where);
   }
   if (auto status = ReadSchedule(*flat, recipe); !status) {

@@ -10,9 +10,10 @@
 #include "dp/mechanism/privacy_types.h"
 #include "model/adapter.h"
 #include "trainer/data/data_format.h"
+#include "trainer/data/example.h"
 #include "trainer/data/truncation.h"
 #include "trainer/networks/compute_options.h"
-#include "trainer/optimisation/adamw.h"
+#include "trainer/optimisation/optimizer.h"
 #include "trainer/optimisation/schedule.h"
 
 namespace cloister::trainer {
@@ -37,7 +38,7 @@ struct Recipe {
   std::string lora_pattern;
   std::uint64_t lora_seed = 0;  // of the adapter's public starting point, and of its dropout
 
-  AdamW::Options optimizer;
+  OptimizerOptions optimizer;
   Schedule schedule;  // of the optimizer's learning rate
 
   struct Training {
@@ -49,7 +50,10 @@ struct Recipe {
     std::int64_t micro_batch_tokens = 0;  // padded tokens
     std::int64_t threads = 0;             // 0: one a core
     std::int64_t eval_every = 0;          // steps; 0: before and after only
-    ComputeOptions compute;               // `packing`, data.packing in YAML, without privacy alone
+    LossMean loss_mean{};                 // kExample with privacy
+    // Of the parameters' average, which held-out losses and output are then of.
+    std::optional<double> ema_decay;
+    ComputeOptions compute;  // `packing`, data.packing in YAML, without privacy alone
   } training;
 
   // What a run that is interrupted goes on from.
@@ -57,6 +61,9 @@ struct Recipe {
     std::filesystem::path folder;
     std::int64_t every = 0;  // steps
     std::int64_t keep = 2;   // the last so many
+    // The one of the lowest held-out loss beside them; and whether the output is its.
+    bool keep_best = false;
+    bool load_best_at_end = false;
   };
   std::optional<Checkpoints> checkpoints;
 

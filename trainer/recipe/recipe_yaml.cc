@@ -6,6 +6,7 @@
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/method_section.h"
 #include "trainer/recipe/names.h"
+#include "trainer/recipe/optimizer_section.h"
 #include "trainer/recipe/recipe.h"
 
 namespace cloister::trainer {
@@ -34,11 +35,7 @@ std::string ToYaml(const Recipe& recipe) {
     lora["seed"] = recipe.lora_seed;
   }
   YAML::Node optimizer = root["optimizer"];
-  optimizer["learning_rate"] = recipe.optimizer.learning_rate;
-  optimizer["beta1"] = recipe.optimizer.beta1;
-  optimizer["beta2"] = recipe.optimizer.beta2;
-  optimizer["epsilon"] = recipe.optimizer.epsilon;
-  optimizer["weight_decay"] = recipe.optimizer.weight_decay;
+  WriteOptimizer(recipe.optimizer, optimizer);
   optimizer["schedule"] = std::string(ShapeName(recipe.schedule.shape));
   optimizer["warmup_steps"] = recipe.schedule.warmup_steps;
   if (recipe.schedule.shape != Schedule::Shape::kConstant) {
@@ -53,6 +50,8 @@ std::string ToYaml(const Recipe& recipe) {
   training["micro_batch_tokens"] = recipe.training.micro_batch_tokens;
   training["threads"] = recipe.training.threads;
   training["eval_every"] = recipe.training.eval_every;
+  if (!recipe.privacy) training["loss_mean"] = std::string(LossMeanName(recipe.training.loss_mean));
+  if (recipe.training.ema_decay) training["ema_decay"] = *recipe.training.ema_decay;
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   training["precision"] =
       std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
@@ -61,6 +60,8 @@ std::string ToYaml(const Recipe& recipe) {
     checkpoints["folder"] = recipe.checkpoints->folder.string();
     checkpoints["every"] = recipe.checkpoints->every;
     checkpoints["keep"] = recipe.checkpoints->keep;
+    if (recipe.checkpoints->keep_best) checkpoints["keep_best"] = true;
+    if (recipe.checkpoints->load_best_at_end) checkpoints["load_best_model_at_end"] = true;
   }
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;

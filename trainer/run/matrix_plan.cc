@@ -25,7 +25,9 @@ double SpacingShare(double noise) {
 }
 
 base::Result<dp::BandedMatrix> FindEncoder(const Recipe& recipe) {
-  const dp::Workload workload{recipe.training.steps, recipe.optimizer.beta1};
+  const bool sgd = recipe.optimizer.kind == OptimizerKind::kSgd;
+  const dp::Workload workload{recipe.training.steps,
+                              sgd ? recipe.optimizer.momentum : recipe.optimizer.beta1};
   const std::int64_t bands = recipe.privacy->matrix->bands;
   const bool few = workload.steps <= kMostGeneralWork / workload.steps / bands;
   return few ? dp::OptimizeBanded(workload, bands) : dp::OptimizeToeplitz(workload, bands);
@@ -89,6 +91,14 @@ base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan&
                                     .batch_size = recipe.training.batch_size,
                                     .steps = plan.steps},
                                    plan.matrix->participation, recipe.training.seed);
+}
+
+std::vector<double> NoiseCorrelation(const PrivacyPlan::Matrix& matrix) {
+  std::vector<double> squares = dp::InverseRowSquares(matrix.encoder);
+  // The plan was made of it.
+  const double sensitivity = dp::Sensitivity(matrix.encoder, matrix.participation).value();
+  for (double& square : squares) square *= sensitivity * sensitivity;
+  return squares;
 }
 
 dp::MatrixMechanism::Parameters MatrixParameters(const PrivacyPlan& plan) {

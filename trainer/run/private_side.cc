@@ -137,6 +137,7 @@ PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnit
   if (privacy_.adaptive) {
     adaptive_.emplace(*privacy_.adaptive, privacy_.clip_norm, NominalBatch());
   }
+  if (plan_.matrix) correlation_ = NoiseCorrelation(*plan_.matrix);
 }
 
 // Takes up the run of the checkpoint, where there is one.
@@ -257,7 +258,13 @@ base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64
     adaptive_->Update(static_cast<double>(count) * noised.spacing() / plan_.count_weight);
   }
   const double scale = noised.spacing() * unit;
-  return NoisedGradient(std::move(noised), parameters, scale);
+  return NoisedGradient(std::move(noised), parameters, scale, NoiseVariance(step) * unit * unit);
+}
+
+double PrivateSide::NoiseVariance(std::int64_t step) const {
+  const double deviation = plan_.mechanism.noise_multiplier * plan_.mechanism.clip_norm;
+  if (!plan_.matrix) return deviation * deviation;
+  return deviation * deviation * correlation_.at(static_cast<std::size_t>(step - 1));
 }
 
 base::Result<double> PrivateSide::Epsilon() const {

@@ -28,10 +28,15 @@ namespace cloister::trainer {
 // A noised sum over the nominal batch size, in the sum's own memory.
 class NoisedGradient {
  public:
-  NoisedGradient(dp::NoisedSum sum, std::int64_t parameters, double scale)
-      : sum_(std::move(sum)), parameters_(parameters), scale_(scale) {}
+  NoisedGradient(dp::NoisedSum sum, std::int64_t parameters, double scale, double noise_variance)
+      : sum_(std::move(sum)),
+        parameters_(parameters),
+        scale_(scale),
+        noise_variance_(noise_variance) {}
 
   std::int64_t parameters() const { return parameters_; }
+  // Of the noise in each number, as the plan and the released clip norm say: public.
+  double noise_variance() const { return noise_variance_; }
   // Numbers [first, first + size of values).
   void Read(std::int64_t first, std::span<float> values) const;
   // The noised sum itself, as the mechanism released it: in units of the clip norm where that
@@ -44,6 +49,7 @@ class NoisedGradient {
   dp::NoisedSum sum_;
   std::int64_t parameters_;
   double scale_;
+  double noise_variance_;
 };
 
 // What a private run holds beside a plain one: plan, ledger, noise and sampling. Not thread-safe.
@@ -104,6 +110,8 @@ class PrivateSide {
   std::vector<std::int64_t> Slots() const;                 // of the step, in a fixed order
   base::Result<dp::NoisedSum> Noise(dp::ClippedSum sum, std::int64_t step);
   double NominalBatch() const;
+  // Of the noise in each number of the step's sum, as the mechanism has it.
+  double NoiseVariance(std::int64_t step) const;
 
   Recipe::Privacy privacy_;
   std::int64_t batch_size_;  // of a fixed order
@@ -119,6 +127,7 @@ class PrivateSide {
   security::AesCtrStream sampling_;
   std::optional<FixedOrderBatches> order_;
   std::optional<AdaptiveClipNorm> adaptive_;
+  std::vector<double> correlation_;  // with `matrix`, of each step: the noise's variance over z's
 };
 
 }  // namespace cloister::trainer

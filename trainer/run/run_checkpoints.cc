@@ -1,21 +1,17 @@
 #include "trainer/run/run_checkpoints.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
 #include <sstream>
 #include <utility>
 
+#include "base/log.h"
 #include "dp/matrix_factorization/sealed_noise.h"
 #include "trainer/checkpoint/input_digest.h"
 
 namespace cloister::trainer {
 namespace {
 
-constexpr const char* kParameters = "parameters";
-constexpr const char* kFirst = "first_moments";
-constexpr const char* kSecond = "second_moments";
-constexpr const char* kSteps = "optimizer_steps";
 constexpr const char* kNoise = "noise";
 
 std::span<const std::uint8_t> AsWords(std::span<const std::byte> bytes) {
@@ -71,6 +67,17 @@ base::Result<std::vector<std::uint8_t>> Sealed(const security::SecretBytes& stat
   return dp::SealNoiseState(state, {job, noise.step()}, key);
 }
 
+base::Status ReadArrays(const CheckpointFile& file, const StateArrays& arrays) {
+  for (const auto& [name, bytes] : arrays) {
+    CLOISTER_RETURN_IF_ERROR(file.Array(name, bytes.size()));
+  }
+  for (const auto& [name, bytes] : arrays) {
+    const std::span<const std::byte> found = file.Array(name);
+    std::copy(found.begin(), found.end(), bytes.begin());
+  }
+  return {};
+}
+
 }  // namespace
 
 base::Result<RunCheckpoints> RunCheckpoints::Begin(
@@ -87,7 +94,11 @@ base::Result<RunCheckpoints> RunCheckpoints::Begin(
       CheckpointFolder folder,
       resume ? CheckpointFolder::Open(*resume, recipe.checkpoints->keep)
              : CheckpointFolder::Create(recipe.checkpoints->folder, recipe.checkpoints->keep));
-  run.folder_.emplace(std::move(folder));
+  run.folder_ = std::make_unique<CheckpointFolder>(std::move(folder));
+  run.keep_best_ = recipe.checkpoints->keep_best;
+  if (recipe.privacy && recipe.privacy->matrix) {
+    run.noise_rows_ = std::max<std::int64_t>(1, recipe.privacy->matrix->bands - 1);
+  }
   run.constant_.recipe = PinnedRecipe(recipe);
   CLOISTER_ASSIGN_OR_RETURN(run.constant_.model_digest, ModelDigest(recipe.model));
   CLOISTER_ASSIGN_OR_RETURN(run.constant_.data_digest, FileDigest(recipe.data.train));
@@ -100,64 +111,96 @@ base::Result<RunCheckpoints> RunCheckpoints::Begin(
   }
   run.last_ = newest.header().step;
   run.resumed_ = newest.header();
+  // One that is no longer whole is the best no more.
+  const std::optional<CheckpointHeader::Best>& best = newest.header().best;
+  if (run.keep_best_ && best && run.folder_->At(best->step)) run.best_ = best;
   run.file_.emplace(std::move(newest));
   return run;
 }
 
-bool RunCheckpoints::Due(std::int64_t step) const {
-  return folder_ && step - std::max<std::int64_t>(last_, 0) >= every_;
+bool RunCheckpoints::Due(std::int64_t step) {
+  if (!folder_) return false;
+  if (const auto written = writer_->Collect(false)) NoteOrSay(*written);
+  return step - std::max<std::int64_t>(newest(), 0) >= every_ ||
+         (candidate_ && candidate_->step == step && newest() < step);
+}
+
+void RunCheckpoints::Evaluated(std::int64_t step, double loss) {
+  if (!folder_ || !keep_best_ || step == 0) return;
+  if (const auto written = writer_->Collect(true)) NoteOrSay(*written);
+  if (best_ && !(loss < best_->loss)) return;
+  (last_ == step ? best_ : candidate_) = {step, loss};
+}
+
+base::Status RunCheckpoints::Note(const BackgroundWriter::Written& written) {
+  if (!written.status) return written.status;
+  last_ = std::max(last_, written.header.step);
+  if (written.header.best) best_ = written.header.best;
+  return {};
+}
+
+void RunCheckpoints::NoteOrSay(const BackgroundWriter::Written& written) {
+  if (Note(written)) return;
+  base::LogWarning("no checkpoint of step " + std::to_string(written.header.step) + ": " +
+                   written.status.error().message);
 }
 
 base::Status RunCheckpoints::Authenticate(const dp::Ledger& ledger) const {
   CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key,
                             ledger.SealingKey(resumed_->privacy->job));
   if (file_->IsOf(key)) return {};
+  return NotOfLedger();
+}
+
+tl::unexpected<base::Error> RunCheckpoints::NotOfLedger() const {
   return base::Fail(base::Code::kFailedPrecondition,
                     "--resume: the checkpoint in " + path().string() +
                         " was not written with this ledger, or was altered: name the ledger that "
                         "the run began with");
 }
 
-base::Status RunCheckpoints::Restore(std::span<float> parameters, AdamW& optimizer) {
-  const std::size_t bytes = parameters.size_bytes();
-  CLOISTER_ASSIGN_OR_RETURN(const auto values, file_->Array(kParameters, bytes));
-  CLOISTER_ASSIGN_OR_RETURN(const auto first, file_->Array(kFirst, bytes));
-  CLOISTER_ASSIGN_OR_RETURN(const auto second, file_->Array(kSecond, bytes));
-  std::int64_t steps = 0;
-  CLOISTER_ASSIGN_OR_RETURN(const auto count, file_->Array(kSteps, sizeof steps));
-  std::memcpy(&steps, count.data(), sizeof steps);
-  if (steps < 0 || steps > resumed_->step) {
-    return base::Fail(base::Code::kDataLoss, "checkpoint: its optimizer took " +
-                                                 std::to_string(steps) + " steps of " +
-                                                 std::to_string(resumed_->step));
-  }
-  std::memcpy(parameters.data(), values.data(), bytes);
-  std::memcpy(optimizer.first_moments().data(), first.data(), bytes);
-  std::memcpy(optimizer.second_moments().data(), second.data(), bytes);
-  optimizer.SetSteps(steps);
+base::Status RunCheckpoints::Restore(const StateArrays& arrays) {
+  CLOISTER_RETURN_IF_ERROR(ReadArrays(*file_, arrays));
   file_.reset();
   return {};
 }
 
-base::Status RunCheckpoints::Write(State state, std::span<const float> parameters,
-                                   const AdamW& optimizer) {
-  CheckpointHeader header = constant_;
+base::Status RunCheckpoints::Write(State state, const StateArrays& arrays) {
+  CheckpointToWrite checkpoint{.header = constant_};
+  CheckpointHeader& header = checkpoint.header;
   header.step = state.step;
   header.moved = state.moved;
   header.events = std::move(state.events);
   header.evaluated = state.evaluated;
   header.privacy = std::move(state.privacy);
-  const std::int64_t steps = optimizer.steps();
-  const CheckpointArrays arrays = {
-      {kParameters, std::as_bytes(parameters)},
-      {kFirst, std::as_bytes(optimizer.first_moments())},
-      {kSecond, std::as_bytes(optimizer.second_moments())},
-      {kSteps, std::as_bytes(std::span(&steps, 1))},
-      {kNoise, std::as_bytes(std::span(std::as_const(state.noise)))},
-  };
-  CLOISTER_RETURN_IF_ERROR(folder_->Write(header, arrays, header.privacy ? &state.key : nullptr));
-  last_ = header.step;
-  return {};
+  header.best = candidate_ && candidate_->step == state.step ? candidate_ : best_;
+  if (header.privacy) checkpoint.key = std::move(state.key);
+  for (const auto& [name, bytes] : arrays) checkpoint.copied[name] = bytes;
+  checkpoint.kept[kNoise] = std::move(state.noise);
+  base::Status own;
+  for (const BackgroundWriter::Written& written : writer_->Start(*folder_, std::move(checkpoint))) {
+    if (written.header.step == state.step) {
+      own = Note(written);
+    } else {
+      NoteOrSay(written);
+    }
+  }
+  return own;
+}
+
+base::Status RunCheckpoints::Finish() {
+  if (!folder_) return {};
+  const auto written = writer_->Collect(true);
+  return written ? Note(*written) : base::Status();
+}
+
+base::Result<std::optional<std::int64_t>> RunCheckpoints::RestoreBest(
+    const StateArrays& arrays, const security::SecretBytes* key) {
+  if (!best_) return std::nullopt;
+  CLOISTER_ASSIGN_OR_RETURN(const CheckpointFile file, folder_->At(best_->step));
+  if (key != nullptr && !file.IsOf(*key)) return NotOfLedger();
+  CLOISTER_RETURN_IF_ERROR(ReadArrays(file, arrays));
+  return best_->step;
 }
 
 base::Status RunCheckpoints::KeepNoise(const dp::CorrelatedNoise& noise, const std::string& job,
@@ -165,7 +208,7 @@ base::Status RunCheckpoints::KeepNoise(const dp::CorrelatedNoise& noise, const s
   if (!folder_) return {};
   CLOISTER_ASSIGN_OR_RETURN(const auto sealed,
                             Sealed(noise.SerializeLastRow(), noise, job, ledger));
-  return folder_->WriteNoise(noise.step(), sealed);
+  return folder_->WriteNoise(noise.step(), sealed, noise_rows_);
 }
 
 void RunCheckpoints::RemoveNoise() {
@@ -182,11 +225,17 @@ base::Result<std::vector<security::SecretBytes>> RunCheckpoints::NoiseStates(
     const dp::Ledger& ledger) const {
   const std::string& job = resumed_->privacy->job;
   CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key, ledger.SealingKey(job));
+  CLOISTER_ASSIGN_OR_RETURN(const auto rows, folder_->LastNoise());
+  // Those that no later step needs are gone: where they begin after the step that follows the
+  // checkpoint's, the rest does without the checkpoint's state.
   std::vector<security::SecretBytes> states;
-  CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(),
-                            dp::OpenNoiseState(AsWords(file_->Array(kNoise)), {job, last_}, key));
-  CLOISTER_ASSIGN_OR_RETURN(const auto rows, folder_->NoiseAfter(last_));
+  const bool follow = rows.empty() || rows.begin()->first <= last_ + 1;
+  if (follow) {
+    CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(),
+                              dp::OpenNoiseState(AsWords(file_->Array(kNoise)), {job, last_}, key));
+  }
   for (const auto& [step, sealed] : rows) {
+    if (follow && step <= last_) continue;
     CLOISTER_ASSIGN_OR_RETURN(states.emplace_back(), dp::OpenNoiseState(sealed, {job, step}, key));
   }
   return states;

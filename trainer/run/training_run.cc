@@ -24,6 +24,7 @@
 #include "trainer/run/resolve_targets.h"
 #include "trainer/run/run_checkpoints.h"
 #include "trainer/run/run_data.h"
+#include "trainer/run/updater.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
@@ -35,8 +36,6 @@ using nlohmann::ordered_json;
 double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
-
-constexpr std::size_t kPiece = std::size_t{1} << 20;  // values of a release at a time
 
 class TrainingRun {
  public:
@@ -52,9 +51,9 @@ class TrainingRun {
     if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
     // What is done is kept, whatever stands in the way of more, but for parameters that are no
     // longer numbers.
-    if (worked || worked.error().code != base::Code::kFailedPrecondition) KeepWhatIsDone();
+    if (worked || worked.error().code != base::Code::kFailedPrecondition) KeepWhatIsDone(true);
     CLOISTER_RETURN_IF_ERROR(std::move(worked));
-    if (!moved_) {
+    if (!updater_->moved()) {
       if (lost_) {
         return base::Fail(base::Code::kFailedPrecondition,
                           "every step was debited and its result is lost: what was spent stays "
@@ -103,7 +102,6 @@ class TrainingRun {
                     " of the training.steps " + std::to_string(recipe_.training.steps) +
                     " at this privacy.noise_multiplier: the run ends after them");
     }
-    optimizer_.emplace(recipe_.optimizer, static_cast<std::size_t>(size.parameters));
     batches_.emplace(data_->train.size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
     const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
@@ -114,13 +112,14 @@ class TrainingRun {
       CLOISTER_RETURN_IF_ERROR(model_->SetParameters(model::InitialAdapter(
           model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed)));
     }
+    updater_.emplace(recipe_, steps_, model_->values());
     return checkpoints_->resumed() != nullptr ? GoOn(*checkpoints_->resumed()) : base::Status();
   }
 
   // Where the checkpoint stands; a private run where its ledger does, which may be further on.
   base::Status GoOn(const CheckpointHeader& from) {
-    CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(model_->values(), *optimizer_));
-    moved_ = from.moved;
+    CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(updater_->State()));
+    CLOISTER_RETURN_IF_ERROR(updater_->Restored(from.step, from.moved));
     log_ = from.events;
     evaluated_ = from.evaluated;
     done_ = private_ ? private_->taken() : from.step;
@@ -147,28 +146,37 @@ class TrainingRun {
     if (due && evaluated_ < done_) CLOISTER_RETURN_IF_ERROR(Evaluate());
     // A private run can be gone on with from its start: its first steps may be debited before its
     // next checkpoint.
-    const bool first = checkpoints_->active() && private_ && checkpoints_->last() < 0;
-    return first ? WriteCheckpoint() : base::Status();
+    const bool first = checkpoints_->active() && private_ && checkpoints_->newest() < 0;
+    if (first) {
+      CLOISTER_RETURN_IF_ERROR(WriteCheckpoint());
+      return checkpoints_->Finish();
+    }
+    if (checkpoints_->Due(done_)) KeepWhatIsDone(false);
+    return {};
   }
 
   // Says why not, and goes on: the steps that are in memory are worth more than the way to disk.
-  void KeepWhatIsDone() {
-    if (!checkpoints_->active() || done_ <= checkpoints_->last()) return;
-    if (const base::Status written = WriteCheckpoint(); !written) {
+  // At the end of the run it waits for what is being written.
+  void KeepWhatIsDone(bool at_end) {
+    if (!checkpoints_->active()) return;
+    base::Status kept = at_end ? checkpoints_->Finish() : base::Status();
+    if (done_ > checkpoints_->newest()) kept = WriteCheckpoint();
+    if (kept && at_end) kept = checkpoints_->Finish();
+    if (!kept) {
       base::LogWarning("no checkpoint of step " + std::to_string(done_) + ": " +
-                       written.error().message);
+                       kept.error().message);
     }
   }
 
   base::Status WriteCheckpoint() {
     RunCheckpoints::State state = {
-        .step = done_, .moved = moved_, .events = log_, .evaluated = evaluated_};
+        .step = done_, .moved = updater_->moved(), .events = log_, .evaluated = evaluated_};
     if (private_) {
       state.privacy = private_->state();
       CLOISTER_ASSIGN_OR_RETURN(state.key, private_->SealingKey());
       CLOISTER_ASSIGN_OR_RETURN(state.noise, private_->SealedNoise());
     }
-    return checkpoints_->Write(std::move(state), model_->values(), *optimizer_);
+    return checkpoints_->Write(std::move(state), updater_->State());
   }
 
   base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
@@ -178,6 +186,7 @@ class TrainingRun {
 
   base::Status Evaluate() {
     if (data_->held_out.empty()) return {};
+    const Updater::Averaged averaged(*updater_);
     CLOISTER_ASSIGN_OR_RETURN(
         const double loss,
         model_->Loss(data_->held_out, recipe_.training.micro_batch_tokens, keep_going_));
@@ -187,6 +196,7 @@ class TrainingRun {
                             " is not finite: lower optimizer.learning_rate");
     }
     evaluated_ = done_;
+    checkpoints_->Evaluated(done_, loss);
     Emit({{"event", "eval"}, {"loss", loss}}, ordered_json::object());
     return {};
   }
@@ -226,7 +236,6 @@ class TrainingRun {
       progress.Update(static_cast<std::uint64_t>(step), detail);
       if (step == steps_) progress.Finish(detail);
       CLOISTER_RETURN_IF_ERROR(EvaluateIfDue());
-      if (checkpoints_->Due(step)) KeepWhatIsDone();
     }
     return {};
   }
@@ -239,11 +248,10 @@ class TrainingRun {
   base::Result<Done> PlainStep(std::int64_t step) {
     const std::vector<std::int64_t> records = batches_->Batch(step - 1);
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, data_->train.Load(records));
-    CLOISTER_ASSIGN_OR_RETURN(
-        const TrainableModel::Plain plain,
-        model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
-    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
-    CLOISTER_RETURN_IF_ERROR(Apply(0, plain.gradient, 1 / static_cast<double>(records.size())));
+    CLOISTER_ASSIGN_OR_RETURN(const TrainableModel::Plain plain,
+                              model_->Gradient(examples, recipe_.training.loss_mean,
+                                               recipe_.training.micro_batch_tokens, keep_going_));
+    CLOISTER_RETURN_IF_ERROR(updater_->Step(step, plain.gradient, 1 / std::max(1.0, plain.count)));
     return Done{plain.loss, TokensOf(examples)};
   }
 
@@ -265,7 +273,7 @@ class TrainingRun {
       gradient.ReadSum(whole);
       probe_->Released(whole);
     }
-    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient, step));
+    CLOISTER_RETURN_IF_ERROR(updater_->Step(step, gradient));
     model_->Reuse(std::move(gradient).TakeMemory());
     return clipped.private_loss;
   }
@@ -282,28 +290,6 @@ class TrainingRun {
     return canaries;
   }
 
-  base::Status ApplyInPieces(const NoisedGradient& gradient, std::int64_t step) {
-    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
-    const auto size = static_cast<std::size_t>(gradient.parameters());
-    std::vector<float> piece;
-    for (std::size_t first = 0; first < size; first += kPiece) {
-      piece.resize(std::min(kPiece, size - first));
-      gradient.Read(static_cast<std::int64_t>(first), piece);
-      CLOISTER_RETURN_IF_ERROR(Apply(first, piece, 1));
-    }
-    return {};
-  }
-
-  // The optimizer's step for the parameters from `first` on.
-  base::Status Apply(std::size_t first, std::span<const float> gradient, double scale) {
-    const AdamW::Moved moved = optimizer_->Update(
-        first, model_->values().subspan(first, gradient.size()), gradient, scale);
-    moved_ = moved_ || moved.any;
-    if (moved.finite) return {};
-    return base::Fail(base::Code::kFailedPrecondition,
-                      "a parameter is not finite after a step: lower optimizer.learning_rate");
-  }
-
   // `shown_only` goes to the sink but not to the output folder where a run is private: times depend
   // on the records that were drawn.
   void Emit(ordered_json event, ordered_json shown_only) {
@@ -317,7 +303,7 @@ class TrainingRun {
   base::Status Stopped() {
     const std::string steps = std::to_string(done_);
     if (checkpoints_->active()) {
-      KeepWhatIsDone();
+      KeepWhatIsDone(true);
       return base::Fail(base::Code::kCancelled, "stopped by a signal after step " + steps +
                                                     ": go on with it by --resume " +
                                                     checkpoints_->path().string());
@@ -349,7 +335,8 @@ class TrainingRun {
     done["steps"] = steps_;
     done["planned_steps"] = recipe_.training.steps;
     done["output"] = recipe_.output.string();
-    optimizer_.reset();  // its moments are as large as two models
+    CLOISTER_RETURN_IF_ERROR(TakeBest(done));
+    updater_->Finish();
     CLOISTER_RETURN_IF_ERROR(model_->Save(output.path(), recipe_.model));
     std::string yaml = ToYaml(resolved);
     if (steps_ < recipe_.training.steps) {
@@ -365,6 +352,19 @@ class TrainingRun {
     return {};
   }
 
+  // Where the recipe asks for it, the parameters of the best checkpoint in place of the last ones.
+  base::Status TakeBest(ordered_json& done) {
+    if (!recipe_.checkpoints || !recipe_.checkpoints->load_best_at_end) return {};
+    security::SecretBytes key;
+    if (private_) {
+      CLOISTER_ASSIGN_OR_RETURN(key, private_->SealingKey());
+    }
+    CLOISTER_ASSIGN_OR_RETURN(
+        const auto step, checkpoints_->RestoreBest(updater_->Kept(), private_ ? &key : nullptr));
+    if (step) done["best_step"] = *step;
+    return {};
+  }
+
   const Recipe& recipe_;
   const EventSink& sink_;
   const RunOptions& options_;
@@ -374,13 +374,12 @@ class TrainingRun {
   };
   std::optional<RunData> data_;
   std::unique_ptr<TrainableModel> model_;
-  std::optional<AdamW> optimizer_;
+  std::optional<Updater> updater_;
   std::optional<ShuffledBatches> batches_;
   std::optional<RunCheckpoints> checkpoints_;
   std::optional<PrivateSide> private_;  // holds on to checkpoints_
   std::int64_t steps_ = 0;
   std::int64_t done_ = 0;        // steps that were taken
-  bool moved_ = false;           // whether a step changed a parameter
   bool lost_ = false;            // whether steps were debited and their results lost
   std::int64_t evaluated_ = -1;  // the step of the last held-out loss
   std::string log_;

@@ -35,7 +35,8 @@ base::Status Work(TrainableModel& model, const Recipe& recipe, std::span<const E
                   std::int64_t layers) {
   if (!recipe.privacy) {
     CLOISTER_ASSIGN_OR_RETURN([[maybe_unused]] const auto plain,
-                              model.Gradient(examples, recipe.training.micro_batch_tokens, {}));
+                              model.Gradient(examples, recipe.training.loss_mean,
+                                             recipe.training.micro_batch_tokens, {}));
     return {};
   }
   std::vector<UnitExamples> units;
