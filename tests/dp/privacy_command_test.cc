@@ -212,6 +212,19 @@ TEST_F(PrivacyFiles, ASigmaIsDividedByItsSensitivityAndAMultiplierIsNot) {
   EXPECT_GT(epsilon(R"("sigma":1.25,"sensitivity":2)"), 1.5 * expected);
 }
 
+TEST_F(PrivacyFiles, TheSlackOfARecordedReleaseIsTakenFromDelta) {
+  const auto epsilon = [&](const std::string& delta, const std::string& slack) {
+    const std::string path = Write(
+        R"([{"mechanism":"gaussian","noise_multiplier":1.25,"sampling_rate":0.02,"steps":500)" +
+        slack + "}]");
+    return Print({"privacy", "epsilon", "--events", path, "--delta", delta}).at("epsilon");
+  };
+  EXPECT_EQ(epsilon("1e-5", R"(,"delta_slack":0)"), epsilon("1e-5", ""));
+  EXPECT_GT(epsilon("1e-5", R"(,"delta_slack":4e-6)"), epsilon("1e-5", ""));
+  EXPECT_NEAR(epsilon("1e-5", R"(,"delta_slack":4e-6)").get<double>(),
+              epsilon("6e-6", "").get<double>(), 1e-6);
+}
+
 TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   const auto refused = [&](const std::string& text, int status, const std::string& named) {
     const std::string path = Write(text);
@@ -245,6 +258,9 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused(row(good + R"(,"steps":"1")"), 1, "steps");
   for (const char* const sensitivity : {"0", "-1", "\"1\"", "null"}) {
     refused(row(good + R"(,"steps":1,"sensitivity":)" + sensitivity), 1, "sensitivity");
+  }
+  for (const char* const slack : {"1", "-1e-9", "\"0\"", "null"}) {
+    refused(row(good + R"(,"steps":1,"delta_slack":)" + slack), 1, "delta_slack");
   }
   refused(row(good + R"(,"steps":1,"sigma":2)"), 1, "noise_multiplier and sigma");
   const std::string without = R"("mechanism":"gaussian","sampling_rate":0.1,"steps":1)";

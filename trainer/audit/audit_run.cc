@@ -141,6 +141,7 @@ Recipe WithoutData(const Recipe& recipe, const fs::path& folder) {
   audited.output = folder / "output";
   audited.data.train = folder / "train.jsonl";
   audited.data.eval.reset();
+  audited.evaluation.reset();
   audited.checkpoints.reset();
   audited.privacy->ledger = folder / "ledger.sqlite";
   audited.privacy->budget_epsilon = std::max(kBudget, recipe.privacy->budget_epsilon);

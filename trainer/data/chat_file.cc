@@ -49,18 +49,6 @@ std::string UnitName(const ordered_json& record) {
   return unit == record.end() || !unit->is_string() ? std::string() : unit->get<std::string>();
 }
 
-// Roles and contents alone, each with its length before it, so that no two conversations meet.
-std::string HashMessages(const ordered_json& messages) {
-  security::Sha256 hash;
-  for (const ordered_json& message : messages) {
-    for (const char* field : {"role", "content"}) {
-      const std::string& text = message[field].get_ref<const std::string&>();
-      hash.Update(std::to_string(text.size()) + ":").Update(text);
-    }
-  }
-  return security::Hex(hash.Finish());
-}
-
 enum class Read { kLine, kEnd, kTooLong };
 
 // One line without its newline, of at most ChatFile::kMaxLine bytes.
@@ -78,6 +66,18 @@ Read ReadLine(std::istream& stream, std::string& line) {
 bool Blank(const std::string& line) { return line.find_first_not_of(" \t\r") == std::string::npos; }
 
 }  // namespace
+
+// Each part has its length before it, so that no two conversations meet.
+std::string ConversationHash(const ordered_json& messages) {
+  security::Sha256 hash;
+  for (const ordered_json& message : messages) {
+    for (const char* field : {"role", "content"}) {
+      const std::string& text = message[field].get_ref<const std::string&>();
+      hash.Update(std::to_string(text.size()) + ":").Update(text);
+    }
+  }
+  return security::Hex(hash.Finish());
+}
 
 base::Result<ChatFile> ChatFile::Open(const std::filesystem::path& path) {
   std::ifstream stream(path, std::ios::binary);
@@ -106,7 +106,7 @@ base::Result<ChatFile> ChatFile::Open(const std::filesystem::path& path) {
     const ordered_json record = ParseLine(line);
     if (const std::string fault = Fault(record); !fault.empty()) return fail(fault);
     file.lines_.push_back({start, static_cast<std::uint32_t>(line.size()), number});
-    file.hashes_.push_back(HashMessages(record["messages"]));
+    file.hashes_.push_back(ConversationHash(record["messages"]));
     file.unit_names_.push_back(UnitName(record));
   }
   if (file.lines_.empty()) {
@@ -128,7 +128,7 @@ base::Result<ordered_json> ChatFile::Messages(std::int64_t index) const {
   stream.read(line.data(), static_cast<std::streamsize>(line.size()));
   ordered_json record = stream ? ParseLine(line) : ordered_json();
   // The hash was charged for; another record under it was not.
-  if (!Fault(record).empty() || HashMessages(record["messages"]) != hashes_[index] ||
+  if (!Fault(record).empty() || ConversationHash(record["messages"]) != hashes_[index] ||
       UnitName(record) != unit_name(index)) {
     return base::Fail(base::Code::kDataLoss,
                       Where(index) +

@@ -10,6 +10,10 @@
 
 namespace cloister::trainer {
 
+// SHA-256 (hex) of a conversation, [{"role", "content"}, …]: what a privacy ledger knows a record
+// by. Roles and contents alone count.
+std::string ConversationHash(const nlohmann::ordered_json& messages);
+
 // A JSONL file of conversations, `{"messages": [{"role", "content"}, …]}` a line; other keys are
 // carried and ignored, but for `unit`. Open reads the whole file once, checks every line and keeps
 // where each one starts; records are read again, one at a time, when they are asked for. Errors,
@@ -25,8 +29,7 @@ class ChatFile {
   std::int64_t size() const { return static_cast<std::int64_t>(lines_.size()); }
   // The `messages` of record `index`. kDataLoss when the file was changed since Open.
   base::Result<nlohmann::ordered_json> Messages(std::int64_t index) const;
-  // SHA-256 (hex) of each record's conversation, whatever other keys, key order or spacing its line
-  // has: what a privacy ledger knows a record by.
+  // The ConversationHash() of each record, whatever other keys, key order or spacing its line has.
   const std::vector<std::string>& record_hashes() const { return hashes_; }
   // The record's field `unit`: whose it is. Empty where it is absent or no text.
   const std::string& unit_name(std::int64_t index) const {

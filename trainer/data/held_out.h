@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <span>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "dp/mechanism/privacy_types.h"
@@ -16,6 +18,16 @@ namespace cloister::trainer {
 // through their loss, which ε does not cover; with unit "user" so would other records of a user who
 // is trained on. kDataLoss naming file and line of the first one.
 base::Status CheckDisjoint(const ChatFile& train, const ChatFile& held_out, dp::PrivacyUnit unit);
+
+// A held-out row of another form than a conversation, and the conversations that it might stand as
+// among the training records.
+struct HeldOutRow {
+  std::vector<std::string> hashes;  // ConversationHash() of each
+  std::string unit;                 // whose it is; empty where it does not say
+  std::string where;                // "file:line"
+};
+base::Status CheckDisjoint(const ChatFile& train, std::span<const HeldOutRow> rows,
+                           dp::PrivacyUnit unit);
 
 // Whether at least one record has an answer token within the cut: else there is no loss to show.
 // kFailedPrecondition naming `path`, and `max_tokens` by its dotted or message name.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "trainer/recipe/evaluation_section.h"
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/names.h"
 #include "trainer/recipe/schema.h"
@@ -30,6 +31,13 @@ constexpr auto kFields = std::to_array<Field>({
     {"data.eval", kText},
     {"data.eval_rows", kInteger, 0, kMany},
     {"data.max_tokens", kInteger, 2, 1 << 20},
+    {"data.license", kText},
+    {"data.eval_consent", kText},
+    {"evaluation.perplexity", kText},
+    {"evaluation.multiple_choice", kText},
+    {"evaluation.exact_match", kText},
+    {"evaluation.rows", kInteger, 0, kMany},
+    {"evaluation.max_new_tokens", kInteger, 1, 4096},
     {"lora.rank", kInteger, 1, 4096},
     {"lora.alpha", kReal, 0, 1e6, kAbove},
     {"lora.targets", kTexts},
@@ -330,6 +338,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
     return base::Annotate(std::move(status), where);
   }
   if (auto status = ReadSchedule(*flat, recipe); !status) {
+    return base::Annotate(std::move(status), where);
+  }
+  if (auto status = ReadEvaluation(*flat, recipe); !status) {
     return base::Annotate(std::move(status), where);
   }
   if (recipe.checkpoints) {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "trainer/recipe/evaluation_section.h"
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/names.h"
 #include "trainer/recipe/recipe.h"
@@ -17,6 +18,7 @@ std::string ToYaml(const Recipe& recipe) {
   if (recipe.data.eval) data["eval"] = recipe.data.eval->string();
   data["eval_rows"] = recipe.data.eval_rows;
   data["max_tokens"] = recipe.data.max_tokens;
+  WriteEvaluation(recipe, root);
   if (recipe.lora) {
     YAML::Node lora = root["lora"];
     lora["rank"] = recipe.lora->rank;
@@ -100,6 +102,8 @@ std::string PinnedRecipe(Recipe recipe) {
   recipe.model.clear();
   recipe.output.clear();
   recipe.data.train.clear();
+  recipe.data.license.reset();
+  recipe.data.eval_consent.reset();
   recipe.training.threads = 0;
   recipe.checkpoints.reset();
   if (recipe.privacy) {
