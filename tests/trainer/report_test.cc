@@ -236,6 +236,20 @@ TEST_F(Report, TheCardsFrontMatterIsWhatHuggingFaceReads) {
               testing::ElementsAre("cloister", "lora", "differential-privacy"));
   EXPECT_THAT(card, HasSubstr("| δ | 1e-05 |"));
   EXPECT_THAT(card, HasSubstr("| 9.5 | 8.5 |"));
+  const std::string whole = ModelCard(Summarize(Finished("full.yaml")).value());
+  EXPECT_THAT(whole, HasSubstr("library_name: transformers\n"));
+  EXPECT_THAT(whole, HasSubstr("base_model_relation: finetune\n"));
+  EXPECT_THAT(whole, Not(HasSubstr("- lora")));
+}
+
+// By the time it is written the model is trained: a file that went away must not cost it.
+TEST_F(Report, IsWrittenWithoutFilesThatWentAway) {
+  const FinishedRun run = Finished("lora.yaml");
+  fs::remove(folder_ / "train.jsonl");
+  fs::create_directory(folder_ / "out");
+  ASSERT_TRUE(WriteRunReport(folder_ / "out", run));
+  EXPECT_THAT(base::ReadFile(folder_ / "out/report.html").value(),
+              HasSubstr("could not be read any more"));
 }
 
 TEST(BaseModel, TakesALicenceFromItsFilesAndNoNameThatIsNone) {

@@ -158,6 +158,24 @@ TEST_F(ReportOfTrainCommand, EvaluatesBeforeAndAfterAndSaysSoEverywhere) {
   EXPECT_FALSE(fs::exists(output() / "privacy_events.json"));
 }
 
+// What `cloister generate` says at temperature 0 with the same weights in F32.
+TEST_F(ReportOfTrainCommand, TheRealModelIsJudgedByWhatItAnswers) {
+  model_ = Root() / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+  if (!HasModel()) GTEST_SKIP() << "no " << model_;
+  const std::string question = R"({"question": "What is the capital of France?", )";
+  Write("match.jsonl", question + R"("answer": "The capital of France is Paris."})");
+  Write("choice.jsonl", question + R"("choices": ["Berlin", "Paris", "Rome"], "answer": 1})");
+  const Outcome outcome =
+      Run("lora.yaml", {"training.steps=1", "training.batch_size=1", "data.eval=null",
+                        "evaluation.exact_match=" + (folder_ / "match.jsonl").string(),
+                        "evaluation.multiple_choice=" + (folder_ / "choice.jsonl").string(),
+                        "evaluation.max_new_tokens=8"});
+  ASSERT_EQ(outcome.status, 0) << outcome.error;
+  EXPECT_EQ(Told("exact_match-before"), 1);
+  EXPECT_EQ(Told("acc-before"), 1);
+  EXPECT_THAT(Left("README.md"), HasSubstr("license: apache-2.0"));
+}
+
 TEST_F(ReportOfTrainCommand, APrivateRunEvaluatesOnRowsThatItIsNotTrainedOn) {
   std::vector<std::string> silent = AllEvaluations();
   silent.push_back("data.eval_consent=null");

@@ -182,7 +182,7 @@ std::string Origins(const RunSummary& summary) {
                 {"training data", HtmlText(summary.data_name)},
                 {"its licence ",
                  HtmlText(summary.data_license.empty() ? unknown : summary.data_license)},
-                {"its hash", code(summary.data_hash) + "<br>" + HtmlText(summary.data_hash_kind)}});
+                {"its hash", code(summary.data_hash) + " " + HtmlText(summary.data_hash_kind)}});
 }
 
 }  // namespace

@@ -88,8 +88,8 @@ std::string ModelCard(const RunSummary& summary) {
   if (!base.sha256.empty()) text += Row("SHA-256 of the base model", Code(base.sha256));
   text += Row("training data", MarkdownText(summary.data_name)) +
           Row("licence of the data", Stated(summary.data_license)) +
-          Row("hash of the data",
-              Code(summary.data_hash) + " (" + MarkdownText(summary.data_hash_kind) + ")") +
+          Row("hash of the data", (summary.data_hash.empty() ? "" : Code(summary.data_hash) + " ") +
+                                      "(" + MarkdownText(summary.data_hash_kind) + ")") +
           "\n";
   text += Privacy(summary) + Evaluation(summary);
   return text + "## Recipe\n\n" + MarkdownCode(summary.recipe_yaml, "yaml");
