@@ -16,6 +16,7 @@
 #include "dp/clipping/book_keeping.h"
 #include "dp/clipping/unit_clipper.h"
 #include "trainer/audit/canary_gradient.h"
+#include "trainer/evaluation/scoring.h"
 #include "trainer/networks/batch.h"
 #include "trainer/networks/gradient_sum.h"
 #include "trainer/networks/weights.h"
@@ -184,6 +185,30 @@ base::Result<double> TorchModel::Loss(std::span<const Example> examples,
       if (progress && !progress(loss.count)) return StoppedWork();
     }
     return loss.value();
+  });
+}
+
+base::Result<std::vector<TrainableModel::Score>> TorchModel::Scores(
+    std::span<const Example> examples, std::int64_t micro_batch_tokens, const Progress& progress) {
+  return Guarded("scoring answers", [&]() -> base::Result<std::vector<Score>> {
+    network_.RoundWeights();
+    std::vector<Score> scores(examples.size());
+    std::int64_t done = 0;
+    for (const auto& group : Groups(examples, micro_batch_tokens, /*packed=*/false)) {
+      ScoreAnswers(network_, Unwatched(), examples, group, scores);
+      done += static_cast<std::int64_t>(group.size());
+      if (progress && !progress(done)) return StoppedWork();
+    }
+    return scores;
+  });
+}
+
+base::Result<std::vector<model::TokenId>> TorchModel::Continue(
+    std::span<const model::TokenId> prompt, std::int64_t max_new_tokens,
+    std::span<const model::TokenId> ends, const Progress& progress) {
+  return Guarded("generating an answer", [&]() -> base::Result<std::vector<model::TokenId>> {
+    network_.RoundWeights();
+    return GreedyTokens(network_, Unwatched(), prompt, max_new_tokens, ends, progress);
   });
 }
 

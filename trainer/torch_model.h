@@ -32,6 +32,13 @@ class TorchModel : public TrainableModel {
                                std::int64_t micro_batch_tokens, const Progress& progress) override;
   base::Result<double> Loss(std::span<const Example> examples, std::int64_t micro_batch_tokens,
                             const Progress& progress) override;
+  base::Result<std::vector<Score>> Scores(std::span<const Example> examples,
+                                          std::int64_t micro_batch_tokens,
+                                          const Progress& progress) override;
+  base::Result<std::vector<model::TokenId>> Continue(std::span<const model::TokenId> prompt,
+                                                     std::int64_t max_new_tokens,
+                                                     std::span<const model::TokenId> ends,
+                                                     const Progress& progress) override;
 
  protected:
   // `flat` fp32 [parameters]: the vector that is trained, cut into `shapes`. A plain gradient is

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "dp/audit/canary_set.h"
@@ -106,6 +107,24 @@ class TrainableModel {
   // Mean over the examples with an answer of their mean answer-token loss; no gradient.
   virtual base::Result<double> Loss(std::span<const Example> examples,
                                     std::int64_t micro_batch_tokens, const Progress& progress) = 0;
+
+  // What the network says of an example's answer tokens. An example without one has none of it.
+  struct Score {
+    double nll = 0;            // summed over them, nats
+    std::int64_t tokens = 0;   // how many there are
+    std::int64_t correct = 0;  // of how many the right one was the likeliest
+  };
+  // Of each example, in order; no gradient.
+  virtual base::Result<std::vector<Score>> Scores(std::span<const Example> examples,
+                                                  std::int64_t micro_batch_tokens,
+                                                  const Progress& progress) = 0;
+
+  // The likeliest token after `prompt`, which is not empty, again and again: at most
+  // `max_new_tokens`, and none from the first of `ends` on.
+  virtual base::Result<std::vector<model::TokenId>> Continue(std::span<const model::TokenId> prompt,
+                                                             std::int64_t max_new_tokens,
+                                                             std::span<const model::TokenId> ends,
+                                                             const Progress& progress) = 0;
 
   // Into the empty folder `folder`: an adapter in PEFT's form that names `base` as its model, or a
   // whole model with the description and tokenizer of the one at `base`, its weights in F32. `base`

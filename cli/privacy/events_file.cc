@@ -23,10 +23,10 @@ base::Status CheckKeys(const nlohmann::json& row, const std::string& where) {
   for (const auto& item : row.items()) {
     const std::string& key = item.key();
     if (key != "mechanism" && key != "noise_multiplier" && key != "sigma" && key != "scale" &&
-        key != "sensitivity" && key != "sampling_rate" && key != "steps") {
+        key != "sensitivity" && key != "sampling_rate" && key != "steps" && key != "delta_slack") {
       return Bad("unknown key '" + key.substr(0, 40) + "', " + where,
                  "a row has mechanism, noise_multiplier or sigma or scale, sensitivity, "
-                 "sampling_rate and steps");
+                 "sampling_rate, steps and delta_slack");
     }
   }
   return {};
@@ -111,6 +111,9 @@ base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighb
                "give how often it is released");
   }
   event.steps = static_cast<std::int64_t>(steps);
+  if (row.contains("delta_slack")) {
+    CLOISTER_ASSIGN_OR_RETURN(event.delta_slack, Number(row, "delta_slack", where));
+  }
   if (const base::Status valid = dp::Validate(event); !valid) {
     return Bad(valid.error().message, where);
   }

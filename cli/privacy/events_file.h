@@ -16,6 +16,8 @@ namespace cloister::cli {
 // Gaussian's sigma (or scale, the same), a Laplace's scale or a discrete Gaussian's sigma is given
 // in the units of `sensitivity` (1 where absent), by which it is divided. A discrete Gaussian's
 // sensitivity is a whole number, told also beside a noise_multiplier.
+// delta_slack, where it is given, is how far the mechanism that ran may be from the ideal one over
+// all steps of the row, as runs record it: it is charged to δ.
 // At most 1 MiB and 10,000 rows. kDataLoss naming the file, row and field.
 base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
                                                 dp::Neighbours neighbours);

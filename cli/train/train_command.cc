@@ -19,7 +19,8 @@ recipe says everything; configs/ has some to copy, and dp-lora.yaml explains eac
 `privacy` section the run is differentially private: each step's spend is in the ledger before its
 noise is used, and a run that would pass the data set's budget is refused (exit code 3). The output
 folder appears when all is done: an adapter in PEFT's form or a whole model in transformers',
-recipe.yaml, events.jsonl. SIGINT or SIGTERM ends the run without them; what was spent stays spent.
+recipe.yaml, events.jsonl, report.html, a model card, TensorBoard files. SIGINT or SIGTERM ends the
+run without them; what was spent stays spent.
 With a `checkpoints` section in the recipe --resume goes on with a run that was ended or killed.
 `cloister train --suggest --help` says how to be given a recipe to start from.)";
 

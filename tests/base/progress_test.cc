@@ -48,8 +48,40 @@ TEST(ProgressLine, HiddenTimingIsLeftOutOffATerminalAndMarkedOnOne) {
   EXPECT_EQ(ProgressLine(Half(2.5), false, Timing::kHidden), "write 5/10 MiB");
   EXPECT_EQ(ProgressLine(Done(2.5), false, Timing::kHidden), "write 10/10 MiB");
   EXPECT_EQ(ProgressLine(Done(2.5), true, Timing::kHidden),
-            "write [########################] 10/10 MiB, 4.00 MiB/s, took 2.5s (timing not covered "
-            "by ε)");
+            "write [########################] 10/10 MiB; not covered by ε: 4.00 MiB/s, took 2.5s");
+}
+
+TEST(ProgressLine, WhatNoEpsilonCoversIsTheLastOnATerminalAndAbsentElsewhere) {
+  ProgressReport report = Half(2.5);
+  report.detail = "ε 1.20";
+  report.uncovered = "loss 2.310, 1.3 GiB";
+  EXPECT_EQ(ProgressLine(report, false, Timing::kHidden), "write 5/10 MiB, ε 1.20");
+  EXPECT_EQ(ProgressLine(report, true, Timing::kHidden),
+            "write [############............] 5/10 MiB, ε 1.20; not covered by ε: 2.00 MiB/s, 2.5s "
+            "left, loss 2.310, 1.3 GiB");
+  EXPECT_THAT(ProgressLine(report, false, Timing::kShown),
+              EndsWith("2.5s left, ε 1.20, loss 2.310, 1.3 GiB"));
+}
+
+TEST(ProgressLine, FitsItsTerminal) {
+  ProgressReport report = Half(2.5);
+  report.detail = "ε 1.20";
+  const std::string whole = ProgressLine(report, true, Timing::kShown);
+  const std::size_t columns = whole.size() - 1;  // ε is one column and two bytes
+  EXPECT_EQ(ProgressLine(report, true, Timing::kShown, columns), whole);
+  const std::string bare = "write 5/10 MiB, 2.00 MiB/s, 2.5s left, ε 1.20";
+  EXPECT_EQ(ProgressLine(report, true, Timing::kShown, columns - 1), bare);
+  EXPECT_EQ(ProgressLine(report, true, Timing::kShown, 40),
+            "write 5/10 MiB, 2.00 MiB/s, 2.5s left, ε");
+  EXPECT_EQ(ProgressLine(report, true, Timing::kShown, 5), "write");
+  // Files take lines of any length.
+  EXPECT_EQ(ProgressLine(report, false, Timing::kShown, 5), bare);
+}
+
+TEST(ProgressLine, TheRateIsThatOfWhatWasDoneSinceTheStart) {
+  ProgressReport report = Half(2);
+  report.begun_at = 4;
+  EXPECT_EQ(ProgressLine(report, false, Timing::kShown), "write 5/10 MiB, 0.50 MiB/s, 0m10s left");
 }
 
 // Lines at each tenth of the work, however long it took: their number tells nothing of the rate.

@@ -212,6 +212,21 @@ TEST_F(PrivacyFiles, ASigmaIsDividedByItsSensitivityAndAMultiplierIsNot) {
   EXPECT_GT(epsilon(R"("sigma":1.25,"sensitivity":2)"), 1.5 * expected);
 }
 
+TEST_F(PrivacyFiles, TheSlackOfARecordedReleaseIsTakenFromDelta) {
+  const auto epsilon = [&](const std::string& delta, const std::string& slack) {
+    const std::string path = Write(
+        R"([{"mechanism":"gaussian","noise_multiplier":1.25,"sampling_rate":0.02,"steps":500)" +
+        slack + "}]");
+    return Print({"privacy", "epsilon", "--events", path, "--delta", delta}).at("epsilon");
+  };
+  EXPECT_EQ(epsilon("1e-5", R"(,"delta_slack":0)"), epsilon("1e-5", ""));
+  const double slack = 1e-7, with = epsilon("1e-5", R"(,"delta_slack":1e-7)").get<double>();
+  EXPECT_GT(with, epsilon("1e-5", "").get<double>());
+  // docs/design/0008-accounting.md: a total variation of s costs (1 + e^ε) s of δ.
+  const json left = 1e-5 - (1 + std::exp(with)) * slack;
+  EXPECT_NEAR(with, epsilon(left.dump(), "").get<double>(), 1e-4);
+}
+
 TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   const auto refused = [&](const std::string& text, int status, const std::string& named) {
     const std::string path = Write(text);
@@ -247,6 +262,9 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused(row(good + R"(,"steps":"1")"), 1, "steps");
   for (const char* const sensitivity : {"0", "-1", "\"1\"", "null"}) {
     refused(row(good + R"(,"steps":1,"sensitivity":)" + sensitivity), 1, "sensitivity");
+  }
+  for (const char* const slack : {"1", "-1e-9", "\"0\"", "null"}) {
+    refused(row(good + R"(,"steps":1,"delta_slack":)" + slack), 1, "delta_slack");
   }
   refused(row(good + R"(,"steps":1,"sigma":2)"), 1, "noise_multiplier and sigma");
   const std::string without = R"("mechanism":"gaussian","sampling_rate":0.1,"steps":1)";

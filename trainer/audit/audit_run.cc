@@ -133,6 +133,7 @@ Recipe WithoutData(const Recipe& recipe, const fs::path& folder) {
   audited.data.eval.reset();
   audited.data.layout = {};  // that of the records that are made
   audited.data.truncation = Truncation::kRight;
+  audited.evaluation.reset();
   audited.checkpoints.reset();
   audited.privacy->ledger = folder / "ledger.sqlite";
   audited.privacy->budget_epsilon = std::max(kBudget, recipe.privacy->budget_epsilon);

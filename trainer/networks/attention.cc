@@ -32,11 +32,18 @@ at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
   const std::optional<at::Tensor> mask =
       window.defined() ? std::optional<at::Tensor>(window) : std::nullopt;
   return at::scaled_dot_product_attention(q, RepeatHeads(k, times), RepeatHeads(v, times), mask,
-                                          /*dropout_p=*/0.0, /*is_causal=*/!window.defined(),
-                                          scale);
+                                          /*dropout_p=*/0.0,
+                                          /*is_causal=*/!window.defined() && q.size(2) > 1, scale);
 }
 
 }  // namespace
+
+void KeyValues::Append(at::Tensor& more_k, at::Tensor& more_v) {
+  k = k.defined() ? at::cat({k, more_k}, 2) : more_k;
+  v = v.defined() ? at::cat({v, more_v}, 2) : more_v;
+  more_k = k;
+  more_v = v;
+}
 
 Positions MakePositions(const model::Architecture& a, std::int64_t tokens,
                         std::span<const std::int64_t> lengths) {
@@ -80,7 +87,7 @@ at::Tensor CausalAttention(const at::Tensor& q, const at::Tensor& k, const at::T
 at::Tensor GroupedAttention(const model::Architecture& a, const GroupedAttentionWeights& w,
                             const at::Tensor& x, const RotaryTable& rotary,
                             const at::Tensor& window, const LayerAdapter& adapter,
-                            std::span<const std::int64_t> segments) {
+                            std::span<const std::int64_t> segments, KeyValues* past) {
   const std::int64_t batch = x.size(0), tokens = x.size(1);
   const std::vector<at::Tensor> projected = adapter.weights().Linear(x, w.qkv).split_with_sizes(
       {a.query_size(), a.kv_size(), a.kv_size()}, -1);
@@ -93,8 +100,9 @@ at::Tensor GroupedAttention(const model::Architecture& a, const GroupedAttention
     return Rotate(normalized, rotary).transpose(1, 2);
   };
   const at::Tensor q = placed(heads(0, Target::kQ, a.num_heads), w.q_norm);
-  const at::Tensor k = placed(heads(1, Target::kK, a.num_kv_heads), w.k_norm);
-  const at::Tensor v = heads(2, Target::kV, a.num_kv_heads).transpose(1, 2);
+  at::Tensor k = placed(heads(1, Target::kK, a.num_kv_heads), w.k_norm);
+  at::Tensor v = heads(2, Target::kV, a.num_kv_heads).transpose(1, 2);
+  if (past != nullptr) past->Append(k, v);
   return CausalAttention(q, k, v, a.score_scale(), window, segments)
       .transpose(1, 2)
       .reshape({batch, tokens, a.query_size()});

@@ -29,7 +29,8 @@ at::Tensor Queries(const model::LatentAttention& latent, const LatentAttentionWe
 
 at::Tensor LatentAttention(const model::Architecture& a, const LatentAttentionWeights& w,
                            const at::Tensor& x, const RotaryTable& rotary,
-                           const LayerAdapter& adapter, std::span<const std::int64_t> segments) {
+                           const LayerAdapter& adapter, std::span<const std::int64_t> segments,
+                           KeyValues* past) {
   const model::LatentAttention& latent = *a.latent;
   const std::int64_t batch = x.size(0), tokens = x.size(1), heads = a.num_heads;
   const at::Tensor q =
@@ -44,11 +45,11 @@ at::Tensor LatentAttention(const model::Architecture& a, const LatentAttentionWe
               adapter, Target::kKvB)
           .view({batch, tokens, heads, latent.nope_dim + latent.value_dim})
           .split_with_sizes({latent.nope_dim, latent.value_dim}, -1);
-  const at::Tensor k =
-      at::cat({kv[0], rotated_key.expand({batch, tokens, heads, latent.rope_dim})}, -1);
-
-  return CausalAttention(q.transpose(1, 2), k.transpose(1, 2), kv[1].transpose(1, 2),
-                         a.score_scale(), /*window=*/{}, segments)
+  at::Tensor k = at::cat({kv[0], rotated_key.expand({batch, tokens, heads, latent.rope_dim})}, -1)
+                     .transpose(1, 2);
+  at::Tensor v = kv[1].transpose(1, 2);
+  if (past != nullptr) past->Append(k, v);
+  return CausalAttention(q.transpose(1, 2), k, v, a.score_scale(), /*window=*/{}, segments)
       .transpose(1, 2)
       .reshape({batch, tokens, a.attended_size()});
 }

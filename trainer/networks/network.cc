@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <array>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -39,16 +40,17 @@ at::ScalarType Network::type() const {
 }
 
 at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
-                          const LayerAdapter& adapter) const {
+                          const LayerAdapter& adapter, KeyValues* past) const {
   const model::Architecture& a = architecture_;
   const LayerWeights& w = weights_.layers[static_cast<std::size_t>(index)];
   const WeightWatch weights = adapter.weights();
   const at::Tensor before = weights.RmsNorm(x, w.input_norm, a.rms_norm_eps, type());
   const at::Tensor window = a.window_of(index) > 0 ? positions.window : at::Tensor();
-  const at::Tensor attended = w.latent ? LatentAttention(a, *w.latent, before, positions.rotary,
-                                                         adapter, positions.segments)
-                                       : GroupedAttention(a, *w.grouped, before, positions.rotary,
-                                                          window, adapter, positions.segments);
+  const at::Tensor attended = w.latent
+                                  ? LatentAttention(a, *w.latent, before, positions.rotary, adapter,
+                                                    positions.segments, past)
+                                  : GroupedAttention(a, *w.grouped, before, positions.rotary,
+                                                     window, adapter, positions.segments, past);
   const at::Tensor y = x + adapter.Add(weights.Linear(attended, w.output), attended, Target::kO);
   const at::Tensor between = weights.RmsNorm(y, w.post_norm, a.rms_norm_eps, type());
   return y + (w.mixture ? Mixture(*a.experts, *w.mixture, between, adapter)
@@ -99,6 +101,26 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
     } else {
       x = Layer(layer, x, positions, on_layer);
     }
+  }
+  return x;
+}
+
+at::Tensor Network::Extend(const at::Tensor& ids, const NetworkAdapter* adapter,
+                           std::span<KeyValues> past) const {
+  CLOISTER_CHECK(ids.dim() == 2 && ids.size(0) == 1);
+  CLOISTER_CHECK(static_cast<std::int64_t>(past.size()) == architecture_.num_layers);
+  const at::NoGradGuard no_grad;
+  const std::int64_t before = past[0].k.defined() ? past[0].k.size(2) : 0, count = ids.size(1);
+  CLOISTER_CHECK(before == 0 || count == 1);
+  const std::array<std::int64_t, 1> length = {before + count};
+  Positions positions = MakePositions(architecture_, before + count, length);
+  positions.rotary.cosine = positions.rotary.cosine.narrow(1, before, count);
+  positions.rotary.sine = positions.rotary.sine.narrow(1, before, count);
+  if (positions.window.defined()) positions.window = positions.window.narrow(0, before, count);
+  at::Tensor x = WatchOf(adapter).Embed(ids, weights_.embedding).to(at::kFloat);
+  for (std::int64_t layer = 0; layer < architecture_.num_layers; ++layer) {
+    x = Layer(layer, x, positions, LayerAdapter(adapter, layer),
+              &past[static_cast<std::size_t>(layer)]);
   }
   return x;
 }

@@ -36,6 +36,12 @@ class Network {
   at::Tensor Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
                     std::span<const std::int64_t> lengths = {},
                     std::span<const std::int64_t> segments = {}) const;
+  // The same for the tokens that follow those in `past`, one KeyValues a layer, which takes them
+  // up: all of a prompt while it is empty, then one at a time. One sequence, no gradient. A rope
+  // that grows with the sequence goes by its length so far, and what is kept stays as it was
+  // rotated, as in transformers.
+  at::Tensor Extend(const at::Tensor& ids, const NetworkAdapter* adapter,
+                    std::span<KeyValues> past) const;
   // Final norm, for rows of Hidden().
   at::Tensor Normalize(const at::Tensor& hidden, const NetworkAdapter* adapter) const;
   // Scores over the vocabulary, [.., vocab], of rows of Hidden().
@@ -51,7 +57,7 @@ class Network {
  private:
   at::ScalarType type() const;  // of activations between products
   at::Tensor Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
-                   const LayerAdapter& adapter) const;
+                   const LayerAdapter& adapter, KeyValues* past = nullptr) const;
 
   // Everything on that layer that may have a gradient.
   std::vector<at::Tensor> Leaves(std::int64_t index, const LayerAdapter& adapter) const;

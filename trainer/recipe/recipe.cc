@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "trainer/recipe/data_section.h"
+#include "trainer/recipe/evaluation_section.h"
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/method_section.h"
 #include "trainer/recipe/names.h"
@@ -42,6 +43,13 @@ constexpr auto kFields = std::to_array<Field>({
     {"data.columns.system", kText},
     {"data.columns.text", kText},
     {"data.columns.unit", kText},
+    {"data.license", kText},
+    {"data.eval_consent", kText},
+    {"evaluation.perplexity", kText},
+    {"evaluation.multiple_choice", kText},
+    {"evaluation.exact_match", kText},
+    {"evaluation.rows", kInteger, 0, kMany},
+    {"evaluation.max_new_tokens", kInteger, 1, 4096},
     {"lora.rank", kInteger, 1, 4096},
     {"lora.alpha", kReal, 0, 1e6, kAbove},
     {"lora.targets", Field::Kind::kTextOrTexts},
@@ -347,6 +355,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
     return base::Annotate(std::move(status), where);
   }
   if (auto status = ReadSchedule(*flat, recipe); !status) {
+    return base::Annotate(std::move(status), where);
+  }
+  if (auto status = ReadEvaluation(*flat, recipe); !status) {
     return base::Annotate(std::move(status), where);
   }
   if (recipe.checkpoints) {

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "dp/mechanism/privacy_types.h"
@@ -23,6 +25,9 @@ struct Recipe {
   std::filesystem::path model;
   std::filesystem::path output;
 
+  // Why figures of held-out records may be shown where a run is private.
+  enum class Consent { kPublic, kConsented };
+
   struct Data {
     std::filesystem::path train;
     std::optional<std::filesystem::path> eval;
@@ -30,7 +35,18 @@ struct Recipe {
     std::int64_t max_tokens = 0;
     Truncation truncation = Truncation::kRight;
     DataLayout layout;
+    // What the report and the model card say of them; nothing else depends on it.
+    std::optional<std::string> license;   // of the training data
+    std::optional<Consent> eval_consent;  // of the held-out files, those of `evaluation` too
   } data;
+
+  // What the model is judged by before and after (docs/reference/evaluation.md), a file a kind.
+  struct Evaluation {
+    std::optional<std::filesystem::path> perplexity, multiple_choice, exact_match;
+    std::int64_t rows = 0;             // the first so many of each file; 0: all
+    std::int64_t max_new_tokens = 64;  // of an answer that is generated
+  };
+  std::optional<Evaluation> evaluation;
 
   // None: every weight is trained ("method: full"). training.compute says what it sits on.
   std::optional<model::LoraConfig> lora;
@@ -114,6 +130,9 @@ struct Recipe {
   std::optional<Privacy> privacy;
 };
 
+// What Consent's values are called, in its order.
+inline constexpr std::array<std::string_view, 2> kConsentNames = {"public", "consented"};
+
 // Reads and checks the whole recipe, `overrides` ("a.b=c") laid over it. kInvalidArgument with
 // every fault on one line, also for a file that is absent or cannot be read.
 base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
@@ -123,9 +142,9 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
 std::string ToYaml(const Recipe& recipe);
 
 // What of it must be the same where a run goes on from a checkpoint, as ToYaml() writes it: all but
-// paths (of files whose contents are compared), threads, checkpoints and, where nothing depends on
-// it, the number of steps: without privacy, at a constant learning rate. With it, how the order of
-// the data is made.
+// paths (of files whose contents are compared), threads, checkpoints, what only the report tells
+// and, where nothing depends on it, the number of steps: without privacy, at a constant learning
+// rate. With it, how the order of the data is made.
 std::string PinnedRecipe(Recipe recipe);
 
 }  // namespace cloister::trainer

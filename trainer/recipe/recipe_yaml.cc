@@ -3,6 +3,7 @@
 #include <string>
 
 #include "trainer/recipe/data_section.h"
+#include "trainer/recipe/evaluation_section.h"
 #include "trainer/recipe/mechanism_section.h"
 #include "trainer/recipe/method_section.h"
 #include "trainer/recipe/names.h"
@@ -16,6 +17,7 @@ std::string ToYaml(const Recipe& recipe) {
   root["model"] = recipe.model.string();
   root["output"] = recipe.output.string();
   WriteData(recipe, root["data"]);
+  WriteEvaluation(recipe, root);
   root["method"] = std::string(MethodName(recipe));
   if (recipe.lora) {
     const BaseWeights base = recipe.training.compute.base;
@@ -108,6 +110,8 @@ std::string PinnedRecipe(Recipe recipe) {
   recipe.model.clear();
   recipe.output.clear();
   recipe.data.train.clear();
+  recipe.data.license.reset();
+  recipe.data.eval_consent.reset();
   recipe.training.threads = 0;
   recipe.checkpoints.reset();
   if (recipe.privacy) {

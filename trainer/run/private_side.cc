@@ -278,6 +278,16 @@ base::Result<double> PrivateSide::Epsilon() const {
   return total.epsilon;
 }
 
+base::Result<RecordedSpend> PrivateSide::Spent() const {
+  RecordedSpend spend;
+  spend.data_set = data_set_;
+  CLOISTER_ASSIGN_OR_RETURN(const auto rows, ledger_->Rows());
+  for (const dp::Ledger::Row& row : rows) {
+    if (row.spend.key.job == run_) spend.Add(row.spend.event);
+  }
+  return spend;
+}
+
 double PrivateSide::NominalBatch() const {
   if (order_) return static_cast<double>(batch_size_);
   return privacy_.sampling_rate * static_cast<double>(privacy_.nominal_units);

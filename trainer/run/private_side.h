@@ -18,6 +18,7 @@
 #include "trainer/data/record_file.h"
 #include "trainer/data/sampling.h"
 #include "trainer/recipe/recipe.h"
+#include "trainer/report/recorded_spend.h"
 #include "trainer/run/adaptive_norm.h"
 #include "trainer/run/privacy_plan.h"
 #include "trainer/run/run_checkpoints.h"
@@ -89,6 +90,8 @@ class PrivateSide {
 
   // Of this run at the recipe's delta, as the ledger has it.
   base::Result<double> Epsilon() const;
+  // What that is the ε of.
+  base::Result<RecordedSpend> Spent() const;
   // Tokens of a batch of nominal size: the true one is a secret.
   double NominalTokens() const;
 

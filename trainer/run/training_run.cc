@@ -1,9 +1,6 @@
 #include "trainer/run/training_run.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <memory>
 #include <optional>
@@ -12,12 +9,14 @@
 #include <utility>
 #include <vector>
 
-#include "base/file.h"
 #include "base/log.h"
-#include "base/progress.h"
 #include "model/model_files.h"
 #include "trainer/data/sampling.h"
-#include "trainer/run/fixed.h"
+#include "trainer/evaluation/evaluation.h"
+#include "trainer/report/event_log.h"
+#include "trainer/report/run_history.h"
+#include "trainer/report/run_report.h"
+#include "trainer/report/step_report.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
 #include "trainer/run/private_side.h"
@@ -30,24 +29,26 @@
 namespace cloister::trainer {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using nlohmann::ordered_json;
-
-double SecondsSince(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 class TrainingRun {
  public:
   TrainingRun(const Recipe& recipe, const EventSink& sink, const RunOptions& options)
-      : recipe_(recipe), sink_(sink), options_(options), probe_(options.probe) {}
+      : recipe_(recipe),
+        sink_(sink),
+        options_(options),
+        probe_(options.probe),
+        log_(recipe.privacy.has_value(), sink) {}
 
   base::Status Run() {
     CLOISTER_ASSIGN_OR_RETURN(OutputFolder output,
                               OutputFolder::Create(recipe_.output, options_.resume.has_value()));
     CLOISTER_RETURN_IF_ERROR(Prepare());
-    base::Status worked = EvaluateIfDue();
+    base::Status worked = done_ == 0 ? Judge() : base::Status();
+    if (worked) worked = EvaluateIfDue();
     if (worked) worked = Steps();
+    if (worked) worked = TakeBest();
+    if (worked) worked = Judge();
     if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
     // What is done is kept, whatever stands in the way of more, but for parameters that are no
     // longer numbers.
@@ -85,6 +86,7 @@ class TrainingRun {
     }
     CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *files));
     data_.emplace(std::move(data));
+    CLOISTER_ASSIGN_OR_RETURN(evaluation_, Evaluation::Open(recipe_, *files, data_->train.file()));
     CLOISTER_ASSIGN_OR_RETURN(RunCheckpoints checkpoints,
                               RunCheckpoints::Begin(recipe_, options_.resume));
     checkpoints_.emplace(std::move(checkpoints));
@@ -120,7 +122,7 @@ class TrainingRun {
   base::Status GoOn(const CheckpointHeader& from) {
     CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(updater_->State()));
     CLOISTER_RETURN_IF_ERROR(updater_->Restored(from.step, from.moved));
-    log_ = from.events;
+    log_.Restore(from.events);
     evaluated_ = from.evaluated;
     done_ = private_ ? private_->taken() : from.step;
     if (done_ > steps_) {
@@ -132,8 +134,7 @@ class TrainingRun {
     if (done_ > from.step) {
       base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
                        " were debited and their results are lost: they count as taken");
-      Emit({{"event", "resumed"}, {"step", from.step}, {"lost", done_ - from.step}},
-           ordered_json::object());
+      log_.Emit({{"event", "resumed"}, {"step", from.step}, {"lost", done_ - from.step}});
       lost_ = true;
     }
     return {};
@@ -170,7 +171,7 @@ class TrainingRun {
 
   base::Status WriteCheckpoint() {
     RunCheckpoints::State state = {
-        .step = done_, .moved = updater_->moved(), .events = log_, .evaluated = evaluated_};
+        .step = done_, .moved = updater_->moved(), .events = log_.text(), .evaluated = evaluated_};
     if (private_) {
       state.privacy = private_->state();
       CLOISTER_ASSIGN_OR_RETURN(state.key, private_->SealingKey());
@@ -197,44 +198,40 @@ class TrainingRun {
     }
     evaluated_ = done_;
     checkpoints_->Evaluated(done_, loss);
-    Emit({{"event", "eval"}, {"loss", loss}}, ordered_json::object());
+    log_.Emit({{"event", "eval"}, {"loss", loss}});
+    return {};
+  }
+
+  // What the recipe's `evaluation` says of the model as it begins and as it ends.
+  base::Status Judge() {
+    if (!evaluation_ || WasJudgedAt(log_.text(), done_)) return {};
+    const Updater::Averaged averaged(*updater_);
+    CLOISTER_ASSIGN_OR_RETURN(const ordered_json figures, evaluation_->Run(*model_, keep_going_));
+    log_.Emit(JudgedEvent(done_, figures));
     return {};
   }
 
   base::Status Steps() {
     const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
-    base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps",
-                            private_ ? base::Timing::kHidden : base::Timing::kShown);
+    StepReport told(recipe_, log_, done_, steps_);
     for (std::int64_t step = done_ + 1; step <= steps_; ++step) {
       if (!keep_going_(0)) return StoppedWork();
       model_->BeginStep(recipe_.lora_seed, step);
-      const Clock::time_point start = Clock::now();
-      std::string detail;
-      ordered_json event = {{"event", "step"}, {"step", step}};
-      ordered_json rate = ordered_json::object();
+      told.Begin();
       if (private_) {
         CLOISTER_ASSIGN_OR_RETURN(const double private_loss, PrivateStep(step));
         CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
-        event["epsilon"] = epsilon;
-        if (private_->spends_at_once()) event["neighbours"] = Relation();
-        if (recipe_.privacy->adaptive) event["clip_norm"] = private_->clip_norm();
-        rate["tokens_per_second"] = nominal_tokens / SecondsSince(start);
-        detail = "ε " + Fixed(epsilon, 2);
-        if (private_->spends_at_once()) detail += " (" + Relation() + ", of the whole run)";
-        if (::isatty(STDERR_FILENO) == 1) {
-          detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
-        }
+        done_ = step;
+        told.EndPrivate(step, {.epsilon = epsilon,
+                               .of_whole_run = private_->spends_at_once(),
+                               .clip_norm = private_->clip_norm(),
+                               .nominal_tokens = nominal_tokens,
+                               .uncovered_loss = private_loss});
       } else {
         CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep(step));
-        rate["tokens_per_second"] = static_cast<double>(done.tokens) / SecondsSince(start);
-        event["epsilon"] = nullptr;
-        event["loss"] = done.loss;
-        detail = "loss " + Fixed(done.loss, 3);
+        done_ = step;
+        told.EndPlain(step, done.loss, done.tokens);
       }
-      done_ = step;
-      Emit(std::move(event), std::move(rate));
-      progress.Update(static_cast<std::uint64_t>(step), detail);
-      if (step == steps_) progress.Finish(detail);
       CLOISTER_RETURN_IF_ERROR(EvaluateIfDue());
     }
     return {};
@@ -290,16 +287,6 @@ class TrainingRun {
     return canaries;
   }
 
-  // `shown_only` goes to the sink but not to the output folder where a run is private: times depend
-  // on the records that were drawn.
-  void Emit(ordered_json event, ordered_json shown_only) {
-    ordered_json kept = event;
-    event.update(shown_only);
-    if (!private_) kept = event;
-    log_ += kept.dump() + "\n";
-    sink_(event);
-  }
-
   base::Status Stopped() {
     const std::string steps = std::to_string(done_);
     if (checkpoints_->active()) {
@@ -315,11 +302,6 @@ class TrainingRun {
                       "stopped by a signal after step " + steps + ": nothing was written" + spent);
   }
 
-  // What the printed ε is about.
-  std::string Relation() const {
-    return std::string(dp::NeighboursName(recipe_.privacy->neighbours));
-  }
-
   base::Status Save(OutputFolder& output) {
     ordered_json done = {{"event", "done"}, {"epsilon", nullptr}, {"delta", nullptr}};
     Recipe resolved = recipe_;
@@ -327,7 +309,7 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
       done["epsilon"] = epsilon;
       done["delta"] = recipe_.privacy->delta;
-      done["neighbours"] = Relation();
+      done["neighbours"] = dp::NeighboursName(recipe_.privacy->neighbours);
       if (recipe_.privacy->allow_large_delta) done["large_delta_allowed"] = true;
       resolved.privacy->noise_multiplier = private_->plan().noise_multiplier;
       resolved.training.steps = steps_;
@@ -335,17 +317,16 @@ class TrainingRun {
     done["steps"] = steps_;
     done["planned_steps"] = recipe_.training.steps;
     done["output"] = recipe_.output.string();
-    CLOISTER_RETURN_IF_ERROR(TakeBest(done));
+    if (best_step_) done["best_step"] = *best_step_;
     updater_->Finish();
     CLOISTER_RETURN_IF_ERROR(model_->Save(output.path(), recipe_.model));
-    std::string yaml = ToYaml(resolved);
-    if (steps_ < recipe_.training.steps) {
-      yaml += "# planned_steps: " + std::to_string(recipe_.training.steps) +
-              " (privacy.target_epsilon cut training.steps)\n";
+    FinishedRun run = {.recipe = resolved,
+                       .planned_steps = recipe_.training.steps,
+                       .events = log_.text() + done.dump() + "\n"};
+    if (private_) {
+      CLOISTER_ASSIGN_OR_RETURN(run.spend, private_->Spent());
     }
-    CLOISTER_RETURN_IF_ERROR(base::WriteFile(output.path() / "recipe.yaml", yaml));
-    CLOISTER_RETURN_IF_ERROR(
-        base::WriteFile(output.path() / "events.jsonl", log_ + done.dump() + "\n"));
+    CLOISTER_RETURN_IF_ERROR(WriteRunReport(output.path(), run));
     CLOISTER_RETURN_IF_ERROR(output.Commit());
     checkpoints_->RemoveNoise();
     sink_(done);
@@ -353,15 +334,15 @@ class TrainingRun {
   }
 
   // Where the recipe asks for it, the parameters of the best checkpoint in place of the last ones.
-  base::Status TakeBest(ordered_json& done) {
+  base::Status TakeBest() {
     if (!recipe_.checkpoints || !recipe_.checkpoints->load_best_at_end) return {};
+    KeepWhatIsDone(true);
     security::SecretBytes key;
     if (private_) {
       CLOISTER_ASSIGN_OR_RETURN(key, private_->SealingKey());
     }
     CLOISTER_ASSIGN_OR_RETURN(
-        const auto step, checkpoints_->RestoreBest(updater_->Kept(), private_ ? &key : nullptr));
-    if (step) done["best_step"] = *step;
+        best_step_, checkpoints_->RestoreBest(updater_->Kept(), private_ ? &key : nullptr));
     return {};
   }
 
@@ -379,10 +360,12 @@ class TrainingRun {
   std::optional<RunCheckpoints> checkpoints_;
   std::optional<PrivateSide> private_;  // holds on to checkpoints_
   std::int64_t steps_ = 0;
-  std::int64_t done_ = 0;        // steps that were taken
-  bool lost_ = false;            // whether steps were debited and their results lost
-  std::int64_t evaluated_ = -1;  // the step of the last held-out loss
-  std::string log_;
+  std::int64_t done_ = 0;                  // steps that were taken
+  bool lost_ = false;                      // whether steps were debited and their results lost
+  std::optional<std::int64_t> best_step_;  // whose parameters are in place of the last ones
+  std::int64_t evaluated_ = -1;            // the step of the last held-out loss
+  std::optional<Evaluation> evaluation_;
+  EventLog log_;
 };
 
 }  // namespace

@@ -2,25 +2,21 @@
 
 #include <filesystem>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/result.h"
 #include "trainer/recipe/recipe.h"
+#include "trainer/report/event_log.h"
 #include "trainer/run/run_probe.h"
 
 namespace cloister::trainer {
-
-// Told of each event of a run as it happens: {"event": "step" | "eval" | "done", …}, the objects
-// that `cloister train --json` prints.
-using EventSink = std::function<void(const nlohmann::ordered_json& event)>;
 
 // Asked often; true ends the run with kCancelled.
 using StopRequest = std::function<bool()>;
 
 // Fine-tunes a LoRA adapter, or a whole model, as `recipe` says. The output folder appears when all
 // is done and holds the adapter in PEFT's form, or the model as a Hugging Face folder, with
-// recipe.yaml as resolved and events.jsonl.
+// recipe.yaml as resolved, events.jsonl, and what a person looks at (trainer/report/run_report.h).
 //
 // With privacy: the plan is fixed first, the ledger is asked whether the data set can bear it, and
 // each step's spend is durable before anything derived from its noise exists. Nothing else that is

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+#include "trainer/recipe/recipe.h"
+#include "trainer/report/recorded_spend.h"
+
+namespace cloister::trainer {
+
+// The guarantee of a private run, whole: no figure of it says anything without the others.
+struct PrivacyStatement {
+  double epsilon = 0;  // as the run printed it, by RDP
+  double delta = 0;
+  std::optional<double> epsilon_pld;  // of the same spend, where that accountant has a bound
+  std::string unit;
+  std::string neighbours;
+  std::string mechanism;  // a sentence
+  std::string events;     // what --events of the command reads
+  std::string command;    // that prints `epsilon`, where the events lie in kEventsFile
+};
+
+inline constexpr const char* kEventsFile = "privacy_events.json";
+
+// `recipe` as resolved, with privacy. Errors as dp::CostAtDelta.
+base::Result<PrivacyStatement> MakePrivacyStatement(const Recipe& recipe,
+                                                    const RecordedSpend& spend);
+
+}  // namespace cloister::trainer
