@@ -16,14 +16,18 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/progress.h"
-#include "model/model_files.h"
 #include "trainer/data/sampling.h"
+#include "trainer/distributed/same_inputs.h"
+#include "trainer/distributed/sharded_optimizer.h"
+#include "trainer/distributed/shared_loss.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
+#include "trainer/run/own_part.h"
 #include "trainer/run/private_side.h"
+#include "trainer/run/resume_point.h"
 #include "trainer/run/run_checkpoints.h"
 #include "trainer/run/run_data.h"
-#include "trainer/trainable_model.h"
+#include "trainer/run/run_model.h"
 
 namespace cloister::trainer {
 namespace {
@@ -35,12 +39,15 @@ double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-constexpr std::size_t kPiece = std::size_t{1} << 20;  // values of a release at a time
-
 std::string Fixed(double value, int digits) {
   char text[32];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
+}
+
+base::Result<PrivacyPlan> PlanPrivacy(const Recipe& recipe, const TrainableModel::Size& size) {
+  if (recipe.privacy->matrix) return MakeMatrixPlan(recipe, size.parameters, size.layers);
+  return MakePrivacyPlan(*recipe.privacy, recipe.training.steps, size.parameters, size.layers);
 }
 
 class TrainingRun {
@@ -48,10 +55,13 @@ class TrainingRun {
   TrainingRun(const Recipe& recipe, const EventSink& sink, const RunOptions& options)
       : recipe_(recipe), sink_(sink), options_(options), probe_(options.probe) {}
 
+  // On each rank; every function that says "together" is called by all of them at once.
+  base::Status RunAndLeave() { return ranks_.Leave(Run()); }
+
+ private:
   base::Status Run() {
-    CLOISTER_ASSIGN_OR_RETURN(OutputFolder output,
-                              OutputFolder::Create(recipe_.output, options_.resume.has_value()));
-    CLOISTER_RETURN_IF_ERROR(Prepare());
+    CLOISTER_RETURN_IF_ERROR(ranks_.Agree(Prepare()));
+    CLOISTER_RETURN_IF_ERROR(Begin());
     base::Status worked = EvaluateIfDue();
     if (worked) worked = Steps();
     if (!worked && worked.error().code == base::Code::kCancelled) return Stopped();
@@ -70,63 +80,72 @@ class TrainingRun {
                             " ended as it began: no record has an answer within "
                             "data.max_tokens, raise it");
     }
-    return Save(output);
+    return ranks_.Agree(ranks_.first() ? Save(*output_) : base::Status());
   }
 
- private:
   // Everything that can fail for a reason of the recipe's, cheap things first.
   base::Status Prepare() {
-    CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(recipe_.model));
-    CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files->architecture());
-    if (recipe_.lora) CLOISTER_RETURN_IF_ERROR(model::Validate(*recipe_.lora, architecture));
-    if (recipe_.data.max_tokens > architecture.max_context()) {
-      return base::Fail(base::Code::kInvalidArgument,
-                        "data.max_tokens is more than the model's " +
-                            std::to_string(architecture.max_context()) + " positions: lower it");
+    Recipe kept = recipe_;  // as far as this rank keeps anything
+    if (ranks_.first()) {
+      CLOISTER_ASSIGN_OR_RETURN(OutputFolder output,
+                                OutputFolder::Create(recipe_.output, options_.resume.has_value()));
+      output_.emplace(std::move(output));
+    } else {
+      kept.checkpoints.reset();
     }
-    const TrainableModel::Size size = TrainableModel::SizeOf(architecture, recipe_.lora);
+    CLOISTER_ASSIGN_OR_RETURN(const RunModel named, RunModel::Open(recipe_));
+    const std::int64_t parameters = named.size.parameters;
     std::optional<PrivacyPlan> plan;
     if (recipe_.privacy) {
-      CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(size.parameters, size.layers));
+      CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(recipe_, named.size));
     }
-    CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *files));
+    CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *named.files));
     data_.emplace(std::move(data));
-    CLOISTER_ASSIGN_OR_RETURN(RunCheckpoints checkpoints,
-                              RunCheckpoints::Begin(recipe_, options_.resume));
+    CLOISTER_ASSIGN_OR_RETURN(
+        RunCheckpoints checkpoints,
+        RunCheckpoints::Begin(kept, ranks_.first() ? options_.resume : std::nullopt));
     checkpoints_.emplace(std::move(checkpoints));
     if (plan) {
       CLOISTER_ASSIGN_OR_RETURN(
-          PrivateSide side, PrivateSide::Open(recipe_, *plan, data_->train.file(), *checkpoints_));
+          PrivateSide side,
+          PrivateSide::Open(recipe_, *plan, data_->train.file(), *checkpoints_, ranks_));
       private_.emplace(std::move(side));
-      if (probe_ != nullptr) {
-        CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, size.parameters));
-      }
+      if (probe_ != nullptr) CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, parameters));
     }
     steps_ = plan ? plan->steps : recipe_.training.steps;
-    if (steps_ < recipe_.training.steps) {
+    if (steps_ < recipe_.training.steps && ranks_.first()) {
       base::LogInfo("privacy.target_epsilon leaves " + std::to_string(steps_) +
                     " of the training.steps " + std::to_string(recipe_.training.steps) +
                     " at this privacy.noise_multiplier: the run ends after them");
     }
-    optimizer_.emplace(recipe_.optimizer, static_cast<std::size_t>(size.parameters));
+    optimizer_.emplace(recipe_.optimizer, static_cast<std::size_t>(parameters), ranks_);
     batches_.emplace(data_->train.size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
-    const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
-    SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
-    CLOISTER_ASSIGN_OR_RETURN(model_,
-                              TrainableModel::Load(*files, recipe_.lora, recipe_.training.compute));
-    if (recipe_.lora) {
-      CLOISTER_RETURN_IF_ERROR(model_->SetParameters(model::InitialAdapter(
-          model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed)));
-    }
-    return checkpoints_->resumed() != nullptr ? GoOn(*checkpoints_->resumed()) : base::Status();
+    const std::int64_t cores = std::thread::hardware_concurrency() / ranks_.local_size();
+    SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads
+                                            : std::max<std::int64_t>(1, cores));
+    CLOISTER_ASSIGN_OR_RETURN(model_, named.Load(recipe_));
+    return {};
   }
 
-  // Where the checkpoint stands; a private run where its ledger does, which may be further on.
-  base::Status GoOn(const CheckpointHeader& from) {
-    CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(model_->values(), *optimizer_));
+  // Together: all ranks begin with what the first has.
+  base::Status Begin() {
+    CLOISTER_RETURN_IF_ERROR(CheckSameInputs(ranks_, recipe_));
+    if (private_) CLOISTER_RETURN_IF_ERROR(private_->Begin());
+    CLOISTER_ASSIGN_OR_RETURN(const bool resumed,
+                              ranks_.Decide(checkpoints_->resumed() != nullptr));
+    if (resumed) CLOISTER_RETURN_IF_ERROR(GoOn());
+    return ranks_.Broadcast(std::as_writable_bytes(model_->values()));
+  }
+
+  // Together: from the checkpoint's step; a private run from its ledger's, which may be further on.
+  base::Status GoOn() {
+    CLOISTER_RETURN_IF_ERROR(optimizer_->FillWhole(
+        [this](AdamW& whole) { return checkpoints_->Restore(model_->values(), whole); }));
+    CLOISTER_ASSIGN_OR_RETURN(const ResumePoint from,
+                              ShareResumePoint(ranks_, checkpoints_->resumed()));
+    if (ranks_.first()) log_ = checkpoints_->resumed()->events;
     moved_ = from.moved;
-    log_ = from.events;
     evaluated_ = from.evaluated;
     done_ = private_ ? private_->taken() : from.step;
     if (done_ > steps_) {
@@ -135,10 +154,11 @@ class TrainingRun {
                             " steps are done: raise training.steps above them");
     }
     for (std::int64_t step = 0; !private_ && step < done_; ++step) batches_->Next();
-    base::LogInfo("goes on after step " + std::to_string(done_));
+    if (ranks_.first()) base::LogInfo("goes on after step " + std::to_string(done_));
     if (done_ > from.step) {
-      base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
-                       " were debited and their results are lost: they count as taken");
+      if (ranks_.first())
+        base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
+                         " were debited and their results are lost: they count as taken");
       Emit({{"event", "resumed"}, {"step", from.step}, {"lost", done_ - from.step}},
            ordered_json::object());
       lost_ = true;
@@ -146,27 +166,34 @@ class TrainingRun {
     return {};
   }
 
-  // The held-out loss that belongs to the state that the run is in, once.
+  // Together: the held-out loss that belongs to the state that the run is in, once.
   base::Status EvaluateIfDue() {
     const std::int64_t every = recipe_.training.eval_every;
     const bool due = done_ == 0 || done_ == steps_ || (every > 0 && done_ % every == 0);
     if (due && evaluated_ < done_) CLOISTER_RETURN_IF_ERROR(Evaluate());
     // A private run can be gone on with from its start: its first steps may be debited before its
     // next checkpoint.
-    const bool first = checkpoints_->active() && private_ && checkpoints_->last() < 0;
-    return first ? WriteCheckpoint() : base::Status();
+    CLOISTER_ASSIGN_OR_RETURN(const bool first, ranks_.Decide(checkpoints_->active() && private_ &&
+                                                              checkpoints_->last() < 0));
+    return first ? ranks_.Agree(WriteCheckpoint()) : base::Status();
   }
 
-  // Says why not, and goes on: the steps that are in memory are worth more than the way to disk.
+  // Together. Says why not, and goes on: the steps that are in memory are worth more than the way
+  // to disk. Nothing where a rank is lost, and with it its share of the optimizer.
   void KeepWhatIsDone() {
-    if (!checkpoints_->active() || done_ <= checkpoints_->last()) return;
+    const auto due = ranks_.Decide(checkpoints_->active() && done_ > checkpoints_->last());
+    if (!due || !*due) return;
     if (const base::Status written = WriteCheckpoint(); !written) {
       base::LogWarning("no checkpoint of step " + std::to_string(done_) + ": " +
                        written.error().message);
     }
   }
 
-  base::Status WriteCheckpoint() {
+  base::Status WriteCheckpoint() {  // together
+    return optimizer_->WithWhole([this](const AdamW& whole) { return WriteCheckpoint(whole); });
+  }
+
+  base::Status WriteCheckpoint(const AdamW& optimizer) {
     RunCheckpoints::State state = {
         .step = done_, .moved = moved_, .events = log_, .evaluated = evaluated_};
     if (private_) {
@@ -174,19 +201,14 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(state.key, private_->SealingKey());
       CLOISTER_ASSIGN_OR_RETURN(state.noise, private_->SealedNoise());
     }
-    return checkpoints_->Write(std::move(state), model_->values(), *optimizer_);
-  }
-
-  base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
-    if (recipe_.privacy->matrix) return MakeMatrixPlan(recipe_, parameters, layers);
-    return MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps, parameters, layers);
+    return checkpoints_->Write(std::move(state), model_->values(), optimizer);
   }
 
   base::Status Evaluate() {
     if (data_->held_out.empty()) return {};
-    CLOISTER_ASSIGN_OR_RETURN(
-        const double loss,
-        model_->Loss(data_->held_out, recipe_.training.micro_batch_tokens, keep_going_));
+    CLOISTER_ASSIGN_OR_RETURN(const double loss,
+                              SharedLoss(ranks_, *model_, data_->held_out,
+                                         recipe_.training.micro_batch_tokens, keep_going_));
     if (!std::isfinite(loss)) {
       return base::Fail(base::Code::kFailedPrecondition,
                         "the loss of " + recipe_.data.eval->string() +
@@ -199,10 +221,12 @@ class TrainingRun {
 
   base::Status Steps() {
     const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
-    base::Progress progress("training", static_cast<std::uint64_t>(steps_), "steps",
-                            private_ ? base::Timing::kHidden : base::Timing::kShown);
+    std::optional<base::Progress> progress;
+    if (ranks_.first()) {
+      progress.emplace("training", static_cast<std::uint64_t>(steps_), "steps",
+                       private_ ? base::Timing::kHidden : base::Timing::kShown);
+    }
     for (std::int64_t step = done_ + 1; step <= steps_; ++step) {
-      if (!keep_going_(0)) return StoppedWork();
       const Clock::time_point start = Clock::now();
       std::string detail;
       ordered_json event = {{"event", "step"}, {"step", step}};
@@ -220,7 +244,7 @@ class TrainingRun {
           detail += ", loss " + Fixed(private_loss, 3) + " (not covered by ε)";
         }
       } else {
-        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep(step));
+        CLOISTER_ASSIGN_OR_RETURN(const StepTotals done, PlainStep(step));
         rate["tokens_per_second"] = static_cast<double>(done.tokens) / SecondsSince(start);
         event["epsilon"] = nullptr;
         event["loss"] = done.loss;
@@ -228,83 +252,54 @@ class TrainingRun {
       }
       done_ = step;
       Emit(std::move(event), std::move(rate));
-      progress.Update(static_cast<std::uint64_t>(step), detail);
-      if (step == steps_) progress.Finish(detail);
+      if (progress) progress->Update(static_cast<std::uint64_t>(step), detail);
+      if (progress && step == steps_) progress->Finish(detail);
       CLOISTER_RETURN_IF_ERROR(EvaluateIfDue());
-      if (checkpoints_->Due(step)) KeepWhatIsDone();
+      CLOISTER_ASSIGN_OR_RETURN(const bool due, ranks_.Decide(checkpoints_->Due(step)));
+      if (due) KeepWhatIsDone();
     }
     return {};
   }
 
-  struct Done {
-    double loss = 0;
-    std::int64_t tokens = 0;
-  };
-
-  base::Result<Done> PlainStep(std::int64_t step) {
+  base::Result<StepTotals> PlainStep(std::int64_t step) {  // together
     const std::vector<std::int64_t> records = batches_->Next();
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, data_->train.Load(records));
+    std::vector<Example> own;
     CLOISTER_ASSIGN_OR_RETURN(
         const TrainableModel::Plain plain,
-        model_->Gradient(examples, recipe_.training.micro_batch_tokens, keep_going_));
-    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
-    CLOISTER_RETURN_IF_ERROR(Apply(0, plain.gradient, 1 / static_cast<double>(records.size())));
-    return Done{plain.loss, TokensOf(examples)};
+        ranks_.Agreed(OwnGradient(ranks_.Deal(records), data_->train, *model_,
+                                  recipe_.training.micro_batch_tokens, keep_going_, own)));
+    CLOISTER_RETURN_IF_ERROR(
+        Note(optimizer_->StepAlongSum(recipe_.schedule.ShareAt(step, steps_), model_->values(),
+                                      plain.gradient, 1 / static_cast<double>(records.size()))));
+    return TotalsOf(ranks_, own, plain.loss);
   }
 
-  // Returns the training loss, which is not covered by ε.
+  // Together. Returns this rank's training loss, which is not covered by ε.
   base::Result<double> PrivateStep(std::int64_t step) {
-    std::vector<UnitExamples> units;
-    for (const std::span<const std::int64_t> records : private_->Draw()) {
-      CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), data_->train.Load(records));
-    }
-    const std::vector<dp::audit::Canary> canaries = DrawCanaries();
-    TrainableModel::ClipOptions clipping = private_->clipping();
-    clipping.canaries = canaries;
-    CLOISTER_ASSIGN_OR_RETURN(TrainableModel::Clipped clipped,
-                              model_->ClippedGradient(units, clipping, keep_going_));
-    CLOISTER_ASSIGN_OR_RETURN(NoisedGradient gradient,
+    CLOISTER_ASSIGN_OR_RETURN(
+        TrainableModel::Clipped clipped,
+        ranks_.Agreed(OwnSum(*private_, data_->train, *model_, probe_, keep_going_)));
+    CLOISTER_ASSIGN_OR_RETURN(PrivateSide::Released released,
                               private_->Release(std::move(clipped.sum), step));
-    if (probe_ != nullptr) {
-      std::vector<double> whole(static_cast<std::size_t>(gradient.parameters()));
-      gradient.Read(0, whole);
+    const std::optional<NoisedGradient>& gradient = released.gradient;
+    if (probe_ != nullptr && gradient) {
+      std::vector<double> whole(static_cast<std::size_t>(gradient->parameters()));
+      gradient->Read(0, whole);
       probe_->Released(whole);
     }
-    CLOISTER_RETURN_IF_ERROR(ApplyInPieces(gradient, step));
-    model_->Reuse(std::move(gradient).TakeMemory());
+    CLOISTER_RETURN_IF_ERROR(
+        Note(optimizer_->StepAlongFirst(recipe_.schedule.ShareAt(step, steps_), model_->values(),
+                                        [&](std::size_t begin, std::span<float> values) {
+                                          gradient->Read(static_cast<std::int64_t>(begin), values);
+                                        })));
+    model_->Reuse(std::move(released).TakeMemory());
     return clipped.private_loss;
   }
 
-  std::vector<dp::audit::Canary> DrawCanaries() {
-    std::vector<dp::audit::Canary> canaries;
-    if (probe_ == nullptr) return canaries;
-    const auto units = probe_->units();
-    std::vector<std::int64_t> places;
-    for (const dp::audit::Canary& unit : units) places.push_back(unit.coordinate);
-    for (const std::int64_t drawn : private_->DrawOf(places)) {
-      canaries.push_back(units[static_cast<std::size_t>(drawn)]);
-    }
-    return canaries;
-  }
-
-  base::Status ApplyInPieces(const NoisedGradient& gradient, std::int64_t step) {
-    optimizer_->Begin(recipe_.schedule.ShareAt(step, steps_));
-    const auto size = static_cast<std::size_t>(gradient.parameters());
-    std::vector<float> piece;
-    for (std::size_t first = 0; first < size; first += kPiece) {
-      piece.resize(std::min(kPiece, size - first));
-      gradient.Read(static_cast<std::int64_t>(first), piece);
-      CLOISTER_RETURN_IF_ERROR(Apply(first, piece, 1));
-    }
-    return {};
-  }
-
-  // The optimizer's step for the parameters from `first` on.
-  base::Status Apply(std::size_t first, std::span<const float> gradient, double scale) {
-    const AdamW::Moved moved = optimizer_->Update(
-        first, model_->values().subspan(first, gradient.size()), gradient, scale);
-    moved_ = moved_ || moved.any;
-    if (moved.finite) return {};
+  base::Status Note(base::Result<AdamW::Moved> moved) {
+    CLOISTER_RETURN_IF_ERROR(moved);
+    moved_ = moved_ || moved->any;
+    if (moved->finite) return {};
     return base::Fail(base::Code::kFailedPrecondition,
                       "a parameter is not finite after a step: lower optimizer.learning_rate");
   }
@@ -316,17 +311,18 @@ class TrainingRun {
     event.update(shown_only);
     if (!private_) kept = event;
     log_ += kept.dump() + "\n";
-    sink_(event);
+    if (ranks_.first()) sink_(event);
   }
 
   base::Status Stopped() {
     const std::string steps = std::to_string(done_);
+    KeepWhatIsDone();
     if (checkpoints_->active()) {
-      KeepWhatIsDone();
       return base::Fail(base::Code::kCancelled, "stopped by a signal after step " + steps +
                                                     ": go on with it by --resume " +
                                                     checkpoints_->path().string());
     }
+    if (!ranks_.first()) return base::Fail(base::Code::kCancelled, "stopped after step " + steps);
     std::string spent = private_ ? ", " + steps + " steps stay debited" : "";
     if (private_ && private_->spends_at_once() && done_ > 0)
       spent = ", the whole run stays debited";
@@ -374,12 +370,16 @@ class TrainingRun {
   const EventSink& sink_;
   const RunOptions& options_;
   RunProbe* probe_;
+  const std::unique_ptr<Ranks> alone_ = OneRank();
+  Ranks& ranks_ = options_.ranks == nullptr ? *alone_ : *options_.ranks;
   const TrainableModel::Progress keep_going_ = [this](std::int64_t) {
-    return !options_.stop || !options_.stop();
+    if (options_.stop && options_.stop()) ranks_.RequestStop();
+    return ranks_.GoOn();
   };
+  std::optional<OutputFolder> output_;  // of the first rank
   std::optional<RunData> data_;
   std::unique_ptr<TrainableModel> model_;
-  std::optional<AdamW> optimizer_;
+  std::optional<ShardedOptimizer> optimizer_;
   std::optional<ShuffledBatches> batches_;
   std::optional<RunCheckpoints> checkpoints_;
   std::optional<PrivateSide> private_;  // holds on to checkpoints_
@@ -394,7 +394,7 @@ class TrainingRun {
 }  // namespace
 
 base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const RunOptions& options) {
-  return TrainingRun(recipe, sink, options).Run();
+  return TrainingRun(recipe, sink, options).RunAndLeave();
 }
 
 }  // namespace cloister::trainer

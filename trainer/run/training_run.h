@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/result.h"
+#include "trainer/distributed/ranks.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/run/run_probe.h"
 
@@ -33,10 +34,14 @@ using StopRequest = std::function<bool()>;
 // them, its checkpoints. `resume`: the folder of checkpoints of an earlier start of the same run,
 // which goes on after the newest; without privacy bit for bit as if it had never stopped, with
 // privacy after the last step that was debited, with fresh noise. A `probe` does not resume.
+//
+// `ranks`: the run's processes, each of which calls this with the same recipe; null for one alone.
+// The first of them tells, writes and has the ledger; the run ends on all of them as on any.
 struct RunOptions {
   StopRequest stop;
   RunProbe* probe = nullptr;
   std::optional<std::filesystem::path> resume;
+  Ranks* ranks = nullptr;
 };
 base::Status RunTraining(const Recipe& recipe, const EventSink& sink,
                          const RunOptions& options = {});
