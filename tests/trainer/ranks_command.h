@@ -1,7 +1,6 @@
 #pragma once
 
 #include <arpa/inet.h>
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -16,14 +15,12 @@
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "base/file.h"
-#include "dp/ledger/ledger.h"
 #include "model/adapter.h"
 #include "model/model_files.h"
 #include "tests/base/own_path.h"

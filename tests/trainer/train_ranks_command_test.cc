@@ -1,31 +1,17 @@
 // Runs of several processes from the command line: what they leave is what one process leaves, and
 // when one of them is lost the others say so.
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
-#include <map>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <set>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "base/file.h"
 #include "dp/ledger/ledger.h"
-#include "model/adapter.h"
-#include "model/model_files.h"
 #include "tests/trainer/ranks_command.h"
 
 namespace cloister::trainer {
@@ -33,7 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
-using testing::Not;
 
 constexpr const char* kPrivate =
     "privacy: {noise_multiplier: 5, delta: 1.0e-3, clip_norm: 0.5, sampling_rate: 0.2, unit: "

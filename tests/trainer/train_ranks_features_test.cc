@@ -1,9 +1,14 @@
 // What a recipe asks for beside the training itself works on several processes as on one.
 #include <gtest/gtest.h>
+#include <signal.h>
 
+#include <filesystem>
+#include <fstream>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "dp/ledger/ledger.h"
 #include "tests/trainer/ranks_command.h"
 
 namespace cloister::trainer {
@@ -56,6 +61,52 @@ TEST_F(RanksCommand, PackOrDropOutAndKeepMomentsInBytesAsOneProcess) {
     fs::remove_all(folder_ / "one");
     fs::remove_all(folder_ / "two");
   }
+}
+
+// Users of several records each, of which some take part; what is kept of the optimizer goes from
+// two ranks to three, and no step is debited twice.
+TEST_F(RanksCommand, PrivateRunsOfUsersGoOnOnOtherRanks) {
+  constexpr std::int64_t kSteps = 150;
+  std::ofstream data(folder_ / "users.jsonl");
+  for (int i = 0; i < 60; ++i) {
+    data << R"({"unit": "u)" << i % 20 << R"(", "messages": [{"role": "user", "content": ")" << i
+         << R"("}, {"role": "assistant", "content": "it is )" << i * i << "\"}]}\n";
+  }
+  data.close();
+  const std::string sections =
+      "privacy: {noise_multiplier: 5, delta: 1.0e-3, clip_norm: 0.5, sampling_rate: 0.2, unit: "
+      "user, max_records_per_unit: 2, neighbours: add-or-remove-one, nominal_units: 20, ledger: "
+      "LEDGER, budget_epsilon: 50, budget_delta: 0.01}\ncheckpoints: {every: 5, folder: " +
+      (folder_ / "kept").string() + "}\n";
+  const std::string training =
+      "steps: " + std::to_string(kSteps) + ", ema_decay: 0.5, eval_every: 10";
+  const std::vector<std::string> words = {
+      "--config", Recipe("users", training, sections).string(),
+      "--set",    "data.train=" + (folder_ / "users.jsonl").string(),
+      "--set",    "optimizer.name=adamw_8bit",
+      "--set",    "optimizer.noise_bias_correction=true",
+      "--set",    "optimizer.noise_bias_floor=1.0e-9"};
+  const auto with = [&words](const std::vector<std::string>& more) {
+    std::vector<std::string> all = words;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const pid_t parent = Start("stopped", with({"--nproc=2"}));
+  AwaitStep("stopped");
+  ::kill(parent, SIGTERM);
+  ASSERT_EQ(Wait(parent), 1) << Said("stopped");
+  const auto before = static_cast<std::int64_t>(Events("stopped", "step").size());
+  ASSERT_EQ(Run("on", with({"--resume", (folder_ / "kept").string(), "--nproc=3"})), 0)
+      << Said("on");
+  EXPECT_EQ(static_cast<std::int64_t>(Events("on", "step").size()), kSteps - before);
+  const auto ledger = dp::Ledger::Open(folder_ / "users.sqlite");
+  ASSERT_TRUE(ledger);
+  const auto rows = (*ledger)->Rows().value();
+  EXPECT_EQ(static_cast<std::int64_t>(rows.size()), kSteps);
+  std::set<std::int64_t> rounds;
+  for (const auto& row : rows) rounds.insert(row.spend.key.round);
+  EXPECT_EQ(static_cast<std::int64_t>(rounds.size()), kSteps);
+  EXPECT_TRUE(fs::exists(folder_ / "users" / "report.html"));
 }
 
 }  // namespace
