@@ -159,7 +159,7 @@ class TrainingRun {
   // Says why not, and goes on: the steps that are in memory are worth more than the way to disk.
   // At the end of the run it waits for what is being written.
   void KeepWhatIsDone(bool at_end) {
-    if (!checkpoints_->active()) return;
+    if (!checkpoints_->active() || best_step_) return;  // others' parameters stand in their place
     base::Status kept = at_end ? checkpoints_->Finish() : base::Status();
     if (done_ > checkpoints_->newest()) kept = WriteCheckpoint();
     if (kept && at_end) kept = checkpoints_->Finish();
