@@ -1,6 +1,5 @@
 #include "trainer/report/privacy_statement.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "dp/accounting/accountant.h"
