@@ -87,7 +87,7 @@ def ours(cloister, steps, private):
                       f"ledger: {FOLDER / 'ledger.sqlite'}, budget_epsilon: 100, "
                       "budget_delta: 1.0e-4}"]
     else:
-        overrides += [f"training.batch_size={BATCH}"]
+        overrides += [f"training.batch_size={BATCH}", "training.loss_mean=example"]
     words = [cloister, "train", "--json", "--config", FOLDER / "recipe.json"]
     for override in overrides:
         words += ["--set", override]

@@ -169,7 +169,10 @@ class EvaluationTest : public InOwnFolder {
                                           "data.train=" + (folder_ / "train.jsonl").string()};
     overrides.insert(overrides.end(), more.begin(), more.end());
     const Recipe loaded = Load(recipe, overrides).value();
-    const ChatFile train = ChatFile::Open(loaded.data.train).value();
+    const RecordFile train =
+        RecordFile::Open(loaded.data.train, {.units = loaded.privacy && loaded.privacy->unit ==
+                                                                            dp::PrivacyUnit::kUser})
+            .value();
     return Evaluation::Open(loaded, *files_, train);
   }
 
@@ -187,8 +190,7 @@ class EvaluationTest : public InOwnFolder {
     return -model->Scores({&example, 1}, 1024, {})->front().nll;
   }
   Example Encode(const std::string& question, const std::string& answer) const {
-    const ChatEncoder encoder(files_->LoadTokenizer().value(), files_->LoadChatTemplate().value(),
-                              200);
+    const ChatEncoder encoder(files_->LoadTokenizer().value(), files_->LoadChatTemplate().value());
     return encoder
         .Encode({{{"role", "user"}, {"content", question}},
                  {{"role", "assistant"}, {"content", answer}}})

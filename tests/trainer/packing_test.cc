@@ -96,9 +96,9 @@ TEST_P(PackingTest, EachExampleHasTheLossThatItHasAlone) {
 TEST_P(PackingTest, TheGradientIsThatOfPaddedMicroBatches) {
   for (const bool checkpointing : {false, true}) {
     const auto padded = Load(false, checkpointing), packed = Load(true, checkpointing);
-    const auto expected = padded->Gradient(examples_, 1024, {});
+    const auto expected = padded->Gradient(examples_, LossMean::kExample, 1024, {});
     for (const std::int64_t micro_batch_tokens : {1, 40, 1024}) {
-      const auto gradient = packed->Gradient(examples_, micro_batch_tokens, {});
+      const auto gradient = packed->Gradient(examples_, LossMean::kExample, micro_batch_tokens, {});
       ASSERT_TRUE(gradient) << gradient.error().message;
       EXPECT_NEAR(gradient->loss, expected->loss, 1e-5);
       double norm = 0, difference = 0;

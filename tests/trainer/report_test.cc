@@ -5,7 +5,7 @@
 
 #include <array>
 
-#include "dp/accounting/rdp_accountant.h"
+#include "dp/accounting/accountant.h"
 #include "tests/trainer/recipe_case.h"
 #include "tests/trainer/tensorboard_reader.h"
 #include "trainer/report/base_model.h"
@@ -150,12 +150,11 @@ TEST_F(Report, ThePrivacyStatementIsWholeAndOfTheRecordedSpend) {
   const FinishedRun run = FinishedPrivately({"privacy.target_epsilon=null"});
   const PrivacyStatement statement = MakePrivacyStatement(run.recipe, *run.spend).value();
   std::vector<dp::Event> events(3, Step());
-  EXPECT_NEAR(statement.epsilon, dp::RdpEpsilon(events, 1e-5).value(), 1e-12);
+  EXPECT_NEAR(statement.epsilon, dp::PlanEpsilon(events, 1e-5).value(), 1e-12);
   // Never below what the slack of the sampler leaves.
   for (dp::Event& event : events) event.delta_slack = 0;
-  EXPECT_GT(statement.epsilon, dp::RdpEpsilon(events, 1e-5).value());
-  ASSERT_TRUE(statement.epsilon_pld);
-  EXPECT_LT(*statement.epsilon_pld, statement.epsilon);
+  EXPECT_GT(statement.epsilon, dp::PlanEpsilon(events, 1e-5).value());
+  EXPECT_EQ(statement.accountant, "pld");
   EXPECT_EQ(statement.delta, 1e-5);
   EXPECT_EQ(statement.unit, "record");
   EXPECT_EQ(statement.neighbours, "add-or-remove-one");

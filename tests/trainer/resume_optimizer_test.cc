@@ -137,10 +137,10 @@ class Listener : public RunProbe {
     return {};
   }
   std::span<const dp::audit::Canary> units() const override { return {}; }
-  void Released(std::span<const double> gradient) override {
-    double sum = 0;
-    for (const double value : gradient) sum += value * value;
-    squares_.push_back(sum / static_cast<double>(gradient.size()));
+  void Released(std::span<const double> sum) override {
+    double squares = 0;
+    for (const double value : sum) squares += value * value;
+    squares_.push_back(squares / static_cast<double>(sum.size()));
   }
   std::optional<PrivacyPlan> plan_;
   std::vector<double> squares_;
@@ -164,13 +164,14 @@ TEST_F(ResumeOptimizerTest, TheNoiseIsTheOneThatIsReleased) {
         recipe_, [](const auto&) {}, options);
     ASSERT_TRUE(ended) << ended.error().message;
     ASSERT_EQ(listener.squares_.size(), static_cast<std::size_t>(kSteps));
-    const double deviation = 20 * 0.5 / (matrix ? 5 : 0.3 * 20);
+    const double batch = matrix ? 5 : 0.3 * 20;
+    const double deviation = 20 * 0.5 / batch;
     const std::vector<double> correlation =
         matrix ? NoiseCorrelation(*listener.plan_->matrix) : std::vector<double>(kSteps, 1.0);
     double mean = 0;
     for (std::size_t step = 0; step < correlation.size(); ++step) {
       const double variance = deviation * deviation * correlation[step];
-      EXPECT_NEAR(listener.squares_[step] / variance, 1, 0.35) << step;
+      EXPECT_NEAR(listener.squares_[step] / (batch * batch) / variance, 1, 0.35) << step;
       mean += (1 - recipe_.optimizer.beta2) * (variance - mean);
     }
     if (matrix) {

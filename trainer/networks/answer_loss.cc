@@ -19,6 +19,9 @@ using torch::autograd::variable_list;
 
 // 64 rows of a 49152-token vocabulary are 12 MB: near the caches, large enough for the products.
 constexpr std::int64_t kChunkRows = 64;
+// A head in blocks is smaller than such a chunk's scores. It is dequantized twice for each chunk,
+// which at 16 rows is some 4 % of a pass.
+constexpr std::int64_t kBlockChunkRows = 16;
 
 // Rows whose scores are held for a watch that would as soon have them in parts.
 constexpr std::int64_t kHeldRows = 256;
@@ -43,8 +46,9 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
     const bool held =
         watched && (count <= kHeldRows || !TakesParts(*dp::clipping::ObserverOf(observer)));
     at::Tensor of_scores = held ? at::empty({count, head.rows()}, rows.options()) : at::Tensor();
-    for (std::int64_t start = 0; start < count; start += kChunkRows) {
-      const std::int64_t size = std::min(kChunkRows, count - start);
+    const std::int64_t chunk = head.blocks ? kBlockChunkRows : kChunkRows;
+    for (std::int64_t start = 0; start < count; start += chunk) {
+      const std::int64_t size = std::min(chunk, count - start);
       const at::Tensor scores = Product(rows.narrow(0, start, size), head);
       losses.narrow(0, start, size)
           .copy_(CrossEntropy(scores, targets.narrow(0, start, size), differentiate));

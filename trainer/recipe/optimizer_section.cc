@@ -6,6 +6,8 @@
 #include <array>
 #include <string>
 
+#include "trainer/recipe/names.h"
+
 namespace cloister::trainer {
 namespace {
 
@@ -115,19 +117,19 @@ base::Status CheckKeepBest(const Recipe& recipe) {
 
 void WriteOptimizer(const OptimizerOptions& options, YAML::Node& section) {
   section["name"] = std::string(OptimizerName(options.kind));
-  section["learning_rate"] = options.learning_rate;
+  section["learning_rate"] = NumberText(options.learning_rate);
   if (options.kind == OptimizerKind::kSgd) {
-    section["momentum"] = options.momentum;
+    section["momentum"] = NumberText(options.momentum);
     section["nesterov"] = options.nesterov;
   } else {
-    section["beta1"] = options.beta1;
-    section["beta2"] = options.beta2;
-    section["epsilon"] = options.epsilon;
+    section["beta1"] = NumberText(options.beta1);
+    section["beta2"] = NumberText(options.beta2);
+    section["epsilon"] = NumberText(options.epsilon);
   }
-  section["weight_decay"] = options.weight_decay;
+  section["weight_decay"] = NumberText(options.weight_decay);
   if (options.noise_bias_floor) {
     section["noise_bias_correction"] = true;
-    section["noise_bias_floor"] = *options.noise_bias_floor;
+    section["noise_bias_floor"] = NumberText(*options.noise_bias_floor);
   }
 }
 

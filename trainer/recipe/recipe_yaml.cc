@@ -24,7 +24,7 @@ std::string ToYaml(const Recipe& recipe) {
     if (base != BaseWeights::kDense) root["quantization"] = std::string(QuantizationName(base));
     YAML::Node lora = root["lora"];
     lora["rank"] = recipe.lora->rank;
-    lora["alpha"] = recipe.lora->alpha;
+    lora["alpha"] = NumberText(recipe.lora->alpha);
     if (recipe.lora_pattern.empty()) {
       lora["targets"] = recipe.lora->targets;
       lora["targets"].SetStyle(YAML::EmitterStyle::Flow);
@@ -33,7 +33,7 @@ std::string ToYaml(const Recipe& recipe) {
     }
     lora["first_layer"] = recipe.lora->first_layer;
     lora["use_rslora"] = recipe.lora->rank_stabilized;
-    lora["dropout"] = recipe.lora->dropout;
+    lora["dropout"] = NumberText(recipe.lora->dropout);
     lora["seed"] = recipe.lora_seed;
   }
   YAML::Node optimizer = root["optimizer"];
@@ -41,7 +41,7 @@ std::string ToYaml(const Recipe& recipe) {
   optimizer["schedule"] = std::string(ShapeName(recipe.schedule.shape));
   optimizer["warmup_steps"] = recipe.schedule.warmup_steps;
   if (recipe.schedule.shape != Schedule::Shape::kConstant) {
-    optimizer["final_share"] = recipe.schedule.final_share;
+    optimizer["final_share"] = NumberText(recipe.schedule.final_share);
   }
   YAML::Node training = root["training"];
   training["steps"] = recipe.training.steps;
@@ -53,7 +53,7 @@ std::string ToYaml(const Recipe& recipe) {
   training["threads"] = recipe.training.threads;
   training["eval_every"] = recipe.training.eval_every;
   if (!recipe.privacy) training["loss_mean"] = std::string(LossMeanName(recipe.training.loss_mean));
-  if (recipe.training.ema_decay) training["ema_decay"] = *recipe.training.ema_decay;
+  if (recipe.training.ema_decay) training["ema_decay"] = NumberText(*recipe.training.ema_decay);
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   training["precision"] =
       std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
@@ -68,18 +68,19 @@ std::string ToYaml(const Recipe& recipe) {
   if (recipe.privacy) {
     const Recipe::Privacy& from = *recipe.privacy;
     YAML::Node privacy = root["privacy"];
-    if (from.noise_multiplier) privacy["noise_multiplier"] = *from.noise_multiplier;
-    if (from.target_epsilon) privacy["target_epsilon"] = *from.target_epsilon;
-    privacy["delta"] = from.delta;
+    if (from.noise_multiplier) privacy["noise_multiplier"] = NumberText(*from.noise_multiplier);
+    if (from.target_epsilon) privacy["target_epsilon"] = NumberText(*from.target_epsilon);
+    privacy["delta"] = NumberText(from.delta);
     if (from.allow_large_delta) privacy["allow_large_delta"] = true;
-    privacy["clip_norm"] = from.clip_norm;
+    privacy["clip_norm"] = NumberText(from.clip_norm);
     privacy["clipping"] = std::string(kClippingNames[static_cast<std::size_t>(from.clipping)]);
-    if (from.clipping == Recipe::Clipping::kAutomatic) privacy["stability"] = from.stability;
+    if (from.clipping == Recipe::Clipping::kAutomatic)
+      privacy["stability"] = NumberText(from.stability);
     if (from.adaptive) {
       YAML::Node adaptive = privacy["adaptive"];
-      adaptive["quantile"] = from.adaptive->quantile;
-      adaptive["rate"] = from.adaptive->rate;
-      adaptive["count_noise_multiplier"] = from.adaptive->count_noise_multiplier;
+      adaptive["quantile"] = NumberText(from.adaptive->quantile);
+      adaptive["rate"] = NumberText(from.adaptive->rate);
+      adaptive["count_noise_multiplier"] = NumberText(from.adaptive->count_noise_multiplier);
     }
     privacy["mechanism"] = std::string(MechanismName(from));
     if (from.matrix) {
@@ -87,7 +88,7 @@ std::string ToYaml(const Recipe& recipe) {
       privacy["min_separation"] = from.matrix->min_separation;
       privacy["max_participations"] = from.matrix->max_participations;
     } else {
-      privacy["sampling_rate"] = from.sampling_rate;
+      privacy["sampling_rate"] = NumberText(from.sampling_rate);
     }
     privacy["unit"] = std::string(dp::UnitName(from.unit));
     privacy["neighbours"] = std::string(dp::NeighboursName(from.neighbours));
@@ -97,11 +98,10 @@ std::string ToYaml(const Recipe& recipe) {
       privacy["max_records_per_unit"] = from.max_records_per_unit;
     }
     privacy["ledger"] = from.ledger.string();
-    privacy["budget_epsilon"] = from.budget_epsilon;
-    privacy["budget_delta"] = from.budget_delta;
+    privacy["budget_epsilon"] = NumberText(from.budget_epsilon);
+    privacy["budget_delta"] = NumberText(from.budget_delta);
   }
   YAML::Emitter emitter;
-  emitter.SetDoublePrecision(17);
   emitter << root;
   return std::string(emitter.c_str()) + "\n";
 }

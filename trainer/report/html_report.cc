@@ -131,19 +131,14 @@ std::string Privacy(const RunSummary& summary) {
   std::string html = "<h2>Privacy</h2>\n";
   if (summary.privacy) {
     const PrivacyStatement& privacy = *summary.privacy;
-    std::string tight;
-    if (privacy.epsilon_pld) {
-      tight = Value("epsilon-pld", *privacy.epsilon_pld, Exact(*privacy.epsilon_pld)) +
-              " by privacy loss distributions (pld), for the same releases";
-    }
-    html += Table({{"ε", Value("epsilon", privacy.epsilon, Exact(privacy.epsilon)) +
-                             " by Rényi divergences (rdp), as the run printed it"},
-                   {"", tight},
-                   {"δ", Value("delta", privacy.delta, Exact(privacy.delta))},
-                   {"unit", HtmlText(privacy.unit)},
-                   {"neighbours", HtmlText(privacy.neighbours)},
-                   {"mechanism", HtmlText(privacy.mechanism)},
-                   {"checked by", "<code>" + HtmlText(privacy.command) + "</code>"}});
+    html += Table(
+        {{"ε", Value("epsilon", privacy.epsilon, Exact(privacy.epsilon)) + " by the accountant " +
+                   HtmlText(privacy.accountant) + ", as the run printed it"},
+         {"δ", Value("delta", privacy.delta, Exact(privacy.delta))},
+         {"unit", HtmlText(privacy.unit)},
+         {"neighbours", HtmlText(privacy.neighbours)},
+         {"mechanism", HtmlText(privacy.mechanism)},
+         {"checked by", "<code>" + HtmlText(privacy.command) + "</code>"}});
   }
   html += "<ul>\n";
   for (const std::string& sentence : summary.coverage) {

@@ -53,8 +53,8 @@ std::string Privacy(const RunSummary& summary) {
   std::string text = "## Privacy\n\n";
   if (summary.privacy) {
     const PrivacyStatement& privacy = *summary.privacy;
-    text += "| | |\n|---|---|\n" + Row("ε", Exact(privacy.epsilon) + " (rdp)");
-    if (privacy.epsilon_pld) text += Row("", Exact(*privacy.epsilon_pld) + " (pld)");
+    text +=
+        "| | |\n|---|---|\n" + Row("ε", Exact(privacy.epsilon) + " (" + privacy.accountant + ")");
     text += Row("δ", Exact(privacy.delta)) + Row("unit", MarkdownText(privacy.unit)) +
             Row("neighbours", MarkdownText(privacy.neighbours)) +
             Row("mechanism", MarkdownText(privacy.mechanism)) +

@@ -1,6 +1,5 @@
 #include "trainer/report/privacy_statement.h"
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "dp/accounting/accountant.h"
@@ -64,12 +63,9 @@ base::Result<PrivacyStatement> MakePrivacyStatement(const Recipe& recipe,
   PrivacyStatement statement;
   statement.delta = privacy.delta;
   CLOISTER_ASSIGN_OR_RETURN(const dp::PrivacyCost cost,
-                            dp::CostAtDelta(events, privacy.delta, dp::Accountant::kRdp));
+                            dp::CostAtDelta(events, privacy.delta, dp::Accountant::kPld));
   statement.epsilon = cost.epsilon;
-  const auto tight = dp::CostAtDelta(events, privacy.delta, dp::Accountant::kPld);
-  if (tight && tight->accountant == dp::Accountant::kPld && std::isfinite(tight->epsilon)) {
-    statement.epsilon_pld = tight->epsilon;
-  }
+  statement.accountant = dp::AccountantName(cost.accountant);
   statement.unit = dp::UnitName(privacy.unit);
   statement.neighbours = dp::NeighboursName(privacy.neighbours);
   statement.mechanism = MechanismText(recipe);
@@ -77,8 +73,7 @@ base::Result<PrivacyStatement> MakePrivacyStatement(const Recipe& recipe,
   for (const dp::Event& event : events) rows.push_back(EventJson(event));
   statement.events = rows.dump(1) + "\n";
   statement.command = std::string("cloister privacy epsilon --events ") + kEventsFile +
-                      " --delta " + Number(privacy.delta) + " --accountant rdp --neighbours " +
-                      statement.neighbours;
+                      " --delta " + Number(privacy.delta) + " --neighbours " + statement.neighbours;
   return statement;
 }
 

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -11,9 +10,9 @@ namespace cloister::trainer {
 
 // The guarantee of a private run, whole: no figure of it says anything without the others.
 struct PrivacyStatement {
-  double epsilon = 0;  // as the run printed it, by RDP
+  double epsilon = 0;  // as the run printed it: of a plan
   double delta = 0;
-  std::optional<double> epsilon_pld;  // of the same spend, where that accountant has a bound
+  std::string accountant;  // whose bound it is: pld, or rdp where that one has none
   std::string unit;
   std::string neighbours;
   std::string mechanism;  // a sentence

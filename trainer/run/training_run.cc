@@ -187,7 +187,8 @@ class TrainingRun {
   // where a rank is lost, and with it its share of the optimizer.
   void KeepWhatIsDone(bool at_end) {
     base::Status kept = at_end ? checkpoints_->Finish() : base::Status();
-    const auto due = ranks_.Decide(checkpoints_->active() && done_ > checkpoints_->newest());
+    const auto due =
+        ranks_.Decide(checkpoints_->active() && !best_step_ && done_ > checkpoints_->newest());
     if (due && *due) kept = WriteCheckpoint();
     if (kept && at_end) kept = checkpoints_->Finish();
     if (!kept) {
@@ -245,7 +246,6 @@ class TrainingRun {
   }
 
   base::Status Steps() {  // together
-    const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
     std::optional<StepReport> told;
     if (ranks_.first()) told.emplace(recipe_, log_, done_, steps_);
     for (std::int64_t step = done_ + 1; step <= steps_; ++step) {
@@ -259,7 +259,7 @@ class TrainingRun {
           told->EndPrivate(step, {.epsilon = epsilon,
                                   .of_whole_run = private_->spends_at_once(),
                                   .clip_norm = private_->clip_norm(),
-                                  .nominal_tokens = nominal_tokens,
+                                  .nominal_tokens = private_->NominalTokens(),
                                   .uncovered_loss = private_loss});
         }
       } else {
