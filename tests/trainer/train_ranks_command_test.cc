@@ -74,9 +74,12 @@ TEST_F(RanksCommand, PrivateRunsMoveAsOneProcessWhereNoiseIsSmall) {
   const auto set = [&](const std::string& from, const std::string& to) {
     settings.replace(settings.find(from), from.size(), to);
   };
-  set("noise_multiplier: 5", "noise_multiplier: 0.05");
+  set("noise_multiplier: 5", "noise_multiplier: 0.3");
   set("sampling_rate: 0.2", "sampling_rate: 1");
-  set("budget_epsilon: 50", "budget_epsilon: 10000");
+  set("budget_delta: 0.01", "budget_delta: 0.005");
+  set("nominal_units: 20", "nominal_units: 120");
+  WriteRecords("train.jsonl", 120, 0);
+  WriteRecords("eval.jsonl", 3, 1000);
   // Steps in proportion to the gradient, of few parameters: noise of each is a small part of it.
   const std::vector<std::string> common = {
       "--set", "optimizer.epsilon=1", "--set", "optimizer.learning_rate=1",
@@ -157,22 +160,22 @@ TEST_F(RanksCommand, OneThatIsKilledEndsTheOthers) {
 
 TEST_F(RanksCommand, OneThatIsLostWithoutAWordIsNamedByTheOthers) {
   for (const std::size_t lost : {std::size_t{1}, std::size_t{0}}) {
-    const std::string recipe =
-        Recipe("lost" + std::to_string(lost), "steps: 1000000, batch_size: 4").string();
+    const std::string run = "lost" + std::to_string(lost);
+    const std::string recipe = Recipe(run, "steps: 1000000, batch_size: 4").string();
     const auto variables = Torchrun(2);
     std::vector<pid_t> ranks;
     for (std::size_t rank = 0; rank < 2; ++rank) {
-      ranks.push_back(Start("rank" + std::to_string(rank), {"--config", recipe}, variables[rank]));
+      ranks.push_back(Start(run + std::to_string(rank), {"--config", recipe}, variables[rank]));
     }
-    AwaitStep("rank0");
+    AwaitStep(run + "0");
     const auto since = std::chrono::steady_clock::now();
     ::kill(ranks[lost], SIGKILL);
     EXPECT_EQ(Wait(ranks[1 - lost]), 1);
     EXPECT_LT(std::chrono::steady_clock::now() - since, std::chrono::seconds(30));
-    EXPECT_THAT(Said("rank" + std::to_string(1 - lost)),
+    EXPECT_THAT(Said(run + std::to_string(1 - lost)),
                 HasSubstr("rank " + std::to_string(lost) + " was lost"));
     EXPECT_EQ(Wait(ranks[lost]), -1);
-    EXPECT_TRUE(Events("rank1", "step").empty());
+    EXPECT_TRUE(Events(run + "1", "step").empty());
   }
 }
 
