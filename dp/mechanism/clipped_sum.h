@@ -1,12 +1,15 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "dp/mechanism/lattice_sum.h"
 #include "dp/mechanism/privacy_types.h"
+#include "dp/mechanism/rank_link.h"
 
 namespace cloister::dp {
 
@@ -47,6 +50,12 @@ class ClippedSum {
   // kOutOfRange for more than kMaxUnits units in all.
   static base::Result<ClippedSum> Join(std::vector<ClippedSum> ranks);
 
+  // The same where each rank is a process and `own` its sum. Rank 0 alone has the whole afterwards,
+  // and no other has a sum that could be released: noise can be added once only. The others learn
+  // nothing of the whole. Errors as Join() on every rank, and the link's.
+  struct Joined;
+  static base::Result<Joined> JoinOnFirst(ClippedSum own, RankLink& ranks);
+
   ClippedSum(ClippedSum&&) = default;
   ClippedSum& operator=(ClippedSum&&) = default;
   ClippedSum(const ClippedSum&) = delete;  // one sum is released once
@@ -64,6 +73,9 @@ class ClippedSum {
         neighbours_(neighbours),
         units_(units) {}
 
+  // What sums that are joined have in common, each number's bits.
+  std::array<std::int64_t, 6> Rules() const;
+
   LatticeSum points_;
   double spacing_;
   double clip_norm_;
@@ -71,6 +83,11 @@ class ClippedSum {
   PrivacyUnit unit_;
   Neighbours neighbours_;
   std::int64_t units_;  // a secret: for Join() alone
+};
+
+struct ClippedSum::Joined {
+  std::optional<ClippedSum> whole;  // on rank 0
+  LatticeSum spare{0};              // memory of a rank's own sum elsewhere, for its next one
 };
 
 }  // namespace cloister::dp

@@ -57,10 +57,11 @@ class MatrixRun : public InOwnFolder {
 
   PrivacyPlan Plan() const { return MakeMatrixPlan(recipe_, kParameters, kLayers).value(); }
   base::Result<PrivateSide> Open(const PrivacyPlan& plan) const {
-    return PrivateSide::Open(recipe_, plan, RecordFile::Open(recipe_.data.train, {}).value(),
-                             none_);
+    return PrivateSide::Open(recipe_, plan, RecordFile::Open(recipe_.data.train, {}).value(), none_,
+                             *alone_);
   }
   mutable RunCheckpoints none_;
+  const std::unique_ptr<Ranks> alone_ = OneRank();
   dp::ClippedSum NoUnits(const PrivateSide& side) const {
     const TrainableModel::ClipOptions clipping = side.clipping();
     auto engine = dp::clipping::BookKeeping::Create({{.rows = kParameters}},
@@ -76,8 +77,8 @@ class MatrixRun : public InOwnFolder {
     for (std::int64_t step = 1; step <= recipe_.training.steps; ++step) {
       const auto released = side.Release(NoUnits(side), step);
       EXPECT_TRUE(released) << released.error().message;
-      std::vector<double> values(static_cast<std::size_t>(released->parameters()));
-      released->ReadSum(values);
+      std::vector<double> values(static_cast<std::size_t>(released->gradient->parameters()));
+      released->gradient->ReadSum(values);
       for (double& value : values) value /= recipe_.privacy->clip_norm;
       releases.push_back(std::move(values));
     }

@@ -145,7 +145,9 @@ TEST_F(PrivateRunTest, DrawsEachUnitAtTheRecipesRate) {
   const RunData data = RunData::Open(recipe_, *files).value();
   RunCheckpoints checkpoints = RunCheckpoints::Begin(recipe_, {}).value();
   const PrivacyPlan plan = MakePrivacyPlan(*recipe_.privacy, kSteps, 100, 2).value();
-  PrivateSide side = PrivateSide::Open(recipe_, plan, data.train.file(), checkpoints).value();
+  const auto alone = OneRank();
+  PrivateSide side =
+      PrivateSide::Open(recipe_, plan, data.train.file(), checkpoints, *alone).value();
   std::map<std::int64_t, int> drawn, asked;
   const std::vector<std::int64_t> places = {4, 7};
   for (int i = 0; i < kDraws; ++i) {

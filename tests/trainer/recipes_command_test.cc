@@ -51,6 +51,9 @@ TEST_P(EveryRecipe, RunsAndLeavesWhatItSays) {
     if (one.starts_with("privacy.") && !recipe->privacy) continue;
     overrides.push_back(one);
   }
+  if (recipe->checkpoints) {
+    overrides.push_back("checkpoints.folder=" + (folder_ / "kept").string());
+  }
   const Outcome outcome = Run(GetParam() + ".yaml", overrides);
   ASSERT_EQ(outcome.status, 0) << outcome.error;
 

@@ -33,7 +33,8 @@ TEST(Updater, AverageAndScheduleAreTheLoopsOverAResume) {
   const Recipe recipe = RecipeOf(kDecay);
   const Vector start = {1, 2, 3};
   Vector values = start, later = {0, 0, 0};
-  Updater first(recipe, kSteps, values);
+  const auto alone = OneRank();
+  Updater first(recipe, kSteps, values, *alone);
   std::optional<Updater> second;
   std::vector<double> x(start.begin(), start.end()), average = x;
   for (std::int64_t step = 1; step <= kSteps; ++step) {
@@ -47,12 +48,15 @@ TEST(Updater, AverageAndScheduleAreTheLoopsOverAResume) {
       average[i] = decay * average[i] + (1 - decay) * x[i];
     }
     if (step != 4) continue;
-    second.emplace(recipe, kSteps, later);
-    StateArrays to = second->State();
-    for (const auto& [name, from] : first.State()) {
-      std::memcpy(to.at(name).data(), from.data(), from.size());
-    }
-    ASSERT_TRUE(second->Restored(4, true));
+    second.emplace(recipe, kSteps, later, *alone);
+    ASSERT_TRUE(first.WithState([&](const StateArrays& from) {
+      return second->Restore(4, true, [&](const StateArrays& to) -> base::Status {
+        for (const auto& [name, bytes] : from) {
+          std::memcpy(to.at(name).data(), bytes.data(), bytes.size());
+        }
+        return {};
+      });
+    }));
   }
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(later[i], x[i], 1e-5);
   {
@@ -60,7 +64,7 @@ TEST(Updater, AverageAndScheduleAreTheLoopsOverAResume) {
     for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(later[i], average[i], 1e-5);
   }
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(later[i], x[i], 1e-5);
-  second->Finish();
+  ASSERT_TRUE(second->Finish());
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(later[i], average[i], 1e-5);
   EXPECT_GT(std::abs(average[2] - x[2]), 0.05);
 }
@@ -69,7 +73,8 @@ TEST(Updater, TellsWhatBecameOfTheParameters) {
   Vector values = {1, 2, 3};
   Recipe recipe = RecipeOf(0.5);
   recipe.training.ema_decay.reset();
-  Updater updater(recipe, 3, values);
+  const auto alone = OneRank();
+  Updater updater(recipe, 3, values, *alone);
   ASSERT_TRUE(updater.Step(1, Vector{0, 0, 0}, 1));
   EXPECT_FALSE(updater.moved());
   ASSERT_TRUE(updater.Step(2, Vector{0, 1, 0}, 1));
@@ -82,11 +87,14 @@ TEST(Updater, TellsWhatBecameOfTheParameters) {
 
 TEST(Updater, RefusesStepsThatTheRunDidNotTake) {
   Vector values = {1, 2, 3};
-  Updater updater(RecipeOf(0.5), 9, values);
-  const StateArrays state = updater.State();
+  const auto alone = OneRank();
+  Updater updater(RecipeOf(0.5), 9, values, *alone);
   for (const std::int64_t steps : {-1, 4}) {
-    std::memcpy(state.at("optimizer_steps").data(), &steps, sizeof steps);
-    const base::Status status = updater.Restored(3, true);
+    const base::Status status =
+        updater.Restore(3, true, [steps](const StateArrays& state) -> base::Status {
+          std::memcpy(state.at("optimizer_steps").data(), &steps, sizeof steps);
+          return {};
+        });
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().code, base::Code::kDataLoss);
   }

@@ -49,13 +49,14 @@ class UserRecords : public InOwnFolder {
     const PrivacyPlan plan = MakePrivacyPlan(*recipe_.privacy, 3, 100, 2).value();
     const auto train =
         RecordFile::Open(recipe_.data.train, {.layout = recipe_.data.layout, .units = true});
-    auto side = PrivateSide::Open(recipe_, plan, *train, none_);
+    auto side = PrivateSide::Open(recipe_, plan, *train, none_, *alone_);
     EXPECT_TRUE(side) << side.error().message;
     return std::move(side).value();
   }
 
   Recipe recipe_;
   RunCheckpoints none_;
+  std::unique_ptr<Ranks> alone_ = OneRank();
 };
 
 TEST_F(UserRecords, AreAllOfThemUnlessTheRecipeSaysOtherwise) {

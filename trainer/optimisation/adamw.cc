@@ -25,7 +25,7 @@ StateArrays AdamW::State() {
   StateArrays state = {{"first_moments", StateBytes(first_)},
                        {"second_moments", StateBytes(second_)}};
   if (options().noise_bias_floor) {
-    state["noise_variance"] = std::as_writable_bytes(std::span(&rule_.noise(), 1));
+    state[kNoiseVariance] = std::as_writable_bytes(std::span(&rule_.noise(), 1));
   }
   return state;
 }

@@ -62,7 +62,7 @@ StateArrays AdamW8Bit::State() {
                        {"second_moments", StateBytes(second_)},
                        {"second_scales", StateBytes(second_scales_)}};
   if (options().noise_bias_floor) {
-    state["noise_variance"] = std::as_writable_bytes(std::span(&rule_.noise(), 1));
+    state[kNoiseVariance] = std::as_writable_bytes(std::span(&rule_.noise(), 1));
   }
   return state;
 }

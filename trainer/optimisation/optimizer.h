@@ -67,8 +67,12 @@ class Optimizer {
   std::int64_t steps() const { return steps_; }  // that were begun
   void SetSteps(std::int64_t steps) { steps_ = steps; }
   // All else that a checkpoint keeps, to be read, or written to go on from one. Its bytes are the
-  // memory that the optimizer takes.
+  // memory that the optimizer takes. The names are the same for any number of
+  // parameters, none too, and every array but kNoiseVariance has as much for each kPieceUnit of
+  // them, in their order: those of two optimizers of neighbouring ranges, one behind the other, are
+  // those of one of both.
   virtual StateArrays State() = 0;
+  static constexpr const char* kNoiseVariance = "noise_variance";
 
  protected:
   explicit Optimizer(const Options& options) : options_(options) {}

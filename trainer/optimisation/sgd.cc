@@ -67,7 +67,7 @@ Optimizer::Moved Sgd::Update(std::size_t first, std::span<float> parameters,
 }
 
 StateArrays Sgd::State() {
-  if (momentum_.empty()) return {};
+  if (options().momentum <= 0) return {};
   return {{"momentum", StateBytes(momentum_)}};
 }
 

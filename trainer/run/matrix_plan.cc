@@ -86,6 +86,12 @@ base::Status CheckNoiseCanBeKept(const Recipe& recipe, std::int64_t parameters) 
 
 }  // namespace
 
+base::Result<PrivacyPlan> PlanPrivacy(const Recipe& recipe, std::int64_t parameters,
+                                      std::int64_t layers) {
+  if (recipe.privacy->matrix) return MakeMatrixPlan(recipe, parameters, layers);
+  return MakePrivacyPlan(*recipe.privacy, recipe.training.steps, parameters, layers);
+}
+
 base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan& plan) {
   return FixedOrderBatches::Create({.slots = recipe.privacy->nominal_units,
                                     .batch_size = recipe.training.batch_size,

@@ -20,6 +20,10 @@ namespace cloister::trainer {
 base::Result<PrivacyPlan> MakeMatrixPlan(const Recipe& recipe, std::int64_t parameters,
                                          std::int64_t layers);
 
+// The plan of a private run, whatever its mechanism is.
+base::Result<PrivacyPlan> PlanPrivacy(const Recipe& recipe, std::int64_t parameters,
+                                      std::int64_t layers);
+
 // The order in which the run takes its slots; kInvalidArgument where that passes what the plan's
 // noise is accounted for.
 base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan& plan);

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <system_error>
 #include <unordered_set>
 #include <utility>
@@ -80,11 +81,17 @@ base::Result<PrivateSide::Mechanism> PrivateSide::MakeMechanism(const PrivacyPla
 }
 
 base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyPlan& plan,
-                                            const RecordFile& train, RunCheckpoints& checkpoints) {
+                                            const RecordFile& train, RunCheckpoints& checkpoints,
+                                            Ranks& ranks) {
   const Recipe::Privacy& privacy = *recipe.privacy;
   std::optional<FixedOrderBatches> order;
   if (plan.matrix) {
     CLOISTER_ASSIGN_OR_RETURN(order, OrderOf(recipe, plan));
+  }
+  if (!ranks.first()) {
+    CLOISTER_ASSIGN_OR_RETURN(DataUnits units, DataUnits::Of(train, privacy.unit));
+    return PrivateSide(recipe, plan, std::move(units), nullptr, "", Mechanism(), std::move(order),
+                       checkpoints, ranks);
   }
   std::error_code ignored;
   const bool fresh = !std::filesystem::exists(privacy.ledger, ignored);
@@ -108,7 +115,7 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
                               privacy.unit, privacy.neighbours,
                               {privacy.budget_epsilon, privacy.budget_delta}));
   PrivateSide side(recipe, plan, std::move(units), std::move(ledger), data_set,
-                   std::move(mechanism), std::move(order), checkpoints);
+                   std::move(mechanism), std::move(order), checkpoints, ranks);
   CLOISTER_RETURN_IF_ERROR(side.GoOn());
   const std::int64_t left =
       plan.matrix ? (side.debited_ ? 0 : plan.steps) : plan.steps - side.taken_;
@@ -122,7 +129,7 @@ base::Result<PrivateSide> PrivateSide::Open(const Recipe& recipe, const PrivacyP
 PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnits units,
                          std::unique_ptr<dp::Ledger> ledger, std::string data_set,
                          Mechanism mechanism, std::optional<FixedOrderBatches> order,
-                         RunCheckpoints& checkpoints)
+                         RunCheckpoints& checkpoints, Ranks& ranks)
     : privacy_(*recipe.privacy),
       batch_size_(recipe.training.batch_size),
       plan_(plan),
@@ -130,6 +137,7 @@ PrivateSide::PrivateSide(const Recipe& recipe, const PrivacyPlan& plan, DataUnit
       ledger_(std::move(ledger)),
       data_set_(std::move(data_set)),
       checkpoints_(&checkpoints),
+      ranks_(&ranks),
       run_(RunId()),
       mechanism_(std::move(mechanism)),
       sampling_(security::AesCtrStream::FromSystem()),
@@ -170,9 +178,7 @@ base::Status PrivateSide::GoOn() {
   return {};
 }
 
-std::vector<std::int64_t> PrivateSide::Slots() const {
-  return order_->Batch(std::get<dp::MatrixMechanism>(mechanism_).step());
-}
+std::vector<std::int64_t> PrivateSide::Slots() const { return order_->Batch(taken_); }
 
 std::vector<std::int64_t> PrivateSide::DrawOf(std::span<const std::int64_t> places) {
   const auto count = static_cast<std::int64_t>(places.size());
@@ -204,12 +210,14 @@ std::vector<std::int64_t> PrivateSide::RecordsOf(std::int64_t unit) {
 std::vector<std::vector<std::int64_t>> PrivateSide::Draw() {
   std::vector<std::vector<std::int64_t>> drawn;
   if (!order_) {
-    for (const std::int64_t unit : PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_)) {
+    const Shard shard = {ranks_->rank(), ranks_->size()};
+    for (const std::int64_t unit :
+         PoissonDraw(units_.size(), privacy_.sampling_rate, sampling_, shard)) {
       drawn.push_back(RecordsOf(unit));
     }
     return drawn;
   }
-  for (const std::int64_t slot : Slots()) {
+  for (const std::int64_t slot : ranks_->Deal(Slots())) {
     for (std::int64_t unit = slot; unit < units_.size(); unit += order_->slots()) {
       drawn.push_back(RecordsOf(unit));
     }
@@ -247,9 +255,38 @@ base::Result<std::vector<std::uint8_t>> PrivateSide::SealedNoise() const {
   return checkpoints_->Seal(matrix->noise(), run_, *ledger_);
 }
 
-base::Result<NoisedGradient> PrivateSide::Release(dp::ClippedSum sum, std::int64_t step) {
-  CLOISTER_ASSIGN_OR_RETURN(dp::NoisedSum noised, Noise(std::move(sum), step));
+base::Result<PrivateSide::Released> PrivateSide::Release(dp::ClippedSum own, std::int64_t step) {
+  CLOISTER_ASSIGN_OR_RETURN(dp::ClippedSum::Joined joined,
+                            dp::ClippedSum::JoinOnFirst(std::move(own), *ranks_));
+  Released released{.gradient = std::nullopt, .spare = std::move(joined.spare)};
+  base::Status done;
+  if (joined.whole) {
+    base::Result<NoisedGradient> gradient = ReleaseWhole(std::move(*joined.whole), step);
+    if (gradient) released.gradient.emplace(std::move(*gradient));
+    if (!gradient) done = base::Forward(std::move(gradient));
+  }
+  CLOISTER_RETURN_IF_ERROR(ranks_->Agree(std::move(done)));
   taken_ = step;
+  CLOISTER_RETURN_IF_ERROR(Share());
+  return released;
+}
+
+// What the first rank knows by its ledger and by what was released.
+base::Status PrivateSide::Share() {
+  if (ranks_->size() == 1) return {};
+  std::array<double, 3> told = {static_cast<double>(taken_), clip_norm(), 0};
+  CLOISTER_ASSIGN_OR_RETURN(
+      told[2], ranks_->Agreed(ledger_ != nullptr && taken_ > 0 ? EpsilonOfLedger()
+                                                               : base::Result<double>(0.0)));
+  CLOISTER_RETURN_IF_ERROR(ranks_->Broadcast(std::as_writable_bytes(std::span(told))));
+  taken_ = static_cast<std::int64_t>(told[0]);
+  if (adaptive_) adaptive_->Restore(told[1]);
+  epsilon_ = told[2];
+  return {};
+}
+
+base::Result<NoisedGradient> PrivateSide::ReleaseWhole(dp::ClippedSum sum, std::int64_t step) {
+  CLOISTER_ASSIGN_OR_RETURN(dp::NoisedSum noised, Noise(std::move(sum), step));
   const double unit = (adaptive_ ? adaptive_->norm() : 1) / NominalBatch();
   std::int64_t parameters = noised.points().dimension();
   if (adaptive_) {
@@ -268,6 +305,11 @@ double PrivateSide::NoiseVariance(std::int64_t step) const {
 }
 
 base::Result<double> PrivateSide::Epsilon() const {
+  if (ranks_->size() > 1) return epsilon_;
+  return EpsilonOfLedger();
+}
+
+base::Result<double> PrivateSide::EpsilonOfLedger() const {
   CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total total,
                             ledger_->SpentByJob(data_set_, run_, privacy_.delta));
   if (taken_ > 0 && total.releases == 0) {

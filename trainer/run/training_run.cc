@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "base/log.h"
-#include "model/model_files.h"
 #include "trainer/data/sampling.h"
+#include "trainer/distributed/same_inputs.h"
+#include "trainer/distributed/shared_loss.h"
 #include "trainer/evaluation/evaluation.h"
 #include "trainer/report/event_log.h"
 #include "trainer/report/run_history.h"
@@ -19,12 +21,14 @@
 #include "trainer/report/step_report.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/output_folder.h"
+#include "trainer/run/own_part.h"
 #include "trainer/run/private_side.h"
 #include "trainer/run/resolve_targets.h"
+#include "trainer/run/resume_point.h"
 #include "trainer/run/run_checkpoints.h"
 #include "trainer/run/run_data.h"
+#include "trainer/run/run_model.h"
 #include "trainer/run/updater.h"
-#include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
 namespace {
@@ -35,15 +39,20 @@ class TrainingRun {
  public:
   TrainingRun(const Recipe& recipe, const EventSink& sink, const RunOptions& options)
       : recipe_(recipe),
-        sink_(sink),
         options_(options),
         probe_(options.probe),
-        log_(recipe.privacy.has_value(), sink) {}
+        sink_(ranks_.first() ? sink : [](const ordered_json&) {}),
+        log_(recipe.privacy.has_value(), sink_) {
+    CLOISTER_CHECK(probe_ == nullptr || ranks_.size() == 1);
+  }
 
+  // On each rank; every function that says "together" is called by all of them at once.
+  base::Status RunAndLeave() { return ranks_.Leave(Run()); }
+
+ private:
   base::Status Run() {
-    CLOISTER_ASSIGN_OR_RETURN(OutputFolder output,
-                              OutputFolder::Create(recipe_.output, options_.resume.has_value()));
-    CLOISTER_RETURN_IF_ERROR(Prepare());
+    CLOISTER_RETURN_IF_ERROR(ranks_.Agree(Prepare()));
+    CLOISTER_RETURN_IF_ERROR(Begin());
     base::Status worked = done_ == 0 ? Judge() : base::Status();
     if (worked) worked = EvaluateIfDue();
     if (worked) worked = Steps();
@@ -65,64 +74,76 @@ class TrainingRun {
                             " ended as it began: no record has an answer within "
                             "data.max_tokens, raise it");
     }
-    return Save(output);
+    CLOISTER_RETURN_IF_ERROR(updater_->Finish());
+    return ranks_.Agree(ranks_.first() ? Save(*output_) : base::Status());
   }
 
- private:
   // Everything that can fail for a reason of the recipe's, cheap things first.
   base::Status Prepare() {
-    CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(recipe_.model));
-    CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files->architecture());
-    if (recipe_.lora) CLOISTER_RETURN_IF_ERROR(model::Validate(*recipe_.lora, architecture));
-    if (recipe_.data.max_tokens > architecture.max_context()) {
-      return base::Fail(base::Code::kInvalidArgument,
-                        "data.max_tokens is more than the model's " +
-                            std::to_string(architecture.max_context()) + " positions: lower it");
+    Recipe kept = recipe_;  // as far as this rank keeps anything
+    if (ranks_.first()) {
+      CLOISTER_ASSIGN_OR_RETURN(OutputFolder output,
+                                OutputFolder::Create(recipe_.output, options_.resume.has_value()));
+      output_.emplace(std::move(output));
+    } else {
+      kept.checkpoints.reset();
     }
-    const TrainableModel::Size size = TrainableModel::SizeOf(architecture, recipe_.lora);
+    CLOISTER_ASSIGN_OR_RETURN(const RunModel named, RunModel::Open(recipe_));
     std::optional<PrivacyPlan> plan;
     if (recipe_.privacy) {
-      CLOISTER_ASSIGN_OR_RETURN(plan, PlanPrivacy(size.parameters, size.layers));
+      CLOISTER_ASSIGN_OR_RETURN(plan,
+                                PlanPrivacy(recipe_, named.size.parameters, named.size.layers));
     }
-    CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *files));
+    CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *named.files));
     data_.emplace(std::move(data));
-    CLOISTER_ASSIGN_OR_RETURN(evaluation_, Evaluation::Open(recipe_, *files, data_->train.file()));
-    CLOISTER_ASSIGN_OR_RETURN(RunCheckpoints checkpoints,
-                              RunCheckpoints::Begin(recipe_, options_.resume));
+    CLOISTER_ASSIGN_OR_RETURN(evaluation_,
+                              Evaluation::Open(recipe_, *named.files, data_->train.file()));
+    CLOISTER_ASSIGN_OR_RETURN(
+        RunCheckpoints checkpoints,
+        RunCheckpoints::Begin(kept, ranks_.first() ? options_.resume : std::nullopt));
     checkpoints_.emplace(std::move(checkpoints));
     if (plan) {
       CLOISTER_ASSIGN_OR_RETURN(
-          PrivateSide side, PrivateSide::Open(recipe_, *plan, data_->train.file(), *checkpoints_));
+          PrivateSide side,
+          PrivateSide::Open(recipe_, *plan, data_->train.file(), *checkpoints_, ranks_));
       private_.emplace(std::move(side));
-      if (probe_ != nullptr) {
-        CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, size.parameters));
-      }
+      if (probe_) CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, named.size.parameters));
     }
     steps_ = plan ? plan->steps : recipe_.training.steps;
-    if (steps_ < recipe_.training.steps) {
+    if (steps_ < recipe_.training.steps && ranks_.first()) {
       base::LogInfo("privacy.target_epsilon leaves " + std::to_string(steps_) +
                     " of the training.steps " + std::to_string(recipe_.training.steps) +
                     " at this privacy.noise_multiplier: the run ends after them");
     }
     batches_.emplace(data_->train.size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
-    const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
-    SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads : cores);
-    CLOISTER_ASSIGN_OR_RETURN(model_,
-                              TrainableModel::Load(*files, recipe_.lora, recipe_.training.compute));
-    if (recipe_.lora) {
-      CLOISTER_RETURN_IF_ERROR(model_->SetParameters(model::InitialAdapter(
-          model::AdapterLayout(*recipe_.lora, architecture), recipe_.lora_seed)));
-    }
-    updater_.emplace(recipe_, steps_, model_->values());
-    return checkpoints_->resumed() != nullptr ? GoOn(*checkpoints_->resumed()) : base::Status();
+    const std::int64_t cores = std::thread::hardware_concurrency() / ranks_.local_size();
+    SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads
+                                            : std::max<std::int64_t>(1, cores));
+    CLOISTER_ASSIGN_OR_RETURN(model_, named.Load(recipe_));
+    return {};
   }
 
-  // Where the checkpoint stands; a private run where its ledger does, which may be further on.
-  base::Status GoOn(const CheckpointHeader& from) {
-    CLOISTER_RETURN_IF_ERROR(checkpoints_->Restore(updater_->State()));
-    CLOISTER_RETURN_IF_ERROR(updater_->Restored(from.step, from.moved));
-    log_.Restore(from.events);
+  // Together: all ranks begin with what the first has.
+  base::Status Begin() {
+    CLOISTER_RETURN_IF_ERROR(CheckSameInputs(ranks_, recipe_));
+    if (private_) CLOISTER_RETURN_IF_ERROR(private_->Begin());
+    CLOISTER_RETURN_IF_ERROR(ranks_.Broadcast(std::as_writable_bytes(model_->values())));
+    updater_.emplace(recipe_, steps_, model_->values(), ranks_);
+    CLOISTER_ASSIGN_OR_RETURN(const bool resumed,
+                              ranks_.Decide(checkpoints_->resumed() != nullptr));
+    return resumed ? GoOn() : base::Status();
+  }
+
+  // Together: where the checkpoint stands; a private run where its ledger does, which may be
+  // further on.
+  base::Status GoOn() {
+    CLOISTER_ASSIGN_OR_RETURN(const ResumePoint from,
+                              ShareResumePoint(ranks_, checkpoints_->resumed()));
+    CLOISTER_RETURN_IF_ERROR(updater_->Restore(
+        from.step, from.moved,
+        [this](const StateArrays& whole) { return checkpoints_->Restore(whole); }));
+    if (ranks_.first()) log_.Restore(checkpoints_->resumed()->events);
     evaluated_ = from.evaluated;
     done_ = private_ ? private_->taken() : from.step;
     if (done_ > steps_) {
@@ -130,38 +151,45 @@ class TrainingRun {
                         "--resume: " + std::to_string(done_) + " steps are done, of " +
                             std::to_string(steps_) + " planned: there is nothing to go on with");
     }
-    base::LogInfo("goes on after step " + std::to_string(done_));
+    if (ranks_.first()) base::LogInfo("goes on after step " + std::to_string(done_));
     if (done_ > from.step) {
-      base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
-                       " were debited and their results are lost: they count as taken");
+      if (ranks_.first()) {
+        base::LogWarning("steps " + std::to_string(from.step + 1) + " to " + std::to_string(done_) +
+                         " were debited and their results are lost: they count as taken");
+      }
       log_.Emit({{"event", "resumed"}, {"step", from.step}, {"lost", done_ - from.step}});
       lost_ = true;
     }
     return {};
   }
 
-  // The held-out loss that belongs to the state that the run is in, once.
+  // Together: the held-out loss that belongs to the state that the run is in, once.
   base::Status EvaluateIfDue() {
     const std::int64_t every = recipe_.training.eval_every;
     const bool due = done_ == 0 || done_ == steps_ || (every > 0 && done_ % every == 0);
     if (due && evaluated_ < done_) CLOISTER_RETURN_IF_ERROR(Evaluate());
     // A private run can be gone on with from its start: its first steps may be debited before its
     // next checkpoint.
-    const bool first = checkpoints_->active() && private_ && checkpoints_->newest() < 0;
+    CLOISTER_ASSIGN_OR_RETURN(const bool first, ranks_.Decide(checkpoints_->active() && private_ &&
+                                                              checkpoints_->newest() < 0));
     if (first) {
-      CLOISTER_RETURN_IF_ERROR(WriteCheckpoint());
-      return checkpoints_->Finish();
+      base::Status written = WriteCheckpoint();
+      if (written) written = checkpoints_->Finish();
+      return ranks_.Agree(std::move(written));
     }
-    if (checkpoints_->Due(done_)) KeepWhatIsDone(false);
+    CLOISTER_ASSIGN_OR_RETURN(const bool keep, ranks_.Decide(checkpoints_->Due(done_)));
+    if (keep) KeepWhatIsDone(false);
     return {};
   }
 
-  // Says why not, and goes on: the steps that are in memory are worth more than the way to disk.
-  // At the end of the run it waits for what is being written.
+  // Together. Says why not, and goes on: the steps that are in memory are worth more than the way
+  // to disk. At the end of the run it waits for what is being written. Nothing more is written
+  // where a rank is lost, and with it its share of the optimizer.
   void KeepWhatIsDone(bool at_end) {
-    if (!checkpoints_->active() || best_step_) return;  // others' parameters stand in their place
     base::Status kept = at_end ? checkpoints_->Finish() : base::Status();
-    if (done_ > checkpoints_->newest()) kept = WriteCheckpoint();
+    const auto due =
+        ranks_.Decide(checkpoints_->active() && !best_step_ && done_ > checkpoints_->newest());
+    if (due && *due) kept = WriteCheckpoint();
     if (kept && at_end) kept = checkpoints_->Finish();
     if (!kept) {
       base::LogWarning("no checkpoint of step " + std::to_string(done_) + ": " +
@@ -169,7 +197,11 @@ class TrainingRun {
     }
   }
 
-  base::Status WriteCheckpoint() {
+  base::Status WriteCheckpoint() {  // together
+    return updater_->WithState([this](const StateArrays& whole) { return WriteCheckpoint(whole); });
+  }
+
+  base::Status WriteCheckpoint(const StateArrays& whole) {
     RunCheckpoints::State state = {
         .step = done_, .moved = updater_->moved(), .events = log_.text(), .evaluated = evaluated_};
     if (private_) {
@@ -177,20 +209,16 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(state.key, private_->SealingKey());
       CLOISTER_ASSIGN_OR_RETURN(state.noise, private_->SealedNoise());
     }
-    return checkpoints_->Write(std::move(state), updater_->State());
+    return checkpoints_->Write(std::move(state), whole);
   }
 
-  base::Result<PrivacyPlan> PlanPrivacy(std::int64_t parameters, std::int64_t layers) const {
-    if (recipe_.privacy->matrix) return MakeMatrixPlan(recipe_, parameters, layers);
-    return MakePrivacyPlan(*recipe_.privacy, recipe_.training.steps, parameters, layers);
-  }
-
-  base::Status Evaluate() {
+  base::Status Evaluate() {  // together
     if (data_->held_out.empty()) return {};
     const Updater::Averaged averaged(*updater_);
-    CLOISTER_ASSIGN_OR_RETURN(
-        const double loss,
-        model_->Loss(data_->held_out, recipe_.training.micro_batch_tokens, keep_going_));
+    CLOISTER_RETURN_IF_ERROR(averaged.status());
+    CLOISTER_ASSIGN_OR_RETURN(const double loss,
+                              SharedLoss(ranks_, *model_, data_->held_out,
+                                         recipe_.training.micro_batch_tokens, keep_going_));
     if (!std::isfinite(loss)) {
       return base::Fail(base::Code::kFailedPrecondition,
                         "the loss of " + recipe_.data.eval->string() +
@@ -202,99 +230,83 @@ class TrainingRun {
     return {};
   }
 
-  // What the recipe's `evaluation` says of the model as it begins and as it ends.
+  // Together: what the recipe's `evaluation` says of the model as it begins and as it ends. The
+  // first rank asks.
   base::Status Judge() {
-    if (!evaluation_ || WasJudgedAt(log_.text(), done_)) return {};
+    CLOISTER_ASSIGN_OR_RETURN(const bool due,
+                              ranks_.Decide(evaluation_ && !WasJudgedAt(log_.text(), done_)));
+    if (!due) return {};
     const Updater::Averaged averaged(*updater_);
-    CLOISTER_ASSIGN_OR_RETURN(const ordered_json figures, evaluation_->Run(*model_, keep_going_));
-    log_.Emit(JudgedEvent(done_, figures));
+    CLOISTER_RETURN_IF_ERROR(averaged.status());
+    base::Result<ordered_json> judged = ordered_json();
+    if (ranks_.first()) judged = evaluation_->Run(*model_, keep_going_);
+    CLOISTER_ASSIGN_OR_RETURN(const ordered_json figures, ranks_.Agreed(std::move(judged)));
+    if (ranks_.first()) log_.Emit(JudgedEvent(done_, figures));
     return {};
   }
 
-  base::Status Steps() {
-    const double nominal_tokens = private_ ? private_->NominalTokens() : 0;
-    StepReport told(recipe_, log_, done_, steps_);
+  base::Status Steps() {  // together
+    std::optional<StepReport> told;
+    if (ranks_.first()) told.emplace(recipe_, log_, done_, steps_);
     for (std::int64_t step = done_ + 1; step <= steps_; ++step) {
-      if (!keep_going_(0)) return StoppedWork();
       model_->BeginStep(recipe_.lora_seed, step);
-      told.Begin();
+      if (told) told->Begin();
       if (private_) {
         CLOISTER_ASSIGN_OR_RETURN(const double private_loss, PrivateStep(step));
         CLOISTER_ASSIGN_OR_RETURN(const double epsilon, private_->Epsilon());
         done_ = step;
-        told.EndPrivate(step, {.epsilon = epsilon,
-                               .of_whole_run = private_->spends_at_once(),
-                               .clip_norm = private_->clip_norm(),
-                               .nominal_tokens = nominal_tokens,
-                               .uncovered_loss = private_loss});
+        if (told) {
+          told->EndPrivate(step, {.epsilon = epsilon,
+                                  .of_whole_run = private_->spends_at_once(),
+                                  .clip_norm = private_->clip_norm(),
+                                  .nominal_tokens = private_->NominalTokens(),
+                                  .uncovered_loss = private_loss});
+        }
       } else {
-        CLOISTER_ASSIGN_OR_RETURN(const Done done, PlainStep(step));
+        CLOISTER_ASSIGN_OR_RETURN(const StepTotals done, PlainStep(step));
         done_ = step;
-        told.EndPlain(step, done.loss, done.tokens);
+        if (told) told->EndPlain(step, done.loss, done.tokens);
       }
       CLOISTER_RETURN_IF_ERROR(EvaluateIfDue());
     }
     return {};
   }
 
-  struct Done {
-    double loss = 0;
-    std::int64_t tokens = 0;
-  };
-
-  base::Result<Done> PlainStep(std::int64_t step) {
-    const std::vector<std::int64_t> records = batches_->Batch(step - 1);
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Example> examples, data_->train.Load(records));
-    CLOISTER_ASSIGN_OR_RETURN(const TrainableModel::Plain plain,
-                              model_->Gradient(examples, recipe_.training.loss_mean,
-                                               recipe_.training.micro_batch_tokens, keep_going_));
-    CLOISTER_RETURN_IF_ERROR(updater_->Step(step, plain.gradient, 1 / std::max(1.0, plain.count)));
-    return Done{plain.loss, TokensOf(examples)};
+  base::Result<StepTotals> PlainStep(std::int64_t step) {  // together
+    std::vector<Example> own;
+    CLOISTER_ASSIGN_OR_RETURN(
+        const TrainableModel::Plain plain,
+        ranks_.Agreed(OwnGradient(ranks_.Deal(batches_->Batch(step - 1)), data_->train, *model_,
+                                  recipe_.training, keep_going_, own)));
+    CLOISTER_ASSIGN_OR_RETURN(const StepTotals totals,
+                              TotalsOf(ranks_, own, recipe_.training.loss_mean, plain));
+    CLOISTER_RETURN_IF_ERROR(updater_->Step(step, plain.gradient, 1 / std::max(1.0, totals.count)));
+    return totals;
   }
 
-  // Returns the training loss, which is not covered by ε.
+  // Together. Returns this rank's training loss, which is not covered by ε.
   base::Result<double> PrivateStep(std::int64_t step) {
-    std::vector<UnitExamples> units;
-    for (const std::vector<std::int64_t>& records : private_->Draw()) {
-      CLOISTER_ASSIGN_OR_RETURN(units.emplace_back(), data_->train.Load(records));
-    }
-    const std::vector<dp::audit::Canary> canaries = DrawCanaries();
-    TrainableModel::ClipOptions clipping = private_->clipping();
-    clipping.canaries = canaries;
-    CLOISTER_ASSIGN_OR_RETURN(TrainableModel::Clipped clipped,
-                              model_->ClippedGradient(units, clipping, keep_going_));
-    CLOISTER_ASSIGN_OR_RETURN(NoisedGradient gradient,
+    CLOISTER_ASSIGN_OR_RETURN(
+        TrainableModel::Clipped clipped,
+        ranks_.Agreed(OwnSum(*private_, data_->train, *model_, probe_, keep_going_)));
+    CLOISTER_ASSIGN_OR_RETURN(PrivateSide::Released released,
                               private_->Release(std::move(clipped.sum), step));
-    if (probe_ != nullptr) {
-      std::vector<double> whole(static_cast<std::size_t>(gradient.parameters()));
-      gradient.ReadSum(whole);
-      probe_->Released(whole);
-    }
+    const NoisedGradient* const gradient = released.gradient ? &*released.gradient : nullptr;
+    ShowRelease(probe_, gradient);
     CLOISTER_RETURN_IF_ERROR(updater_->Step(step, gradient));
-    model_->Reuse(std::move(gradient).TakeMemory());
+    model_->Reuse(std::move(released).TakeMemory());
     return clipped.private_loss;
-  }
-
-  std::vector<dp::audit::Canary> DrawCanaries() {
-    std::vector<dp::audit::Canary> canaries;
-    if (probe_ == nullptr) return canaries;
-    const auto units = probe_->units();
-    std::vector<std::int64_t> places;
-    for (const dp::audit::Canary& unit : units) places.push_back(unit.coordinate);
-    for (const std::int64_t drawn : private_->DrawOf(places)) {
-      canaries.push_back(units[static_cast<std::size_t>(drawn)]);
-    }
-    return canaries;
   }
 
   base::Status Stopped() {
     const std::string steps = std::to_string(done_);
+    KeepWhatIsDone(true);
     if (checkpoints_->active()) {
-      KeepWhatIsDone(true);
       return base::Fail(base::Code::kCancelled, "stopped by a signal after step " + steps +
                                                     ": go on with it by --resume " +
                                                     checkpoints_->path().string());
     }
+    if (!ranks_.first()) return base::Fail(base::Code::kCancelled, "stopped after step " + steps);
     std::string spent = private_ ? ", " + steps + " steps stay debited" : "";
     if (private_ && private_->spends_at_once() && done_ > 0)
       spent = ", the whole run stays debited";
@@ -318,7 +330,6 @@ class TrainingRun {
     done["planned_steps"] = recipe_.training.steps;
     done["output"] = recipe_.output.string();
     if (best_step_) done["best_step"] = *best_step_;
-    updater_->Finish();
     CLOISTER_RETURN_IF_ERROR(model_->Save(output.path(), recipe_.model));
     FinishedRun run = {.recipe = resolved,
                        .planned_steps = recipe_.training.steps,
@@ -333,26 +344,35 @@ class TrainingRun {
     return {};
   }
 
-  // Where the recipe asks for it, the parameters of the best checkpoint in place of the last ones.
+  // Together: where the recipe asks for it, the parameters of the best checkpoint in place of the
+  // last ones.
   base::Status TakeBest() {
-    if (!recipe_.checkpoints || !recipe_.checkpoints->load_best_at_end) return {};
+    CLOISTER_ASSIGN_OR_RETURN(const bool due, ranks_.Decide(recipe_.checkpoints &&
+                                                            recipe_.checkpoints->load_best_at_end));
+    if (!due) return {};
     KeepWhatIsDone(true);
-    security::SecretBytes key;
-    if (private_) {
-      CLOISTER_ASSIGN_OR_RETURN(key, private_->SealingKey());
-    }
-    CLOISTER_ASSIGN_OR_RETURN(
-        best_step_, checkpoints_->RestoreBest(updater_->Kept(), private_ ? &key : nullptr));
-    return {};
+    return updater_->RestoreKept([this](const StateArrays& kept) -> base::Status {
+      security::SecretBytes key;
+      if (private_) {
+        CLOISTER_ASSIGN_OR_RETURN(key, private_->SealingKey());
+      }
+      CLOISTER_ASSIGN_OR_RETURN(best_step_,
+                                checkpoints_->RestoreBest(kept, private_ ? &key : nullptr));
+      return {};
+    });
   }
 
   const Recipe& recipe_;
-  const EventSink& sink_;
   const RunOptions& options_;
   RunProbe* probe_;
+  const std::unique_ptr<Ranks> alone_ = OneRank();
+  Ranks& ranks_ = options_.ranks == nullptr ? *alone_ : *options_.ranks;
+  const EventSink sink_;  // of the first rank; elsewhere nobody is told
   const TrainableModel::Progress keep_going_ = [this](std::int64_t) {
-    return !options_.stop || !options_.stop();
+    if (options_.stop && options_.stop()) ranks_.RequestStop();
+    return ranks_.GoOn();
   };
+  std::optional<OutputFolder> output_;  // of the first rank
   std::optional<RunData> data_;
   std::unique_ptr<TrainableModel> model_;
   std::optional<Updater> updater_;
@@ -371,8 +391,10 @@ class TrainingRun {
 }  // namespace
 
 base::Status RunTraining(const Recipe& recipe, const EventSink& sink, const RunOptions& options) {
-  CLOISTER_ASSIGN_OR_RETURN(const Recipe resolved, ResolveTargets(recipe));
-  return TrainingRun(resolved, sink, options).Run();
+  const base::Result<Recipe> resolved = ResolveTargets(recipe);
+  if (resolved) return TrainingRun(*resolved, sink, options).RunAndLeave();
+  const base::Status unresolved = tl::unexpected(resolved.error());
+  return options.ranks == nullptr ? unresolved : options.ranks->Leave(unresolved);
 }
 
 }  // namespace cloister::trainer

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/result.h"
+#include "trainer/distributed/ranks.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/report/event_log.h"
 #include "trainer/run/run_probe.h"
@@ -28,11 +29,16 @@ using StopRequest = std::function<bool()>;
 // Stopped, it leaves nothing behind but what the ledger has debited and, where the recipe asks for
 // them, its checkpoints. `resume`: the folder of checkpoints of an earlier start of the same run,
 // which goes on after the newest; without privacy bit for bit as if it had never stopped, with
-// privacy after the last step that was debited, with fresh noise. A `probe` does not resume.
+// privacy after the last step that was debited, with fresh noise. A `probe` does not resume, and is
+// of a run of one process.
+//
+// `ranks`: the run's processes, each of which calls this with the same recipe; null for one alone.
+// The first of them tells, writes and has the ledger; the run ends on all of them as on any.
 struct RunOptions {
   StopRequest stop;
   RunProbe* probe = nullptr;
   std::optional<std::filesystem::path> resume;
+  Ranks* ranks = nullptr;
 };
 base::Status RunTraining(const Recipe& recipe, const EventSink& sink,
                          const RunOptions& options = {});

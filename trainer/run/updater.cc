@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <vector>
 
 #include "base/check.h"
 
@@ -12,67 +11,102 @@ namespace {
 // Values of a release at a time.
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 static_assert(kPiece % Optimizer::kPieceUnit == 0);
+static_assert(Ranks::kShardUnit % Optimizer::kPieceUnit == 0);
 
 }  // namespace
 
-Updater::Updater(const Recipe& recipe, std::int64_t steps, std::span<float> values)
+Updater::Updater(const Recipe& recipe, std::int64_t steps, std::span<float> values, Ranks& ranks)
     : schedule_(recipe.schedule),
       run_steps_(steps),
       values_(values),
-      optimizer_(Optimizer::Make(recipe.optimizer, values.size())) {
-  if (recipe.training.ema_decay) average_.emplace(*recipe.training.ema_decay, values);
+      ranks_(ranks),
+      shard_(ranks.Shard(values.size())),
+      optimizer_(Optimizer::Make(recipe.optimizer, shard_.size())) {
+  if (recipe.training.ema_decay) average_.emplace(*recipe.training.ema_decay, Own());
 }
 
 base::Status Updater::Step(std::int64_t step, std::span<const float> gradient, double scale) {
   CLOISTER_CHECK(gradient.size() == values_.size());
   optimizer_->Begin(schedule_.ShareAt(step, run_steps_));
-  CLOISTER_RETURN_IF_ERROR(Apply(0, gradient, scale));
-  End();
-  return {};
+  if (ranks_.size() == 1) return End(optimizer_->Update(0, values_, gradient, scale));
+  gradient_.resize(shard_.size());
+  CLOISTER_RETURN_IF_ERROR(ranks_.SumShards(gradient, gradient_));
+  return End(optimizer_->Update(0, Own(), gradient_, scale));
 }
 
-base::Status Updater::Step(std::int64_t step, const NoisedGradient& gradient) {
-  const auto size = static_cast<std::size_t>(gradient.parameters());
-  CLOISTER_CHECK(size == values_.size());
-  optimizer_->Begin(schedule_.ShareAt(step, run_steps_), gradient.noise_variance());
-  std::vector<float> piece;
-  for (std::size_t first = 0; first < size; first += kPiece) {
-    piece.resize(std::min(kPiece, size - first));
-    gradient.Read(static_cast<std::int64_t>(first), piece);
-    CLOISTER_RETURN_IF_ERROR(Apply(first, piece, 1));
+base::Status Updater::Step(std::int64_t step, const NoisedGradient* released) {
+  CLOISTER_CHECK((released != nullptr) == ranks_.first());
+  double variance = 0;
+  if (released != nullptr) {
+    CLOISTER_CHECK(static_cast<std::size_t>(released->parameters()) == values_.size());
+    variance = released->noise_variance();
   }
-  End();
+  CLOISTER_RETURN_IF_ERROR(ranks_.Broadcast(std::as_writable_bytes(std::span(&variance, 1))));
+  optimizer_->Begin(schedule_.ShareAt(step, run_steps_), variance);
+  if (ranks_.size() == 1) return End(AlongPieces(*released));
+  gradient_.resize(shard_.size());
+  const auto read = [released](std::size_t begin, std::span<float> values) {
+    released->Read(static_cast<std::int64_t>(begin), values);
+  };
+  CLOISTER_RETURN_IF_ERROR(ranks_.ScatterShards(values_.size(), read, gradient_));
+  return End(optimizer_->Update(0, Own(), gradient_, 1));
+}
+
+Optimizer::Moved Updater::AlongPieces(const NoisedGradient& gradient) {
+  Optimizer::Moved moved;
+  std::vector<float> piece;
+  for (std::size_t first = 0; first < values_.size(); first += kPiece) {
+    piece.resize(std::min(kPiece, values_.size() - first));
+    gradient.Read(static_cast<std::int64_t>(first), piece);
+    const Optimizer::Moved here =
+        optimizer_->Update(first, values_.subspan(first, piece.size()), piece, 1);
+    moved = {moved.any || here.any, moved.finite && here.finite};
+  }
+  return moved;
+}
+
+base::Status Updater::End(Optimizer::Moved own) {
+  CLOISTER_RETURN_IF_ERROR(ranks_.GatherShards(values_));
+  const std::int64_t bits = (own.any ? 1 : 0) + (own.finite ? 0 : 2);
+  CLOISTER_ASSIGN_OR_RETURN(const auto all, ranks_.GatherAll(std::span(&bits, 1)));
+  bool finite = true;
+  for (const std::int64_t one : all) {
+    moved_ = moved_ || (one & 1) != 0;
+    finite = finite && (one & 2) == 0;
+  }
+  if (!finite) {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "a parameter is not finite after a step: lower optimizer.learning_rate");
+  }
+  if (average_) average_->Add(Own(), optimizer_->steps());
   return {};
 }
 
-base::Status Updater::Apply(std::size_t first, std::span<const float> gradient, double scale) {
-  const Optimizer::Moved moved =
-      optimizer_->Update(first, values_.subspan(first, gradient.size()), gradient, scale);
-  moved_ = moved_ || moved.any;
-  if (moved.finite) return {};
-  return base::Fail(base::Code::kFailedPrecondition,
-                    "a parameter is not finite after a step: lower optimizer.learning_rate");
-}
-
-void Updater::End() {
-  if (average_) average_->Add(values_, optimizer_->steps());
-}
-
-StateArrays Updater::State() {
-  StateArrays state = optimizer_->State();
+RankState Updater::State() {
+  RankState state = Kept();
+  state.parts.merge(optimizer_->State());
+  // One number for all parameters.
+  if (auto noise = state.parts.extract(Optimizer::kNoiseVariance)) {
+    state.shared.insert(std::move(noise));
+  }
   kept_steps_ = optimizer_->steps();
-  state["optimizer_steps"] = std::as_writable_bytes(std::span(&kept_steps_, 1));
-  state["parameters"] = std::as_writable_bytes(values_);
-  if (average_) state["parameter_average"] = std::as_writable_bytes(average_->values());
+  state.shared["optimizer_steps"] = std::as_writable_bytes(std::span(&kept_steps_, 1));
+  state.shared["parameters"] = std::as_writable_bytes(values_);
   return state;
 }
 
-StateArrays Updater::Kept() {
-  if (average_) return {{"parameter_average", std::as_writable_bytes(average_->values())}};
-  return {{"parameters", std::as_writable_bytes(values_)}};
+RankState Updater::Kept() {
+  if (average_) {
+    return {.parts = {{"parameter_average", std::as_writable_bytes(average_->values())}},
+            .shared = {}};
+  }
+  return {.parts = {}, .shared = {{"parameters", std::as_writable_bytes(values_)}}};
 }
 
-base::Status Updater::Restored(std::int64_t step, bool moved) {
+base::Status Updater::WithState(const StateUser& use) { return WithWhole(ranks_, State(), use); }
+
+base::Status Updater::Restore(std::int64_t step, bool moved, const StateUser& fill) {
+  CLOISTER_RETURN_IF_ERROR(ChangeWhole(ranks_, State(), fill));
   if (kept_steps_ < 0 || kept_steps_ > step) {
     return base::Fail(base::Code::kDataLoss, "checkpoint: its optimizer took " +
                                                  std::to_string(kept_steps_) + " steps of " +
@@ -83,14 +117,23 @@ base::Status Updater::Restored(std::int64_t step, bool moved) {
   return {};
 }
 
-void Updater::Exchange() {
-  if (average_) std::swap_ranges(values_.begin(), values_.end(), average_->values().begin());
+base::Status Updater::RestoreKept(const StateUser& fill) {
+  return ChangeWhole(ranks_, Kept(), fill);
 }
 
-void Updater::Finish() {
+base::Status Updater::Exchange() {
+  if (!average_) return {};
+  const std::span<float> own = Own();
+  std::swap_ranges(own.begin(), own.end(), average_->values().begin());
+  return ranks_.GatherShards(values_);
+}
+
+base::Status Updater::Finish() {
   optimizer_.reset();  // its moments may be as large as two models
-  Exchange();
+  gradient_ = {};
+  CLOISTER_RETURN_IF_ERROR(Exchange());
   average_.reset();
+  return {};
 }
 
 }  // namespace cloister::trainer

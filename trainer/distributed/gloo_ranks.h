@@ -1,0 +1,18 @@
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "trainer/distributed/meeting_place.h"
+#include "trainer/distributed/placement.h"
+#include "trainer/distributed/ranks.h"
+
+namespace cloister::trainer {
+
+// One process of a run of several, joined by PyTorch's c10d: a TCPStore to meet at and Gloo for the
+// numbers. Returns when all ranks have come; a run of one process for a placement of size 1.
+// Errors as MeetingPlace::Open.
+base::Result<std::unique_ptr<Ranks>> ConnectRanks(const Placement& place,
+                                                  const Patience& patience = {});
+
+}  // namespace cloister::trainer

@@ -1,0 +1,14 @@
+#pragma once
+
+#include "base/result.h"
+#include "trainer/distributed/ranks.h"
+#include "trainer/recipe/recipe.h"
+
+namespace cloister::trainer {
+
+// By all ranks together: kFailedPrecondition, naming a rank, unless all have one recipe but for
+// paths and threads, one model and the same files of records. Otherwise they would train something
+// else; and the shards of units could overlap, which the sensitivity does not allow.
+base::Status CheckSameInputs(Ranks& ranks, const Recipe& recipe);
+
+}  // namespace cloister::trainer

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "model/architecture.h"
+#include "model/model_files.h"
+#include "trainer/recipe/recipe.h"
+#include "trainer/trainable_model.h"
+
+namespace cloister::trainer {
+
+// The model that a recipe names: what a run must know of it before it is worth loading.
+struct RunModel {
+  std::shared_ptr<const model::ModelFiles> files;
+  model::Architecture architecture;
+  TrainableModel::Size size;
+
+  // kInvalidArgument where the recipe asks for what the model is not.
+  static base::Result<RunModel> Open(const Recipe& recipe);
+  // As the recipe begins with it.
+  base::Result<std::unique_ptr<TrainableModel>> Load(const Recipe& recipe) const;
+};
+
+}  // namespace cloister::trainer
