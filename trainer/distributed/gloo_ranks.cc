@@ -4,6 +4,7 @@
 #include <c10/util/Logging.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <numeric>
@@ -276,14 +277,26 @@ class GlooRanks final : public Ranks {
   intrusive_ptr<c10d::Backend> backend_;
 };
 
+// Once, before the first use of c10d. True, so that a static may hold it.
+bool SetUpC10d() {
+  // It would print a stack trace where a rank is lost, of which our errors tell.
+  FLAGS_caffe2_log_level = c10::GLOG_ERROR;
+  // Its record of the last transfers, which nobody reads here, is one for all groups of a process
+  // and looked up without a lock: two ranks of one process would tear it.
+  ::setenv("TORCH_FR_BUFFER_SIZE", "0", /*overwrite=*/1);
+  // It asks for the name of every address that it connects to. A DNS server that does not answer
+  // would hold each rank for 10 s a connection.
+  ::setenv("RES_OPTIONS", "timeout:1 attempts:1", /*overwrite=*/0);
+  return true;
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<Ranks>> ConnectRanks(const Placement& place,
                                                   const Patience& patience) {
   if (place.size == 1) return OneRank();
-  // c10d would print a stack trace where a rank is lost, of which our errors tell.
-  static const int quiet = std::exchange(FLAGS_caffe2_log_level, c10::GLOG_ERROR);
-  static_cast<void>(quiet);
+  static const bool set = SetUpC10d();
+  static_cast<void>(set);
   CLOISTER_ASSIGN_OR_RETURN(auto meeting, MeetingPlace::Open(place, patience));
   base::Result<intrusive_ptr<c10d::Backend>> backend = MakeBackend(place, patience, *meeting);
   CLOISTER_RETURN_IF_ERROR(
