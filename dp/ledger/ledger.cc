@@ -239,7 +239,10 @@ class SqliteLedger final : public Ledger {
     total.delta = delta;
     total.budget = row.budget.epsilon;
     CLOISTER_ASSIGN_OR_RETURN(total.epsilon, EpsilonOrZero(counted, delta));
-    CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, delta));
+    total.epsilon_own_noise = total.epsilon;
+    if (own != counted) {
+      CLOISTER_ASSIGN_OR_RETURN(total.epsilon_own_noise, EpsilonOrZero(own, delta));
+    }
     total.releases = ReleasesOf(counted);
     return total;
   }

@@ -228,9 +228,9 @@ TEST(HeldOut, RecordsThatAreTrainedOnAreNamed) {
 
 TEST(HeldOut, RowsOfOtherFormsAreComparedAsConversations) {
   const auto train = Open(Write(kGood));
-  const std::string known = ConversationHash(train->Read(0)->messages);
-  const std::string other =
-      ConversationHash(nlohmann::ordered_json::parse(R"([{"role": "user", "content": "zz"}])"));
+  const security::Sha256Digest known = HashOf({train->Read(0)->messages, {}, {}});
+  const security::Sha256Digest other =
+      HashOf({nlohmann::ordered_json::parse(R"([{"role": "user", "content": "zz"}])"), {}, {}});
   const std::vector<HeldOutRow> rows = {{{other}, {}, "a:1"}, {{other, known}, {}, "a:2"}};
   EXPECT_TRUE(CheckDisjoint(*train, std::span(rows).first(1), dp::PrivacyUnit::kRecord));
   EXPECT_THAT(CheckDisjoint(*train, rows, dp::PrivacyUnit::kRecord).error().message,

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
 #include "trainer/data/index_walk.h"
 
 namespace cloister::trainer {
@@ -57,16 +56,6 @@ base::Status Verdict(const std::string& where, const char* fault) {
   return base::Fail(base::Code::kDataLoss, where + fault);
 }
 
-base::Result<std::vector<Sha256Digest>> Digests(const HeldOutRow& row) {
-  std::vector<Sha256Digest> digests;
-  for (const std::string& hash : row.hashes) {
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::uint8_t> bytes, security::ParseHex(hash));
-    CLOISTER_CHECK(bytes.size() == sizeof(Sha256Digest));
-    std::copy(bytes.begin(), bytes.end(), digests.emplace_back().begin());
-  }
-  return digests;
-}
-
 }  // namespace
 
 base::Status CheckDisjoint(const RecordFile& train, const RecordFile& held_out,
@@ -91,15 +80,13 @@ base::Status CheckDisjoint(const RecordFile& train, std::span<const HeldOutRow> 
                            dp::PrivacyUnit unit) {
   std::vector<Sha256Digest> hashes;
   for (const HeldOutRow& row : rows) {
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Sha256Digest> more, Digests(row));
-    hashes.insert(hashes.end(), more.begin(), more.end());
+    hashes.insert(hashes.end(), row.hashes.begin(), row.hashes.end());
   }
   CLOISTER_ASSIGN_OR_RETURN(const Trained trained, Trained::Of(train, std::move(hashes), unit));
   for (const HeldOutRow& row : rows) {
-    CLOISTER_ASSIGN_OR_RETURN(const std::vector<Sha256Digest> own, Digests(row));
     const Sha256Digest name = HashOfUnit(row.unit);
     CLOISTER_RETURN_IF_ERROR(
-        Verdict(row.where, trained.FaultOf(own, row.unit.empty() ? nullptr : &name)));
+        Verdict(row.where, trained.FaultOf(row.hashes, row.unit.empty() ? nullptr : &name)));
   }
   return {};
 }

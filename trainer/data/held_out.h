@@ -24,9 +24,9 @@ base::Status CheckDisjoint(const RecordFile& train, const RecordFile& held_out,
 // A held-out row of another form than a record, and the conversations that it might stand as among
 // the training records.
 struct HeldOutRow {
-  std::vector<std::string> hashes;  // ConversationHash() of each
-  std::string unit;                 // whose it is; empty where it does not say
-  std::string where;                // "file:line"
+  std::vector<security::Sha256Digest> hashes;  // HashOf() each
+  std::string unit;                            // whose it is; empty where it does not say
+  std::string where;                           // "file:line"
 };
 base::Status CheckDisjoint(const RecordFile& train, std::span<const HeldOutRow> rows,
                            dp::PrivacyUnit unit);

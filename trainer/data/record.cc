@@ -19,10 +19,6 @@ security::Sha256Digest HashOf(const Record& record) {
   return hash.Finish();
 }
 
-std::string ConversationHash(const nlohmann::ordered_json& messages) {
-  return security::Hex(HashOf({messages, {}, {}}));
-}
-
 security::Sha256Digest HashOfUnit(const std::string& unit) {
   security::Sha256 hash;
   hash.Update("user:").Update(unit);

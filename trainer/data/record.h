@@ -20,9 +20,6 @@ struct Record {
 // line has: of a conversation its roles and contents, of a text the text.
 security::Sha256Digest HashOf(const Record& record);
 
-// The same of a conversation, [{"role", "content"}, …], in hex.
-std::string ConversationHash(const nlohmann::ordered_json& messages);
-
 // What a ledger knows a user by; apart from every hash of a record.
 security::Sha256Digest HashOfUnit(const std::string& unit);
 

@@ -126,20 +126,24 @@ class Evaluation::Reader {
  private:
   base::Result<std::vector<Question>> Questions(const std::filesystem::path& path,
                                                 QuestionKind kind) const {
-    if (recipe_.privacy) {  // of the whole file, as it is for conversations
-      CLOISTER_ASSIGN_OR_RETURN(const std::vector<Question> whole, ReadQuestions(path, kind, 0));
-      std::vector<HeldOutRow> rows;
-      for (const Question& question : whole) {
-        HeldOutRow& row = rows.emplace_back(HeldOutRow{{}, question.unit, question.where});
-        for (const auto* const texts : {&question.choices, &question.answers}) {
-          for (const std::string& text : *texts) {
-            row.hashes.push_back(ConversationHash(question.Answered(text)));
-          }
+    const std::int64_t asked = recipe_.evaluation->rows;
+    if (!recipe_.privacy) return ReadQuestions(path, kind, asked);
+    // The whole file is to be disjoint, as it is for conversations.
+    CLOISTER_ASSIGN_OR_RETURN(std::vector<Question> questions, ReadQuestions(path, kind, 0));
+    std::vector<HeldOutRow> rows;
+    for (const Question& question : questions) {
+      HeldOutRow& row = rows.emplace_back(HeldOutRow{{}, question.unit, question.where});
+      for (const auto* const texts : {&question.choices, &question.answers}) {
+        for (const std::string& text : *texts) {
+          row.hashes.push_back(HashOf({question.Answered(text), {}, {}}));
         }
       }
-      CLOISTER_RETURN_IF_ERROR(CheckDisjoint(train_, rows, recipe_.privacy->unit));
     }
-    return ReadQuestions(path, kind, recipe_.evaluation->rows);
+    CLOISTER_RETURN_IF_ERROR(CheckDisjoint(train_, rows, recipe_.privacy->unit));
+    if (asked > 0 && asked < static_cast<std::int64_t>(questions.size())) {
+      questions.resize(static_cast<std::size_t>(asked));
+    }
+    return questions;
   }
 
   tl::unexpected<base::Error> TooLong(const Question& question, const std::string& with) const {

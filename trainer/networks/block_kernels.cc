@@ -1,33 +1,12 @@
 #include "trainer/networks/block_kernels.h"
 
-#include <type_traits>
-
-#include "base/check.h"
+#include "trainer/networks/tier_tables.h"
 
 namespace cloister::trainer {
-namespace {
-
-BlockKernelTables TablesOf(RowTier tier) {
-  switch (tier) {
-    case RowTier::kScalar:
-      return ScalarBlockKernels();
-    case RowTier::kAvx2:
-      return Avx2BlockKernels();
-    case RowTier::kAvx512:
-      return Avx512BlockKernels();
-  }
-  base::CheckFailed(__FILE__, __LINE__, "a tier without block kernels");
-}
-
-}  // namespace
 
 template <typename T>
 BlockKernels<T> BlockKernelsOf(RowTier tier) {
-  if constexpr (std::is_same_v<T, float>) {
-    return TablesOf(tier).fp32;
-  } else {
-    return TablesOf(tier).bf16;
-  }
+  return KernelsIn<T>(TablesOf(tier, ScalarBlockKernels, Avx2BlockKernels, Avx512BlockKernels));
 }
 
 template <typename T>

@@ -1,34 +1,8 @@
 #include "trainer/networks/row_kernels.h"
 
-#include <type_traits>
-
-#include "base/check.h"
+#include "trainer/networks/tier_tables.h"
 
 namespace cloister::trainer {
-namespace {
-
-RowKernelTables TablesOf(RowTier tier) {
-  switch (tier) {
-    case RowTier::kScalar:
-      return ScalarRowKernels();
-    case RowTier::kAvx2:
-      return Avx2RowKernels();
-    case RowTier::kAvx512:
-      return Avx512RowKernels();
-  }
-  base::CheckFailed(__FILE__, __LINE__, "a tier without row kernels");
-}
-
-template <typename T>
-RowKernels<T> KernelsIn(const RowKernelTables& tables) {
-  if constexpr (std::is_same_v<T, float>) {
-    return tables.fp32;
-  } else {
-    return tables.bf16;
-  }
-}
-
-}  // namespace
 
 std::vector<RowTier> SupportedRowTiers() {
   // The compiler's run-time test includes the operating system's (XGETBV).
@@ -43,7 +17,7 @@ std::vector<RowTier> SupportedRowTiers() {
 
 template <typename T>
 RowKernels<T> KernelsOf(RowTier tier) {
-  return KernelsIn<T>(TablesOf(tier));
+  return KernelsIn<T>(TablesOf(tier, ScalarRowKernels, Avx2RowKernels, Avx512RowKernels));
 }
 
 template <typename T>

@@ -3,17 +3,16 @@
 #include <nlohmann/json.hpp>
 
 #include "dp/accounting/accountant.h"
+#include "trainer/report/run_summary.h"
 
 namespace cloister::trainer {
 namespace {
 
 using nlohmann::ordered_json;
 
-std::string Number(double value) { return ordered_json(value).dump(); }
-
 std::string ClippingText(const Recipe::Privacy& privacy) {
   const std::string unit(dp::UnitName(privacy.unit));
-  const std::string norm = Number(privacy.clip_norm);
+  const std::string norm = Exact(privacy.clip_norm);
   if (privacy.adaptive) {
     return "each " + unit + "'s gradient is cut to an L2 norm that begins at " + norm +
            " and follows a quantile, counted with noise of its own";
@@ -32,7 +31,7 @@ std::string ClippingText(const Recipe::Privacy& privacy) {
 
 std::string MechanismText(const Recipe& recipe) {
   const Recipe::Privacy& privacy = *recipe.privacy;
-  const std::string noise = Number(privacy.noise_multiplier.value_or(0));
+  const std::string noise = Exact(privacy.noise_multiplier.value_or(0));
   if (privacy.matrix) {
     return "Banded matrix factorization (DP-FTRL) with " + std::to_string(privacy.matrix->bands) +
            " bands: " + ClippingText(privacy) +
@@ -41,7 +40,7 @@ std::string MechanismText(const Recipe& recipe) {
   }
   return "Poisson-sampled Gaussian (DP-SGD): each step draws each " +
          std::string(dp::UnitName(privacy.unit)) + " with probability " +
-         Number(privacy.sampling_rate) + "; " + ClippingText(privacy) +
+         Exact(privacy.sampling_rate) + "; " + ClippingText(privacy) +
          "; the sum gets Gaussian noise of noise multiplier " + noise + ".";
 }
 
@@ -73,7 +72,7 @@ base::Result<PrivacyStatement> MakePrivacyStatement(const Recipe& recipe,
   for (const dp::Event& event : events) rows.push_back(EventJson(event));
   statement.events = rows.dump(1) + "\n";
   statement.command = std::string("cloister privacy epsilon --events ") + kEventsFile +
-                      " --delta " + Number(privacy.delta) + " --neighbours " + statement.neighbours;
+                      " --delta " + Exact(privacy.delta) + " --neighbours " + statement.neighbours;
   return statement;
 }
 

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/memory.h"
-#include "model/model_files.h"
 #include "trainer/run/privacy_plan.h"
+#include "trainer/run/run_model.h"
 #include "trainer/trainable_model.h"
 
 namespace cloister::trainer {
@@ -54,34 +54,26 @@ base::Status Work(TrainableModel& model, const Recipe& recipe, std::span<const E
 }  // namespace
 
 base::Result<RunCost> MeasureCost(const Recipe& recipe, std::int64_t unit_tokens) {
-  CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(recipe.model));
-  CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files->architecture());
-  if (recipe.lora) CLOISTER_RETURN_IF_ERROR(model::Validate(*recipe.lora, architecture));
-  const TrainableModel::Size size = TrainableModel::SizeOf(architecture, recipe.lora);
+  CLOISTER_ASSIGN_OR_RETURN(const RunModel named, RunModel::Open(recipe));
   const std::int64_t cores = std::max(1U, std::thread::hardware_concurrency());
   const std::int64_t threads = recipe.training.threads > 0 ? recipe.training.threads : cores;
   SetThreads(threads);
-  CLOISTER_ASSIGN_OR_RETURN(const std::unique_ptr<TrainableModel> model,
-                            TrainableModel::Load(*files, recipe.lora, recipe.training.compute));
-  if (recipe.lora) {
-    CLOISTER_RETURN_IF_ERROR(model->SetParameters(
-        model::InitialAdapter(model::AdapterLayout(*recipe.lora, architecture), recipe.lora_seed)));
-  }
+  CLOISTER_ASSIGN_OR_RETURN(const std::unique_ptr<TrainableModel> model, named.Load(recipe));
   std::mt19937 random(1);
   std::vector<Example> examples;
   const std::int64_t together =
       recipe.privacy ? 2 * threads
                      : std::max<std::int64_t>(1, recipe.training.micro_batch_tokens / unit_tokens);
   for (std::int64_t i = 0; i < together; ++i) {
-    examples.push_back(RandomExample(unit_tokens, architecture.vocab_size, random));
+    examples.push_back(RandomExample(unit_tokens, named.architecture.vocab_size, random));
   }
   // The first pass prepares what later ones use again.
-  CLOISTER_RETURN_IF_ERROR(Work(*model, recipe, examples, size.layers));
+  CLOISTER_RETURN_IF_ERROR(Work(*model, recipe, examples, named.size.layers));
   const auto begin = std::chrono::steady_clock::now();
-  CLOISTER_RETURN_IF_ERROR(Work(*model, recipe, examples, size.layers));
+  CLOISTER_RETURN_IF_ERROR(Work(*model, recipe, examples, named.size.layers));
   const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - begin;
   RunCost cost;
-  cost.parameters = size.parameters;
+  cost.parameters = named.size.parameters;
   cost.seconds_a_unit = spent.count() / static_cast<double>(together);
   const double batch = recipe.privacy ? recipe.privacy->sampling_rate *
                                             static_cast<double>(recipe.privacy->nominal_units)
@@ -89,7 +81,7 @@ base::Result<RunCost> MeasureCost(const Recipe& recipe, std::int64_t unit_tokens
   cost.seconds_a_step = cost.seconds_a_unit * batch;
   cost.seconds = cost.seconds_a_step * static_cast<double>(recipe.training.steps);
   cost.peak_bytes = base::PeakMemory().value_or(0) +
-                    size.parameters * (kMoments + (recipe.privacy ? kPoints : 0));
+                    named.size.parameters * (kMoments + (recipe.privacy ? kPoints : 0));
   return cost;
 }
 
