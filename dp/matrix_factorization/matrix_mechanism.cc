@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dp/mechanism/lattice_rounding.h"
+#include "dp/mechanism/unnoised.h"
 #include "security/primitives.h"
 
 namespace cloister::dp {
@@ -118,7 +119,7 @@ base::Result<NoisedSum> MatrixMechanism::Release(ClippedSum sum, Ledger& ledger,
                                                  const std::string& data_set, const SpendKey& key,
                                                  const Persist& persist) {
   CLOISTER_RETURN_IF_ERROR(CheckSum(sum, RoundingOf(parameters_)));
-  LatticeSum points = std::move(sum).TakePoints();
+  LatticeSum points = Unnoised::TakePoints(std::move(sum));
   // A third of what no number of a row passes is nine deviations of it, or more.
   CLOISTER_RETURN_IF_ERROR(points.Reserve(noise_.largest() / 3));
   // The plan is paid for as a whole. A state of a later step was persisted after that.

@@ -20,29 +20,22 @@ class ClippedSumFactory;  // dp/clipping: the only maker
 // A sum over privacy units of vectors that were clipped and then rounded to the lattice spacing *
 // Z, each unit's for itself. The sum is exact: adding or removing one unit moves it by that unit's
 // vector, whose L2 norm is at most clip_norm + excess. Only the clipping engine makes one: whatever
-// holds a ClippedSum need not ask whether the clipping was done.
+// holds a ClippedSum need not ask whether the clipping was done. Only mechanisms read its numbers
+// (dp/mechanism/unnoised.h).
 class ClippedSum {
  public:
   // More units than this in one sum are refused: beyond, whole numbers of 64 bits may not hold it.
   static constexpr std::int64_t kMaxUnits = std::int64_t{1} << 30;
 
-  const LatticeSum& points() const { return points_; }
+  std::int64_t dimension() const { return points_.dimension(); }
   double spacing() const { return spacing_; }
   double clip_norm() const { return clip_norm_; }
   double excess() const { return excess_; }
   PrivacyUnit unit() const { return unit_; }
   Neighbours neighbours() const { return neighbours_; }
 
-  // points() * spacing, all of them: a copy.
-  std::vector<double> values() const {
-    std::vector<double> values;
-    values.reserve(static_cast<std::size_t>(points_.dimension()));
-    for (const std::int64_t point : points_.All()) {
-      values.push_back(static_cast<double>(point) * spacing_);
-    }
-    return values;
-  }
-  LatticeSum TakePoints() && { return std::move(points_); }
+  // For a sum that is not released: its memory, all zero.
+  LatticeSum Discard() && { return {dimension(), std::move(points_)}; }
 
   // One sum of those that several ranks made of the units that each drew, no unit on two ranks. An
   // empty rank gives a sum of none. It is exact, so that it is the sum of a single rank to the bit.
@@ -63,6 +56,7 @@ class ClippedSum {
 
  private:
   friend class clipping::ClippedSumFactory;
+  friend struct Unnoised;
   ClippedSum(LatticeSum points, double spacing, double clip_norm, double excess, PrivacyUnit unit,
              Neighbours neighbours, std::int64_t units)
       : points_(std::move(points)),

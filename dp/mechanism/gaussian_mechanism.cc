@@ -8,6 +8,7 @@
 #include "base/parallel.h"
 #include "dp/mechanism/aliasing.h"
 #include "dp/mechanism/lattice_rounding.h"
+#include "dp/mechanism/unnoised.h"
 
 namespace cloister::dp {
 namespace {
@@ -40,6 +41,9 @@ base::Status CheckParameters(const GaussianMechanism::Parameters& p) {
   }
   if (!(p.sampling_rate > 0 && p.sampling_rate <= 1)) {
     return Bad("sampling_rate", "give a number above 0 and at most 1");
+  }
+  if (p.largest_coordinate && *p.largest_coordinate < 1) {
+    return Bad("largest_coordinate", "give 1 or more, or none");
   }
   if (p.noise_shares < 1 || p.noise_shares > p.summed_shares || p.summed_shares > kMostShares) {
     return Bad("noise_shares", "give 1 <= noise_shares <= summed_shares <= 1024");
@@ -97,7 +101,8 @@ base::Result<NoisedSum> GaussianMechanism::Release(ClippedSum sum, Ledger& ledge
                                                    const std::string& data_set,
                                                    const SpendKey& key) {
   CLOISTER_RETURN_IF_ERROR(CheckSum(sum, RoundingOf(parameters_)));
-  LatticeSum points = std::move(sum).TakePoints();
+  LatticeSum points = Unnoised::TakePoints(std::move(sum));
+  if (parameters_.largest_coordinate) points.Clamp(*parameters_.largest_coordinate);
   CLOISTER_RETURN_IF_ERROR(points.Reserve(kReservedReach * sigma_));
   Spend spend{key, event(), std::nullopt};
   if (parameters_.noise_shares > 1) spend.own_noise_only = own_noise_event();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,6 +51,10 @@ class GaussianMechanism {
     std::int64_t noise_shares = 1;
     // Honest holders' shares that may be summed at most (for the aliasing bound): n.
     std::int64_t summed_shares = 1;
+    // In spacings. Coordinates of a sum are cut to it before noise, so that what is released fits
+    // whole numbers of a known width however many units there are, and nobody learns whether there
+    // were too many. Cutting moves no two sums farther apart: the sensitivity is as before.
+    std::optional<std::int64_t> largest_coordinate;
   };
   // kInvalidArgument naming the parameter that breaks a rule above.
   static base::Result<GaussianMechanism> Create(const Parameters& parameters,
@@ -61,10 +66,11 @@ class GaussianMechanism {
   // The same with this holder's own noise alone (noise_shares = 1 gives event()).
   Event own_noise_event() const;
 
-  // Takes the memory that noise needs, debits the ledger durably, then returns sum + noise. After
-  // an error nothing was released; the spend may be durable all the same (it is never refunded).
-  // kInvalidArgument for a sum of another clip norm, lattice, dimension or neighbour relation and
-  // kInternal for want of memory (then nothing was debited either); the ledger's error otherwise.
+  // Cuts what passes largest_coordinate, takes the memory that noise needs, debits the ledger
+  // durably, then returns sum + noise. After an error nothing was released; the spend may be
+  // durable all the same (it is never refunded). kInvalidArgument for a sum of another clip norm,
+  // lattice, dimension or neighbour relation and kInternal for want of memory (then nothing was
+  // debited either); the ledger's error otherwise.
   base::Result<NoisedSum> Release(ClippedSum sum, Ledger& ledger, const std::string& data_set,
                                   const SpendKey& key);
 

@@ -51,7 +51,7 @@ base::Status CheckSum(const ClippedSum& sum, const LatticeRounding& r) {
     return Bad(r, "sum", "it was clipped to another norm or under another neighbour relation");
   }
   if (sum.spacing() != r.spacing) return Bad(r, "sum", "it is on another lattice");
-  if (sum.points().dimension() != r.dimension) {
+  if (sum.dimension() != r.dimension) {
     return Bad(r, "sum", "it has another dimension than the mechanism");
   }
   if (!(sum.excess() >= 0 && sum.excess() <= LatticeExcess(r.clip_norm, r.spacing, r.dimension))) {

@@ -165,6 +165,18 @@ void LatticeSum::Add(const LatticeSum& other) {
   }
 }
 
+void LatticeSum::Clamp(std::int64_t most) {
+  CLOISTER_CHECK(most >= 0);
+  if (high_.empty() && most >= kCarry) return;
+  std::vector<std::int64_t> values;
+  for (std::int64_t start = 0; start < dimension(); start += kBlock) {
+    values.resize(static_cast<std::size_t>(std::min(kBlock, dimension() - start)));
+    Read(start, values);
+    for (std::int64_t& value : values) value = std::clamp(value, -most, most) - value;
+    Add(start, values);
+  }
+}
+
 base::Status LatticeSum::Reserve(double most) {
   if (!high_.empty() || Largest(low_.data(), dimension()) + most < kCarry) return {};
   try {

@@ -35,6 +35,9 @@ class LatticeSum {
   // sum[begin + i] += values[i], each below 2^60 with the sum.
   void Add(std::int64_t begin, std::span<const std::int64_t> values);
   void Add(const LatticeSum& other);  // of the same dimension
+  // Cuts each coordinate to [-most, most]. No two sums are farther apart afterwards than before, in
+  // any norm.
+  void Clamp(std::int64_t most);
   // Takes the memory that one more Add() to each coordinate of numbers up to `most` could ask for,
   // so that it asks for none. kInternal where there is none left.
   base::Status Reserve(double most);

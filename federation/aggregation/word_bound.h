@@ -9,10 +9,11 @@ namespace cloister::federation::aggregation {
 // Whether the sum of all sites' integers fits a 32-bit word, settled when a job is submitted. Each
 // site's integer is its clipped sum and its noise, in lattice units.
 struct WordBoundInput {
-  std::int64_t sites = 0;      // n, all of them present
-  std::int64_t units_cap = 0;  // most units of one site; every one may be drawn and be clipped at C
-  double clip_norm = 0;        // C
-  double spacing = 0;          // g
+  std::int64_t sites = 0;  // n, all of them present
+  std::int64_t units_cap =
+      0;                 // units of one site, all drawn and clipped at C; what more come to is cut
+  double clip_norm = 0;  // C
+  double spacing = 0;    // g
   double noise_sigma = 0;   // one site's noise share, standard deviation in lattice units; may be 0
   std::int64_t words = 0;   // d
   std::int64_t rounds = 0;  // over which the failure probability is taken

@@ -74,7 +74,7 @@ struct Job {
   std::uint64_t adapter_seed = 0;  // public: model::InitialAdapter
   PrivacyPlan privacy;
   OptimizerPlan optimizer;
-  std::int64_t units_cap = 0;   // most units that one site may hold
+  std::int64_t units_cap = 0;   // units of a site; what more come to is cut before noise
   std::int64_t max_tokens = 0;  // per example
   std::int64_t evaluation_rows = 0;
   Timeouts timeouts;

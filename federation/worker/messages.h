@@ -40,7 +40,7 @@ struct Open {
   std::int64_t noise_shares = 0;  // t - c
   std::int64_t sites = 0;         // n
   std::int64_t rounds = 0;
-  std::int64_t units_cap = 0;  // most units that one site may hold
+  std::int64_t units_cap = 0;  // units of a site; what more come to is cut before noise
   double budget_epsilon = 0;   // the site's own policy, for this data set, over all jobs
   double budget_delta = 0;
   double job_delta = 0;

@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "dp/mechanism/unnoised.h"
 #include "tests/clipping/network_case.h"
 #include "tests/clipping/whole_network.h"
 #include "tests/model/fixture_folders.h"
@@ -55,7 +56,7 @@ TEST_P(CheckpointedFixture, ClippedSumsAreTheSameBits) {
       network.Run(i, unit);
       norms.push_back(unit.EndUnit()->bound);
     }
-    return std::pair(norms, std::move(engine).Finish().values());
+    return std::pair(norms, Unnoised::Values(std::move(engine).Finish()));
   };
   EXPECT_EQ(clipped({}), clipped(kCheckpointing));
 }

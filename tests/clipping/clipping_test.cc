@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 
+#include "dp/mechanism/unnoised.h"
 #include "tests/clipping/network_case.h"
 #include "tests/clipping/torch.h"
 
@@ -191,7 +192,7 @@ TEST(BookKeeping, AGradientBeyondTheRangeOfItsNumbersContributesZero) {
 
 TEST(BookKeeping, EmptyDrawIsAZeroVector) {
   const ClippedSum sum = Engine({{.rows = 1, .columns = 4}}, 1.0).Finish();
-  EXPECT_EQ(sum.values(), std::vector<double>(4, 0.0));
+  EXPECT_EQ(Unnoised::Values(sum), std::vector<double>(4, 0.0));
   EXPECT_EQ(sum.clip_norm(), 1.0);
 }
 

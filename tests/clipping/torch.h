@@ -4,12 +4,12 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/autograd.h>
 
-#include "dp/mechanism/clipped_sum.h"
+#include "dp/mechanism/unnoised.h"
 
 namespace cloister::dp::clipping {
 
 inline at::Tensor Values(const ClippedSum& sum) {
-  return at::tensor(sum.values(), at::TensorOptions(at::kDouble));
+  return at::tensor(Unnoised::Values(sum), at::TensorOptions(at::kDouble));
 }
 
 }  // namespace cloister::dp::clipping

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "dp/clipping/unit_clipper.h"
+#include "dp/mechanism/unnoised.h"
 #include "tests/clipping/torch.h"
 #include "tests/clipping/whole_network.h"
 #include "tests/model/fixture_folders.h"
@@ -161,8 +162,9 @@ TEST(AdaptiveClipNorm, CountIsPartOfTheSumAndOfItsSensitivity) {
     within += unit.EndUnit()->bound <= clip_norm ? 1 : -1;
   }
   const ClippedSum sum = std::move(engine).Finish();
-  ASSERT_EQ(static_cast<std::int64_t>(sum.values().size()), network.numbers().parameters() + 1);
-  EXPECT_NEAR(sum.values().back(), within * weight / 2, sum.spacing());
+  ASSERT_EQ(static_cast<std::int64_t>(Unnoised::Values(sum).size()),
+            network.numbers().parameters() + 1);
+  EXPECT_NEAR(Unnoised::Values(sum).back(), within * weight / 2, sum.spacing());
   // Noise of `joint` times the whole's sensitivity is noise of 1 times each part's.
   const double joint = JointNoiseMultiplier(1.0, 1.0);
   EXPECT_NEAR(joint, std::sqrt(0.5), 1e-15);

@@ -11,6 +11,7 @@
 
 #include "dp/clipping/clip_rule.h"
 #include "dp/clipping/matrix_gradient.h"
+#include "dp/mechanism/unnoised.h"
 #include "tests/clipping/torch.h"
 #include "tests/inference/synthetic_model.h"
 #include "trainer/trainable_model.h"
@@ -98,17 +99,18 @@ class WideNeighbours : public testing::TestWithParam<Training> {
 
   // That of each unit, whoever else is drawn and wherever it stands.
   void ExpectEachMovesTheSumByItsOwn(const TrainableModel::ClipOptions& options) const {
-    const Points whole = Clip(units_, 1, options).points().All();
+    const Points whole = Unnoised::Points(Clip(units_, 1, options)).All();
     for (std::size_t x = 0; x < units_.size(); ++x) {
-      const Points own = Clip({units_[x]}, 1, options).points().All();
+      const Points own = Unnoised::Points(Clip({units_[x]}, 1, options)).All();
       Points without(whole.size());
       std::transform(whole.begin(), whole.end(), own.begin(), without.begin(), std::minus<>());
       const int threads = 1 + static_cast<int>(x) % 4;
-      EXPECT_TRUE(Clip(Without(x), threads, options).points().All() == without)
+      EXPECT_TRUE(Unnoised::Points(Clip(Without(x), threads, options)).All() == without)
           << "unit " << x << ", " << threads << " threads";
     }
     for (const int threads : {2, 3, 4}) {
-      EXPECT_TRUE(Clip(units_, threads, options).points().All() == whole) << threads << " threads";
+      EXPECT_TRUE(Unnoised::Points(Clip(units_, threads, options)).All() == whole)
+          << threads << " threads";
     }
   }
 
@@ -174,10 +176,10 @@ TEST_P(WideNeighboursWithCount, DifferByTheUnitsOwnVectorAndItsShareOfTheCount) 
   ExpectEachMovesTheSumByItsOwn(options);
   // Two of the five are within.
   const ClippedSum whole = Clip(units_, 4, options);
-  EXPECT_NEAR(whole.values().back(), -options.count_weight / 2, 5 * whole.spacing());
+  EXPECT_NEAR(Unnoised::Values(whole).back(), -options.count_weight / 2, 5 * whole.spacing());
   for (const UnitExamples& unit : units_) {
     const ClippedSum own = Clip({unit}, 2, options);
-    EXPECT_NEAR(std::abs(own.values().back()), options.count_weight / 2, own.spacing());
+    EXPECT_NEAR(std::abs(Unnoised::Values(own).back()), options.count_weight / 2, own.spacing());
     EXPECT_LE(Norm(own), std::hypot(1.0, options.count_weight / 2) + own.excess());
   }
 }
@@ -194,9 +196,9 @@ class NeighboursOfManyParameters : public WideNeighbours {};
 
 TEST_P(NeighboursOfManyParameters, DifferByTheUnitsOwnVector) {
   ASSERT_GT(model_->parameters(), std::int64_t{1} << 23);
-  const Points whole = Clip(units_, 4, Options()).points().All();
-  Points parts = Clip(Without(2), 3, Options()).points().All();
-  const Points own = Clip({units_[2]}, 2, Options()).points().All();
+  const Points whole = Unnoised::Points(Clip(units_, 4, Options())).All();
+  Points parts = Unnoised::Points(Clip(Without(2), 3, Options())).All();
+  const Points own = Unnoised::Points(Clip({units_[2]}, 2, Options())).All();
   std::transform(parts.begin(), parts.end(), own.begin(), parts.begin(), std::plus<>());
   EXPECT_TRUE(parts == whole);
 }

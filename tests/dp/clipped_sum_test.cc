@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "dp/mechanism/unnoised.h"
 #include "tests/dp/mechanism_fakes.h"
 #include "tests/dp/thread_link.h"
 
@@ -33,7 +34,7 @@ TEST(ClippedSum, JoinAddsTheRanks) {
   ranks.push_back(OfUnits(1, -0.125));
   const auto whole = ClippedSum::Join(std::move(ranks));
   ASSERT_TRUE(whole) << whole.error().message;
-  EXPECT_EQ(whole->values(), std::vector<double>(3, 0.375));
+  EXPECT_EQ(Unnoised::Values(*whole), std::vector<double>(3, 0.375));
 }
 
 TEST(ClippedSum, JoinRefusesMoreUnitsThanItsWholeNumbersHold) {
@@ -66,7 +67,7 @@ TEST(ClippedSum, ProcessesJoinOnTheFirstAlone) {
       EXPECT_EQ(joined->spare.dimension(), 3);
       return;
     }
-    EXPECT_EQ(joined->whole->values(), std::vector<double>(3, 0.375));
+    EXPECT_EQ(Unnoised::Values(*joined->whole), std::vector<double>(3, 0.375));
     // Its units are those of all.
     std::vector<ClippedSum> more;
     more.push_back(std::move(*joined->whole));

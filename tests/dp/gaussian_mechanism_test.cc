@@ -99,6 +99,29 @@ TEST(GaussianMechanism, AShareIsTheWholeOverTheRootOfTheShares) {
   EXPECT_EQ(FindDeviation(both, whole), "");
 }
 
+TEST(GaussianMechanism, CutsWhatPassesItsLargestCoordinateBeforeNoise) {
+  GaussianMechanism::Parameters p = Good();
+  p.largest_coordinate = 1000;
+  FakeLedger ledger;
+  std::vector<double> values(kDimension, 100 * p.clip_norm);  // of many units
+  values.front() = -100 * p.clip_norm;
+  const double sigma = 0.6 * 0.1 / 0x1p-24;
+  auto noised = Make(p).Release(ClippedSumFactory::Make(values, p.spacing, 0.1), ledger, "set",
+                                {"job", 1, 0});
+  ASSERT_TRUE(noised);
+  std::vector<std::int64_t> noise = noised->lattice();
+  for (std::int64_t& value : noise) value -= 1000;
+  noise.front() += 2000;
+  EXPECT_EQ(FindDeviation(noise, sigma), "");
+  EXPECT_LT(std::abs(static_cast<double>(noise.front())), 8 * sigma);
+  EXPECT_EQ(Make(p).event(), Make(Good()).event());
+
+  p.largest_coordinate.reset();
+  noised = Make(p).Release(ClippedSumFactory::Make(values, p.spacing, 0.1), ledger, "set",
+                           {"job", 2, 0});
+  EXPECT_NE(FindDeviation(noised->lattice(), sigma), "");
+}
+
 TEST(GaussianMechanism, AccountsForTheSensitivityOfTheLattice) {
   GaussianMechanism::Parameters p = Good();
   const Event event = Make(p).event();
@@ -201,6 +224,7 @@ TEST(GaussianMechanism, RefusesParametersOutsideItsProof) {
   EXPECT_TRUE(refused([](P& p) { p.spacing = 0x1p-16; }));         // g sqrt(d) over 1 % of C
   EXPECT_TRUE(refused([](P& p) { p.spacing = 1e-20; }));           // past int64's safe range
   EXPECT_TRUE(refused([](P& p) { p.noise_shares = 0; }));
+  EXPECT_TRUE(refused([](P& p) { p.largest_coordinate = 0; }));
   EXPECT_TRUE(refused([](P& p) {
     p.noise_shares = 3;
     p.summed_shares = 2;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -105,6 +106,26 @@ TEST(LatticeSum, CarriesWhatPassesItsSmallWords) {
   sum.Add(0, noise);
   for (std::int64_t& value : noise) value += expected;
   EXPECT_EQ(sum.All(), noise);
+}
+
+TEST(LatticeSum, ClampsOnBothSidesInSmallWordsAndInLarge) {
+  constexpr std::int64_t kLarge = std::int64_t{1} << 40;
+  for (const bool large : {false, true}) {
+    LatticeSum sum(5000);
+    sum.Add(0, std::vector<std::int64_t>{7, -7, 8, -8});
+    sum.Add(4998, std::vector<std::int64_t>{large ? kLarge : 9, large ? -kLarge : -9});
+    sum.Clamp(7);
+    std::vector<std::int64_t> expected(5000, 0);
+    const std::vector<std::int64_t> first = {7, -7, 7, -7};
+    std::copy(first.begin(), first.end(), expected.begin());
+    expected[4998] = 7;
+    expected[4999] = -7;
+    EXPECT_EQ(sum.All(), expected);
+  }
+  LatticeSum sum(2);
+  sum.Add(0, std::vector<std::int64_t>{kLarge, -3 * kLarge});
+  sum.Clamp(2 * kLarge);
+  EXPECT_EQ(sum.All(), (std::vector<std::int64_t>{kLarge, -2 * kLarge}));
 }
 
 TEST(LatticeSum, BoundsEverySummand) {

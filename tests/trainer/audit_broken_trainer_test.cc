@@ -14,6 +14,7 @@
 #include "dp/audit/canary_set.h"
 #include "dp/clipping/unit_clipper.h"
 #include "dp/mechanism/gaussian_mechanism.h"
+#include "dp/mechanism/unnoised.h"
 #include "model/model_files.h"
 #include "tests/base/own_path.h"
 #include "tests/dp/unkept_ledger.h"
@@ -167,7 +168,7 @@ class Trainer {
     std::vector<double> total(kParameters);
     const double share = fault_ == Fault::kNoiseShared ? 1 / static_cast<double>(sums.size()) : 1;
     for (std::size_t i = 0; i < sums.size(); ++i) {
-      const std::vector<double> values = sums[i].values();
+      const std::vector<double> values = dp::Unnoised::Values(sums[i]);
       const std::vector<double> noised =
           Noised(std::move(sums[i]), {"run", step, static_cast<std::int64_t>(i) + 1});
       for (std::size_t k = 0; k < total.size(); ++k) {
@@ -178,7 +179,7 @@ class Trainer {
   }
 
   std::vector<double> Noised(dp::ClippedSum sum, const dp::SpendKey& key) {
-    std::vector<double> values = sum.values();
+    std::vector<double> values = dp::Unnoised::Values(sum);
     if (fault_ == Fault::kNoNoise) return values;
     if (fault_ == Fault::kNoClip) {  // the mechanism has no part in it: it refuses such a sum
       std::vector<std::int64_t> noise(values.size());
@@ -314,7 +315,7 @@ TEST(TrainerAudit, CanaryIsClippedAsARecordIs) {
                                                     .canaries = canaries},
                                                    {});
   ASSERT_TRUE(clipped) << clipped.error().message;
-  std::vector<double> values = clipped->sum.values();
+  std::vector<double> values = dp::Unnoised::Values(clipped->sum);
   for (const auto& canary : canaries) {
     double& value = values[static_cast<std::size_t>(canary.coordinate)];
     EXPECT_EQ(std::signbit(value), std::signbit(canary.value));

@@ -11,6 +11,7 @@
 
 #include "dp/clipping/unit_clipper.h"
 #include "dp/mechanism/gaussian_mechanism.h"
+#include "dp/mechanism/unnoised.h"
 #include "model/model_files.h"
 #include "tests/base/own_path.h"
 #include "tests/dp/thread_link.h"
@@ -81,7 +82,7 @@ std::vector<double> Step(Trainer trainer, std::uint8_t seed) {
     });
     return whole;
   }
-  if (trainer == Trainer::kNoNoiseButOnOthers) return OfNoUnits().values();
+  if (trainer == Trainer::kNoNoiseButOnOthers) return dp::Unnoised::Values(OfNoUnits());
   const bool same = trainer == Trainer::kSameNoiseOnEveryRank;
   const double own = same ? kNoise / std::sqrt(double{kRanks}) : kNoise;
   for (std::uint8_t rank = 0; rank < kRanks; ++rank) {
@@ -160,7 +161,7 @@ TEST_F(RanksOfUnits, SumUpToTheBitOfOne) {
   SetThreads(1);
   const auto model = Model();
   const std::vector<UnitExamples> units = Units(5);
-  const std::vector<std::int64_t> alone = SumOf(*model, units).points().All();
+  const std::vector<std::int64_t> alone = dp::Unnoised::Points(SumOf(*model, units)).All();
   ASSERT_THAT(alone, testing::Contains(testing::Ne(0)));
   for (const std::int64_t size : {2, 3, 7}) {  // of 7 ranks two have no unit
     std::vector<std::optional<dp::ClippedSum>> parts;
@@ -177,7 +178,7 @@ TEST_F(RanksOfUnits, SumUpToTheBitOfOne) {
           std::move(*parts[static_cast<std::size_t>(ranks.rank())]), ranks);
       ASSERT_TRUE(joined) << joined.error().message;
       if (!joined->whole) return;
-      EXPECT_EQ(joined->whole->points().All(), alone);
+      EXPECT_EQ(dp::Unnoised::Points(*joined->whole).All(), alone);
     });
   }
 }

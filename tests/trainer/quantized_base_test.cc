@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "dp/mechanism/unnoised.h"
 #include "model/merge.h"
 #include "model/quantize.h"
 #include "tests/base/own_path.h"
@@ -166,7 +167,7 @@ class QuantizedModel : public InOwnFolder {
                                           .neighbours = dp::Neighbours::kAddOrRemoveOne},
                                          {});
     EXPECT_TRUE(clipped) << clipped.error().message;
-    const auto values = clipped->sum.values();
+    const auto values = dp::Unnoised::Values(clipped->sum);
     return {values.begin(), values.end()};
   }
   double Loss(TrainableModel& model) const { return model.Loss(examples_, 1024, {}).value(); }

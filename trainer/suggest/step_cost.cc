@@ -47,7 +47,7 @@ base::Status Work(TrainableModel& model, const Recipe& recipe, std::span<const E
   options.neighbours = recipe.privacy->neighbours;
   CLOISTER_ASSIGN_OR_RETURN(TrainableModel::Clipped clipped,
                             model.ClippedGradient(units, options, {}));
-  model.Reuse(std::move(clipped.sum).TakePoints());
+  model.Reuse(std::move(clipped.sum).Discard());
   return {};
 }
 
