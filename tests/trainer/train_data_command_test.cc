@@ -148,16 +148,22 @@ TEST_F(TrainDataCommand, MoreTokensThanTheModelHasPositionsAreWrongUsage) {
   EXPECT_THAT(outcome.error, HasSubstr("data.max_tokens is more than the model's"));
 }
 
-TEST_F(TrainDataCommand, RecordsWithoutAnyAnswerEndInAnError) {
+TEST_F(TrainDataCommand, RecordsWithoutAnyAnswerAreRefusedBeforeTheFirstStep) {
   std::string text;
   for (int i = 0; i < 9; ++i) {
     text += R"({"messages": [{"role": "user", "content": ")" + std::to_string(i) + "\"}]}\n";
   }
   Write("silent", text);
-  const Outcome outcome = RunOn("silent", "lora.yaml");
-  EXPECT_EQ(outcome.status, 1);
-  EXPECT_THAT(outcome.error, HasSubstr("no record has an answer"));
-  ExpectNothingWritten();
+  for (const char* recipe : {"lora.yaml", "dp-lora.yaml"}) {
+    for (const Outcome& outcome :
+         {RunOn("silent", recipe), RunOn("train.jsonl", recipe, {"data.max_tokens=8"})}) {
+      EXPECT_EQ(outcome.status, 1);
+      EXPECT_THAT(outcome.error, HasSubstr("no record has an answer within data.max_tokens"));
+      EXPECT_TRUE(outcome.events.empty());
+      ExpectNothingWritten();
+    }
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "ledger.sqlite"));
 }
 
 // Cut to a few of them, a user with very many records takes the time of any other, and costs what

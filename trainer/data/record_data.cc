@@ -31,6 +31,18 @@ base::Result<std::vector<Example>> RecordData::LoadFirst(std::int64_t rows) cons
   return Load(records);
 }
 
+base::Status RecordData::CheckHasAnswer() const {
+  const std::int64_t most = std::min(size(), kLookedAt);
+  for (std::int64_t record = 0; record < most; ++record) {
+    CLOISTER_ASSIGN_OR_RETURN(const Example example, Encode(record));
+    if (example.answer_tokens() > 0) return {};
+  }
+  return base::Fail(base::Code::kFailedPrecondition,
+                    file_.path().string() + ": no record has an answer within data.max_tokens" +
+                        (most < size() ? " among the first " + std::to_string(most) : "") +
+                        ": raise it, or give records with an answer");
+}
+
 base::Status RecordData::Check(base::Timing timing) const {
   if (encoder_.length().truncation != Truncation::kError) return {};
   constexpr std::uint64_t kShownFrom = 100'000;

@@ -28,6 +28,11 @@ class RecordData {
   // Whether every record can be encoded, Load's errors beforehand: with Truncation::kError, and
   // else nothing is looked at. Takes the time of tokenizing them all.
   base::Status Check(base::Timing timing) const;
+  // Whether one of the first kLookedAt records has an answer token within the cut: else training
+  // would move nothing, or by noise alone. kFailedPrecondition naming the file. Reads no further
+  // than the first that has one.
+  static constexpr std::int64_t kLookedAt = 10'000;
+  base::Status CheckHasAnswer() const;
 
  private:
   base::Result<Example> Encode(std::int64_t record) const;

@@ -45,6 +45,7 @@ class RecordFile {
   // HashOfUnit() of the users, in the order of their first records; RecordIndex::Entry::unit counts
   // in it. A record whose unit is absent, empty, no text or longer than kMaxUnitName has none.
   const std::vector<security::Sha256Digest>& units() const { return units_; }
+  const std::filesystem::path& path() const { return path_; }
   // "file:line" of a record.
   std::string Where(std::int64_t index) const;
   const DataLayout& layout() const { return options_.layout; }

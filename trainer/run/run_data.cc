@@ -33,6 +33,7 @@ base::Result<RunData> RunData::Open(const Recipe& recipe, const model::ModelFile
                             RecordEncoder::Load(files, recipe.data.layout,
                                                 {recipe.data.max_tokens, recipe.data.truncation}));
   RunData data{RecordData(std::move(train), encoder), {}};
+  CLOISTER_RETURN_IF_ERROR(data.train.CheckHasAnswer());
   CLOISTER_RETURN_IF_ERROR(data.train.Check(options.timing));
   if (!eval) return data;
   CLOISTER_ASSIGN_OR_RETURN(data.held_out,

@@ -71,8 +71,8 @@ class TrainingRun {
       }
       return base::Fail(base::Code::kFailedPrecondition,
                         "the " + std::string(recipe_.lora ? "adapter" : "model") +
-                            " ended as it began: no record has an answer within "
-                            "data.max_tokens, raise it");
+                            " ended as it began: no record that was drawn has an answer within "
+                            "data.max_tokens, or optimizer.learning_rate is too low: raise it");
     }
     CLOISTER_RETURN_IF_ERROR(updater_->Finish());
     return ranks_.Agree(ranks_.first() ? Save(*output_) : base::Status());
