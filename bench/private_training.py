@@ -7,8 +7,9 @@
 
 SmolLM2-135M in fp32, LoRA of rank 8 on q_proj and v_proj, eight conversations of 128 tokens a step, labels
 on the answers alone. Both sides read the same weights, tokens and labels. Each figure is the median of the
-steps of several processes, the variants in turn; the first step of each process is not counted. The rate of
-LibTorch's own matrix product at the shapes of the same step is measured beside them.
+steps of several processes, the variants in turn; the first step of each process is not counted, but how long
+after the process's start it ended is a column of its own. The rate of LibTorch's own matrix product at the shapes
+of the same step is measured beside them.
 
 With --full every weight is trained instead, and our private step is compared with our own plain one:
 
@@ -67,13 +68,19 @@ def peak_mib(usage):
 
 
 def run(words):
-    """Events of a process, and its peak memory."""
+    """Seconds of a process's steps but the first, when that had ended, and the peak memory."""
+    start = time.perf_counter()
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    events = [json.loads(line) for line in process.stdout]
+    first, steps = None, []
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "step":
+            first = first or time.perf_counter() - start
+            steps.append(BATCH * TOKENS / event["tokens_per_second"])
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         sys.exit(f"{' '.join(map(str, words))} failed")
-    return events, peak_mib(usage)
+    return steps[1:], first, peak_mib(usage)
 
 
 def ours(cloister, steps, private):
@@ -91,16 +98,13 @@ def ours(cloister, steps, private):
     words = [cloister, "train", "--json", "--config", FOLDER / "recipe.json"]
     for override in overrides:
         words += ["--set", override]
-    events, peak = run(words)
-    rates = [event["tokens_per_second"] for event in events if event["event"] == "step"]
-    return [BATCH * TOKENS / rate for rate in rates[1:]], peak
+    return run(words)
 
 
 def peer(steps, private):
     """In a process of its own: Opacus's hooks on a PEFT model."""
-    events, peak = run([sys.executable, __file__, "--peer", "private" if private else "plain",
-                        "--steps", steps])
-    return events[0]["seconds"][1:], peak
+    return run([sys.executable, __file__, "--peer", "private" if private else "plain",
+                "--steps", steps])
 
 
 def labelled():
@@ -138,7 +142,6 @@ def peer_steps(private, steps):
             module=model, optimizer=optimizer, data_loader=data, noise_multiplier=1.0,
             max_grad_norm=0.1, poisson_sampling=False)
     position = torch.arange(TOKENS).expand(BATCH, -1)
-    seconds = []
     for _ in range(steps):
         start = time.perf_counter()
         optimizer.zero_grad()
@@ -148,8 +151,8 @@ def peer_steps(private, steps):
         counts = (labels[:, 1:] != -100).sum(1)
         (losses.view(BATCH, -1).sum(1) / counts).mean().backward()
         optimizer.step()
-        seconds.append(time.perf_counter() - start)
-    print(json.dumps({"seconds": seconds}))
+        rate = BATCH * TOKENS / (time.perf_counter() - start)
+        print(json.dumps({"event": "step", "tokens_per_second": rate}), flush=True)
 
 
 LAYERS, SHAPES, VOCABULARY = 30, [(576, 960), (576, 576), (576, 3072), (1536, 576)], (576, 49152)
@@ -211,23 +214,24 @@ def main():
             "Opacus 1.6 and PEFT, private": lambda: peer(str(arguments.steps), True),
             "PEFT, not private": lambda: peer(str(arguments.steps), False),
         }
-    seconds, peaks = {name: [] for name in variants}, {name: [] for name in variants}
+    seconds, firsts, peaks = ({name: [] for name in variants} for _ in range(3))
     rates = {} if arguments.full else {TOKENS: [], BATCH * TOKENS: []}
     for _ in range(arguments.runs):
         for name, variant in variants.items():
-            times, peak = variant()
+            times, first, peak = variant()
             seconds[name] += times
+            firsts[name].append(first)
             peaks[name].append(peak)
         for rows, measured in rates.items():
             measured.append(product_rate(rows))
 
     print(f"{machine.processor()}, {os.cpu_count()} threads, medians\n")
-    print("| | seconds a step | tokens/s | peak memory, MiB |")
-    print("|---|---:|---:|---:|")
+    print("| | seconds a step | tokens/s | seconds to the first step's end | peak memory, MiB |")
+    print("|---|---:|---:|---:|---:|")
     for name in variants:
         step = statistics.median(seconds[name])
         print(f"| {name} | {step:.2f} | {BATCH * TOKENS / step:.0f} "
-              f"| {statistics.median(peaks[name]):.0f} |")
+              f"| {statistics.median(firsts[name]):.1f} | {statistics.median(peaks[name]):.0f} |")
     private, plain = "Cloister, private", "Cloister, not private"
     print(f"\nCloister, private over not private: "
           f"{statistics.median(seconds[private]) / statistics.median(seconds[plain]):.2f} times the time, "
