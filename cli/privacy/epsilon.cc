@@ -1,4 +1,5 @@
 #include <iostream>
+#include <optional>
 
 #include "cli/privacy/commands.h"
 #include "cli/privacy/events_file.h"
@@ -24,8 +25,8 @@ Flags MakeFlags() {
       "sensitivity. A noise_multiplier is noise over sensitivity already: a gaussian's "
       "sensitivity\n"
       "beside it changes nothing. A sigma or scale is divided by the row's sensitivity (1 where it "
-      "has none). What a run leaves as privacy_events.json is such a list, with a delta_slack\n"
-      "that is charged to the delta.\n"
+      "has none). What a run leaves as privacy_events.json is such a list, with its\n"
+      "neighbours and a delta_slack that is charged to the delta.\n"
       "The pld accountant is tight; rdp is what a data set's ledger enforces. Where pld has no\n"
       "bound, or a worse one, rdp's is printed, and named in the output.\n"
       "Example: cloister privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 "
@@ -40,14 +41,15 @@ Flags MakeFlags() {
       ("at-epsilon", po::value<double>(), "Print delta at this epsilon")                          //
       ("accountant", po::value<std::string>()->default_value("pld"),
        "pld or rdp")  //
-      ("neighbours", po::value<std::string>()->default_value("add-or-remove-one"),
-       "add-or-remove-one, add, remove, replace-one or zero-out")  //
+      ("neighbours", po::value<std::string>(),
+       "add-or-remove-one, add, remove, replace-one or zero-out; without it what the events say, "
+       "or add-or-remove-one")  //
       ("json", po::bool_switch(), "Print one JSON object");
   return flags;
 }
 
 base::Result<std::vector<dp::Event>> EventsOf(const po::variables_map& values,
-                                              dp::Neighbours neighbours) {
+                                              std::optional<dp::Neighbours> neighbours) {
   const std::size_t given =
       values.count("noise-multiplier") + values.count("sampling-rate") + values.count("steps");
   if (values.count("events") != 0) {
@@ -67,7 +69,7 @@ base::Result<std::vector<dp::Event>> EventsOf(const po::variables_map& values,
   event.noise_multiplier = values["noise-multiplier"].as<double>();
   event.sampling_rate = values["sampling-rate"].as<double>();
   event.steps = values["steps"].as<std::int64_t>();
-  event.neighbours = neighbours;
+  event.neighbours = neighbours.value_or(dp::Neighbours::kAddOrRemoveOne);
   return std::vector<dp::Event>{event};
 }
 
@@ -82,8 +84,11 @@ base::Status Run(std::span<const std::string> arguments) {
   }
   CLOISTER_ASSIGN_OR_RETURN(const dp::Accountant accountant,
                             dp::ParseAccountant(values["accountant"].as<std::string>()));
-  CLOISTER_ASSIGN_OR_RETURN(const dp::Neighbours neighbours,
-                            dp::ParseNeighbours(values["neighbours"].as<std::string>()));
+  std::optional<dp::Neighbours> neighbours;
+  if (values.count("neighbours") != 0) {
+    CLOISTER_ASSIGN_OR_RETURN(neighbours,
+                              dp::ParseNeighbours(values["neighbours"].as<std::string>()));
+  }
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<dp::Event> events, EventsOf(values, neighbours));
   const base::Result<dp::PrivacyCost> cost =
       values.count("delta") != 0
@@ -94,7 +99,7 @@ base::Status Run(std::span<const std::string> arguments) {
   PrintResult({{"epsilon", cost->epsilon},
                {"delta", cost->delta},
                {"accountant", dp::AccountantName(cost->accountant)},
-               {"neighbours", dp::NeighboursName(neighbours)}},
+               {"neighbours", dp::NeighboursName(events.front().neighbours)}},
               values["json"].as<bool>());
   return {};
 }

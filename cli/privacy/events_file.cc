@@ -1,5 +1,7 @@
 #include "cli/privacy/events_file.h"
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -11,6 +13,9 @@
 namespace cloister::cli {
 namespace {
 
+constexpr std::array kKeys = {"mechanism", "noise_multiplier", "sigma",
+                              "scale",     "sensitivity",      "sampling_rate",
+                              "steps",     "delta_slack",      "neighbours"};
 constexpr std::size_t kLargestFile = std::size_t{1} << 20;
 constexpr std::size_t kMostRows = 10'000;
 constexpr int kDeepest = 8;
@@ -22,11 +27,10 @@ tl::unexpected<base::Error> Bad(const std::string& what, const std::string& mend
 base::Status CheckKeys(const nlohmann::json& row, const std::string& where) {
   for (const auto& item : row.items()) {
     const std::string& key = item.key();
-    if (key != "mechanism" && key != "noise_multiplier" && key != "sigma" && key != "scale" &&
-        key != "sensitivity" && key != "sampling_rate" && key != "steps" && key != "delta_slack") {
+    if (std::find(kKeys.begin(), kKeys.end(), key) == kKeys.end()) {
       return Bad("unknown key '" + key.substr(0, 40) + "', " + where,
                  "a row has mechanism, noise_multiplier or sigma or scale, sensitivity, "
-                 "sampling_rate, steps and delta_slack");
+                 "sampling_rate, steps, delta_slack and neighbours");
     }
   }
   return {};
@@ -96,13 +100,24 @@ base::Status ReadNoise(const nlohmann::json& row, const std::string& where, dp::
   return {};
 }
 
-base::Result<dp::Event> ReadRow(const nlohmann::json& row, dp::Neighbours neighbours,
+// Figures of two relations are about different things, so that their rows do not compose.
+base::Result<dp::Neighbours> ReadNeighbours(const nlohmann::json& row, const std::string& where,
+                                            std::optional<dp::Neighbours> told) {
+  const auto found = row.find("neighbours");
+  if (found == row.end()) return told.value_or(dp::Neighbours::kAddOrRemoveOne);
+  if (!found->is_string()) return Bad("neighbours is no text, " + where, "give \"zero-out\", say");
+  auto said = dp::ParseNeighbours(found->get<std::string>());
+  if (!said) return Bad(said.error().message, where);
+  return said;
+}
+
+base::Result<dp::Event> ReadRow(const nlohmann::json& row, std::optional<dp::Neighbours> told,
                                 const std::string& where) {
   if (!row.is_object()) return Bad("no JSON object, " + where, "give {\"mechanism\": …}");
   dp::Event event;
-  event.neighbours = neighbours;
   CLOISTER_ASSIGN_OR_RETURN(event.mechanism, ReadMechanism(row, where));
   CLOISTER_RETURN_IF_ERROR(CheckKeys(row, where));
+  CLOISTER_ASSIGN_OR_RETURN(event.neighbours, ReadNeighbours(row, where, told));
   CLOISTER_RETURN_IF_ERROR(ReadNoise(row, where, event));
   CLOISTER_ASSIGN_OR_RETURN(event.sampling_rate, Number(row, "sampling_rate", where));
   CLOISTER_ASSIGN_OR_RETURN(const double steps, Number(row, "steps", where));
@@ -150,7 +165,7 @@ base::Result<nlohmann::json> ParseOnce(const std::string& text, const std::files
 }  // namespace
 
 base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
-                                                dp::Neighbours neighbours) {
+                                                std::optional<dp::Neighbours> told) {
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kLargestFile));
   CLOISTER_ASSIGN_OR_RETURN(const nlohmann::json json, ParseOnce(text, path));
   if (!json.is_array() || json.empty() || json.size() > kMostRows) {
@@ -160,7 +175,15 @@ base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& pat
   std::vector<dp::Event> events;
   for (std::size_t i = 0; i < json.size(); ++i) {
     const std::string where = path.string() + ", event " + std::to_string(i + 1);
-    CLOISTER_ASSIGN_OR_RETURN(dp::Event event, ReadRow(json[i], neighbours, where));
+    CLOISTER_ASSIGN_OR_RETURN(dp::Event event, ReadRow(json[i], told, where));
+    const dp::Neighbours expected = told.value_or(i > 0 ? events[0].neighbours : event.neighbours);
+    if (event.neighbours != expected) {
+      return base::Fail(base::Code::kInvalidArgument,
+                        "the event is of neighbours " +
+                            std::string(dp::NeighboursName(event.neighbours)) + " and not " +
+                            std::string(dp::NeighboursName(expected)) + ", " + where +
+                            ": compose events of one relation alone");
+    }
     events.push_back(event);
   }
   return events;

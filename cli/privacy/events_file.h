@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "base/result.h"
@@ -18,8 +19,11 @@ namespace cloister::cli {
 // sensitivity is a whole number, told also beside a noise_multiplier.
 // delta_slack, where it is given, is how far the mechanism that ran may be from the ideal one over
 // all steps of the row, as runs record it: it is charged to δ.
-// At most 1 MiB and 10,000 rows. kDataLoss naming the file, row and field.
+// All rows are of one relation: what their `neighbours` say, as "zero-out"; of rows without it what
+// `told` says, or add-or-remove-one where nothing does.
+// At most 1 MiB and 10,000 rows. kDataLoss naming the file, row and field; kInvalidArgument where a
+// row says another relation than `told` or the rows before.
 base::Result<std::vector<dp::Event>> ReadEvents(const std::filesystem::path& path,
-                                                dp::Neighbours neighbours);
+                                                std::optional<dp::Neighbours> told);
 
 }  // namespace cloister::cli

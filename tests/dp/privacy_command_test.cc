@@ -227,6 +227,27 @@ TEST_F(PrivacyFiles, TheSlackOfARecordedReleaseIsTakenFromDelta) {
   EXPECT_NEAR(with, epsilon(left.dump(), "").get<double>(), 1e-4);
 }
 
+TEST_F(PrivacyFiles, EventsSayOfWhichNeighboursTheyAre) {
+  const std::string row =
+      R"({"mechanism":"gaussian","noise_multiplier":1,"sampling_rate":0.01,"steps":1000)";
+  const std::string path = Write("[" + row + R"(,"neighbours":"replace-one"}])");
+  const std::vector<std::string> words = {"privacy", "epsilon", "--events",
+                                          path,      "--delta", "1e-5"};
+  const auto with = [&](const char* relation) {
+    std::vector<std::string> all = words;
+    all.insert(all.end(), {"--neighbours", relation});
+    return all;
+  };
+  const json printed = Print(words);
+  EXPECT_EQ(printed.at("neighbours"), "replace-one");
+  EXPECT_EQ(Print(with("replace-one")), printed);
+  ExpectRefused(with("add-or-remove-one"), 2, "one relation alone");
+
+  Write("[" + row + "}]");
+  EXPECT_EQ(Print(words).at("neighbours"), "add-or-remove-one");
+  EXPECT_EQ(Print(with("replace-one")), printed);
+}
+
 TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   const auto refused = [&](const std::string& text, int status, const std::string& named) {
     const std::string path = Write(text);
@@ -275,6 +296,9 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   refused(row(good + R"(,"steps":1,"noise":2)"), 1, "noise");
   refused(row(R"("mechanism":"gaussian","noise_multiplier":0,"sampling_rate":0.1,"steps":1)"), 1,
           "noise_multiplier");
+  refused(row(good + R"(,"steps":1,"neighbours":"some")"), 1, "neighbour");
+  refused(row(good + R"(,"steps":1,"neighbours":1)"), 1, "neighbours is no text");
+  refused(row(good + R"(,"steps":1,"neighbours":"zero-out")"), 2, "one relation alone");
   ExpectRefused(
       {"privacy", "epsilon", "--events", "/nowhere.json", "--delta", "1e-5", "--accountant", "rdp"},
       1, "/nowhere.json");

@@ -128,7 +128,7 @@ TEST_F(ReportOfTrainCommand, EpsilonOfAFixedOrderAndOfAnAdaptiveNormIsThatOfTheE
               {"privacy.ledger=" + (folder_ / "matrix.sqlite").string(), "training.batch_size=5",
                "training.eval_every=0", "privacy.bands=4", "privacy.min_separation=4"});
   ASSERT_EQ(matrix.status, 0) << matrix.error;
-  EXPECT_EQ(EpsilonOfEvents("--neighbours zero-out"), Told("epsilon"));
+  EXPECT_EQ(EpsilonOfEvents(""), Told("epsilon"));
   EXPECT_EQ(matrix.events.back()["epsilon"].get<double>(), Told("epsilon"));
   EXPECT_THAT(Left("README.md"), HasSubstr("DP-FTRL"));
 }

@@ -48,7 +48,8 @@ ordered_json EventJson(const dp::Event& event) {
   ordered_json json = {{"mechanism", dp::MechanismName(event.mechanism)},
                        {"noise_multiplier", event.noise_multiplier},
                        {"sampling_rate", event.sampling_rate},
-                       {"steps", event.steps}};
+                       {"steps", event.steps},
+                       {"neighbours", dp::NeighboursName(event.neighbours)}};
   if (event.delta_slack > 0) json["delta_slack"] = event.delta_slack;
   return json;
 }
@@ -72,7 +73,7 @@ base::Result<PrivacyStatement> MakePrivacyStatement(const Recipe& recipe,
   for (const dp::Event& event : events) rows.push_back(EventJson(event));
   statement.events = rows.dump(1) + "\n";
   statement.command = std::string("cloister privacy epsilon --events ") + kEventsFile +
-                      " --delta " + Exact(privacy.delta) + " --neighbours " + statement.neighbours;
+                      " --delta " + Exact(privacy.delta);
   return statement;
 }
 
