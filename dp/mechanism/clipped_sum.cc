@@ -49,17 +49,17 @@ std::array<std::int64_t, 6> ClippedSum::Rules() const {
 base::Result<ClippedSum::Joined> ClippedSum::JoinOnFirst(ClippedSum own, RankLink& ranks) {
   if (ranks.size() == 1) return Joined{.whole = std::move(own)};
   const auto rules = own.Rules();
-  std::vector<std::int64_t> told(rules.begin(), rules.end());
-  told.push_back(own.units_);
-  CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::int64_t> all, ranks.GatherAll(told));
-  std::int64_t units = 0;
-  for (std::size_t rank = 0; rank < all.size() / told.size(); ++rank) {
-    const auto of_rank = std::span(all).subspan(rank * told.size(), told.size());
-    const auto rules_of_first = all.begin();
-    if (!std::equal(of_rank.begin(), of_rank.end() - 1, rules_of_first)) return OtherRules(rank);
-    if (of_rank.back() < 0 || of_rank.back() > kMaxUnits - units) return TooManyUnits();
-    units += of_rank.back();
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::int64_t> all, ranks.GatherAll(rules));
+  for (std::size_t rank = 0; rank < all.size() / rules.size(); ++rank) {
+    const auto of_rank = std::span(all).subspan(rank * rules.size(), rules.size());
+    if (!std::equal(of_rank.begin(), of_rank.end(), all.begin())) return OtherRules(rank);
   }
+  std::int64_t units = own.units_;
+  CLOISTER_RETURN_IF_ERROR(ranks.SumToFirst(std::span(&units, 1)));
+  const std::int64_t too_many = ranks.first() && units > kMaxUnits ? 1 : 0;
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::int64_t> refused,
+                            ranks.GatherAll(std::span(&too_many, 1)));
+  if (refused.front() != 0) return TooManyUnits();
   std::vector<std::int64_t> piece;
   for (std::int64_t begin = 0; begin < own.points_.dimension(); begin += kPiece) {
     // The first rank is told what the others have, and adds it to its own.

@@ -21,8 +21,8 @@ class RankLink {
 
   // A few numbers of each rank, as many on each: rank 0's, then rank 1's, and so on.
   virtual base::Result<std::vector<std::int64_t>> GatherAll(std::span<const std::int64_t> own) = 0;
-  // On rank 0 the sum over ranks, exact while it stays within 64 bits; what the others hold
-  // afterwards is unspecified. As many numbers on each.
+  // On rank 0 the sum over ranks, exact while it stays within 64 bits. The others keep what they
+  // gave and are sent nothing. As many numbers on each.
   virtual base::Status SumToFirst(std::span<std::int64_t> values) = 0;
 };
 

@@ -43,7 +43,12 @@ TEST(GlooRanks, AddWholeNumbersExactlyOnTheFirst) {
     std::vector<std::int64_t> values(kLong, ranks.rank() + 1);
     values[5] = ranks.rank() == 0 ? large + 1 : -large / 2;
     ASSERT_TRUE(ranks.SumToFirst(values));
-    if (!ranks.first()) return;
+    if (!ranks.first()) {  // what it gave, and nothing of the others'
+      EXPECT_EQ(values[5], -large / 2);
+      values[5] = ranks.rank() + 1;
+      EXPECT_EQ(values, std::vector<std::int64_t>(kLong, ranks.rank() + 1));
+      return;
+    }
     EXPECT_EQ(values[5], 1);  // fp64 would have lost it
     values[5] = 6;
     EXPECT_EQ(values, std::vector<std::int64_t>(kLong, 6));

@@ -85,13 +85,18 @@ class GlooRanks final : public Ranks {
 
   base::Status SumToFirst(std::span<std::int64_t> values) override {
     CLOISTER_RETURN_IF_ERROR(Meet("sum to first", values.size()));
-    for (std::size_t begin = 0; begin < values.size(); begin += kPiece) {
-      const auto piece = values.subspan(begin, std::min(kPiece, values.size() - begin));
-      std::vector<at::Tensor> buffer = {Buffer<std::int64_t>(piece.size())};
-      std::copy(piece.begin(), piece.end(), Numbers<std::int64_t>(buffer[0]).begin());
-      CLOISTER_RETURN_IF_ERROR(Transfer([&] { return backend_->reduce(buffer); }));
-      const auto sum = Numbers<std::int64_t>(buffer[0]);
-      if (first()) std::copy(sum.begin(), sum.end(), piece.begin());
+    // A reduction would send partial sums through other ranks, which would learn them.
+    const std::size_t most = std::max<std::size_t>(1, kPiece / ranks());
+    for (std::size_t begin = 0; begin < values.size(); begin += most) {
+      const auto piece = values.subspan(begin, std::min(most, values.size() - begin));
+      std::vector<at::Tensor> from = {Buffer<std::int64_t>(piece.size())};
+      std::copy(piece.begin(), piece.end(), Numbers<std::int64_t>(from[0]).begin());
+      std::vector<std::vector<at::Tensor>> to = Buffers<std::int64_t>(piece.size());
+      CLOISTER_RETURN_IF_ERROR(Transfer([&] { return backend_->gather(to, from); }));
+      for (std::size_t r = 1; first() && r < ranks(); ++r) {
+        const auto other = Numbers<std::int64_t>(to[0][r]);
+        for (std::size_t i = 0; i < piece.size(); ++i) piece[i] += other[i];
+      }
     }
     return {};
   }
