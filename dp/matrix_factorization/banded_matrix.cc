@@ -79,7 +79,7 @@ base::Result<BandedMatrix> BandedMatrix::FromColumns(std::int64_t steps, std::in
       entries.push_back(inside ? static_cast<std::int32_t>(std::lround(entry * kOne)) : 0);
     }
     if (entries[static_cast<std::size_t>(column * bands)] <= 0) {
-      return Bad("give diagonal entries of at least 2^-16");
+      return Bad("give diagonal entries of at least 2^-12");
     }
   }
   return BandedMatrix(steps, bands, std::move(entries));

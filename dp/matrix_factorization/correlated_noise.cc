@@ -35,7 +35,7 @@ base::Result<CorrelatedNoise> CorrelatedNoise::Create(BandedMatrix matrix, std::
                                                       const security::Sha256Digest& purpose) {
   if (!(sigma >= kLeastSigma && sigma <= kLargestSigma)) {
     return Bad("sigma",
-               "z's deviation must be from 16 to 2^40 units of 2^-16 spacings: change the "
+               "z's deviation must be from 16 to 2^40 units of 2^-12 spacings: change the "
                "lattice's spacing");
   }
   if (dimension < 1 || dimension > kMostNumbers / std::max<std::int64_t>(1, matrix.bands() - 1)) {
@@ -62,7 +62,7 @@ CorrelatedNoise::CorrelatedNoise(BandedMatrix matrix, std::int64_t dimension, do
                                  security::AesCtrStream random, const RunId& run)
     : matrix_(std::move(matrix)),
       dimension_(dimension),
-      // row = C^-1 (z + C[t][t] r) with |r| <= 1/2 + 2^-17, all times 2^-16.
+      // row = C^-1 (z + C[t][t] r) with |r| <= 1/2 + 2^-13, all times 2^-12.
       largest_(InverseRowSum(matrix_) * (kReach * sigma + 2 + BandedMatrix::kOne / 2.0) /
                    BandedMatrix::kOne +
                1),

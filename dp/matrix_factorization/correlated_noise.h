@@ -16,13 +16,13 @@ namespace cloister::dp {
 
 // The noise of a matrix mechanism, a row a step, on the lattice of the sums: row t is the nearest
 // whole number to (z_t - sum of C[t][j] row_j over the bands - 1 steps before) / C[t][t], z_t
-// rounded Gaussians on a lattice 2^16 times finer, all in whole numbers. So x_t + row_t is a
+// rounded Gaussians on a lattice 2^12 times finer, all in whole numbers. So x_t + row_t is a
 // function of C x + z alone (docs/design, matrix factorization). (bands - 1) * dimension int64 of
 // memory, bands multiplications a number. Rows are secret: with the released sums they give away
 // the sums. They are wiped. Not thread-safe.
 class CorrelatedNoise {
  public:
-  // `sigma`: of z, in units of 2^-16 lattice spacings; in [16, 2^40]. kInvalidArgument where it or
+  // `sigma`: of z, in units of 2^-12 lattice spacings; in [16, 2^40]. kInvalidArgument where it or
   // the dimension is out of range, or where a row could pass what int64 holds (then a coarser
   // lattice helps).
   // `purpose`: of what the noise is accounted for; another one is another plan to Restore().

@@ -13,7 +13,7 @@ namespace {
 using Vector = std::vector<double>;
 
 constexpr int kMostIterations = 200;
-// Of the error, relatively, an iteration: far below what 16 bits of fraction change.
+// Of the error, relatively, an iteration: far below what 12 bits of fraction change.
 constexpr double kLeastToeplitzGain = 1e-10;
 constexpr double kLeastBandedGain = 1e-7;
 

@@ -21,7 +21,7 @@ LatticeRounding RoundingOf(const MatrixMechanism::Parameters& p) {
   return {"matrix mechanism", p.clip_norm, p.dimension, p.spacing, Neighbours::kZeroOut};
 }
 
-// Of z, in units of 2^-16 spacings. Written so that a NaN fails.
+// Of z, in units of 2^-12 spacings. Written so that a NaN fails.
 base::Result<double> SigmaOf(const MatrixMechanism::Parameters& p, const BandedMatrix& matrix) {
   if (!(p.noise_multiplier > 0 && p.noise_multiplier <= 1e9)) {
     return Bad("noise_multiplier", "give a number above 0 and at most 1e9");

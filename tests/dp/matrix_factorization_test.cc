@@ -148,12 +148,12 @@ TEST(MatrixFactorization, ColumnsHaveNormOne) {
     for (std::int64_t j = 0; j < 50; ++j) {
       const double norm =
           std::sqrt(static_cast<double>(matrix.SquaredColumnNorm(j))) / BandedMatrix::kOne;
-      EXPECT_NEAR(norm, 1, 1e-4) << j;
+      EXPECT_NEAR(norm, 1, 2e-4) << j;  // entries of 12 bits
     }
   }
 }
 
-// What 16 bits of fraction cost, for many bands and steps.
+// What 12 bits of fraction cost, for many bands and steps.
 TEST(MatrixFactorization, RoundingTheEntriesCostsNextToNothing) {
   const Workload workload{1000, 0.9};
   Vector c = SquareRootColumn(workload, 64);

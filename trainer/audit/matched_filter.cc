@@ -7,6 +7,11 @@
 #include "base/check.h"
 
 namespace cloister::trainer {
+namespace {
+
+constexpr double kScale = 1.0 / dp::BandedMatrix::kOne;  // of the matrix' whole numbers
+
+}  // namespace
 
 MatchedFilter::MatchedFilter(dp::BandedMatrix encoder, FixedOrderBatches order, double sensitivity,
                              std::int64_t parameters)
@@ -22,14 +27,14 @@ void MatchedFilter::Observe(std::span<const double> noised_sum) {
   CLOISTER_CHECK(noised_sum.size() == projection_.size());
   const std::int64_t bands = encoder_.bands();
   const auto entry = [&](std::int64_t column, std::int64_t below) {
-    return encoder_.entry(column, below) / double{dp::BandedMatrix::kOne};
+    return static_cast<double>(encoder_.entry(column, below)) * kScale;
   };
   latest_releases_[static_cast<std::size_t>(step_ % bands)].assign(noised_sum.begin(),
                                                                    noised_sum.end());
   for (const std::int64_t slot : order_.Batch(step_)) {
     latest_turn_[static_cast<std::size_t>(slot)] = step_;
     energy_[static_cast<std::size_t>(slot)] +=
-        static_cast<double>(encoder_.SquaredColumnNorm(step_)) * 0x1p-32;
+        static_cast<double>(encoder_.SquaredColumnNorm(step_)) * kScale * kScale;
   }
   std::vector<double> whitened(noised_sum.size());
   for (std::int64_t below = 0; below < std::min(bands, step_ + 1); ++below) {

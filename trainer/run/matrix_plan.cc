@@ -18,10 +18,10 @@ constexpr std::int64_t kMostGeneralWork = std::int64_t{1} << 21;
 // What rounding may move a sum by, over the clip norm: nearly what the mechanism allows.
 constexpr double kMostRounding = 0.99 * dp::kLargestLatticeExcess;
 
-// Of the clip norm, for noise of so many clip norms: fine, or where noise is large as fine as its
-// sampler reaches, which is 2^40 units of 2^-16 spacings for a standard deviation.
+// Of the clip norm, for noise of so many clip norms: fine, or where noise is large so that its
+// standard deviation is at most 2^36 units of 2^-12 spacings, up to where the sampler is quick.
 double SpacingShare(double noise) {
-  return dp::kFineSpacing * std::max(1.0, std::exp2(std::ceil(std::log2(2 * noise))));
+  return dp::kFineSpacing * std::max(1.0, std::exp2(std::ceil(std::log2(noise))));
 }
 
 base::Result<dp::BandedMatrix> FindEncoder(const Recipe& recipe) {
