@@ -21,7 +21,7 @@ struct CheckpointHeader {
   bool moved = false;           // whether a step changed a parameter
   std::string recipe;           // as ToYaml() writes it, without what may change (PinnedRecipe)
   std::string model_digest;     // SHA-256, hex, of the model's files
-  std::string data_digest;      // SHA-256, hex, of the training file
+  std::string data_digest;      // SHA-256, hex, of the training file; keyed with privacy
   std::string events;           // the lines of events.jsonl so far
   std::int64_t evaluated = -1;  // the step of the last held-out loss among them; -1: none
   struct Private {

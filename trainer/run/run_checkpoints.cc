@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "dp/matrix_factorization/sealed_noise.h"
+#include "security/primitives.h"
 #include "trainer/checkpoint/input_digest.h"
 
 namespace cloister::trainer {
@@ -43,19 +44,28 @@ std::string FirstDifference(const std::string& now, const std::string& then) {
   return missing(a, b) + " where the run began with " + missing(b, a);
 }
 
+tl::unexpected<base::Error> OfAnother(const std::string& what) {
+  return base::Fail(base::Code::kFailedPrecondition,
+                    "--resume: the checkpoint is of another " + what +
+                        ": name the one that the run began with, unchanged");
+}
+
+// With privacy. A plain digest would tell whoever has a checkpoint which of two files it was.
+std::string KeyedDigest(const security::SecretBytes& key, const std::string& digest) {
+  const std::string text = "cloister checkpoint, training file " + digest;
+  const std::vector<std::uint8_t> message(text.begin(), text.end());
+  return security::Hex(security::HmacSha256(key.bytes(), message));
+}
+
 base::Status CheckSame(const CheckpointHeader& then, const CheckpointHeader& now) {
   if (then.recipe != now.recipe) {
     return base::Fail(base::Code::kInvalidArgument,
                       "--resume: another recipe, " + FirstDifference(now.recipe, then.recipe) +
                           ": go on with the recipe that the run began with");
   }
-  const auto other = [](const std::string& what) {
-    return base::Fail(base::Code::kFailedPrecondition,
-                      "--resume: the checkpoint is of another " + what +
-                          ": name the one that the run began with, unchanged");
-  };
-  if (then.model_digest != now.model_digest) return other("model");
-  if (then.data_digest != now.data_digest) return other("training file");
+  if (then.model_digest != now.model_digest) return OfAnother("model");
+  // With privacy Authenticate() compares it.
+  if (!then.privacy && then.data_digest != now.data_digest) return OfAnother("training file");
   return {};
 }
 
@@ -148,8 +158,11 @@ void RunCheckpoints::NoteOrSay(const BackgroundWriter::Written& written) {
 base::Status RunCheckpoints::Authenticate(const dp::Ledger& ledger) const {
   CLOISTER_ASSIGN_OR_RETURN(const security::SecretBytes key,
                             ledger.SealingKey(resumed_->privacy->job));
-  if (file_->IsOf(key)) return {};
-  return NotOfLedger();
+  if (!file_->IsOf(key)) return NotOfLedger();
+  if (resumed_->data_digest != KeyedDigest(key, constant_.data_digest)) {
+    return OfAnother("training file");
+  }
+  return {};
 }
 
 tl::unexpected<base::Error> RunCheckpoints::NotOfLedger() const {
@@ -174,7 +187,10 @@ base::Status RunCheckpoints::Write(State state, const StateArrays& arrays) {
   header.evaluated = state.evaluated;
   header.privacy = std::move(state.privacy);
   header.best = candidate_ && candidate_->step == state.step ? candidate_ : best_;
-  if (header.privacy) checkpoint.key = std::move(state.key);
+  if (header.privacy) {
+    header.data_digest = KeyedDigest(state.key, constant_.data_digest);
+    checkpoint.key = std::move(state.key);
+  }
   for (const auto& [name, bytes] : arrays) checkpoint.copied[name] = bytes;
   checkpoint.kept[kNoise] = std::move(state.noise);
   base::Status own;
