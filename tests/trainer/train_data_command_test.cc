@@ -154,16 +154,15 @@ TEST_F(TrainDataCommand, RecordsWithoutAnyAnswerAreRefusedBeforeTheFirstStep) {
     text += R"({"messages": [{"role": "user", "content": ")" + std::to_string(i) + "\"}]}\n";
   }
   Write("silent", text);
-  for (const char* recipe : {"lora.yaml", "dp-lora.yaml"}) {
-    for (const Outcome& outcome :
-         {RunOn("silent", recipe), RunOn("train.jsonl", recipe, {"data.max_tokens=8"})}) {
-      EXPECT_EQ(outcome.status, 1);
-      EXPECT_THAT(outcome.error, HasSubstr("no record has an answer within data.max_tokens"));
-      EXPECT_TRUE(outcome.events.empty());
-      ExpectNothingWritten();
-    }
+  for (const Outcome& outcome :
+       {RunOn("silent", "lora.yaml"), RunOn("train.jsonl", "lora.yaml", {"data.max_tokens=8"})}) {
+    EXPECT_EQ(outcome.status, 1);
+    EXPECT_THAT(outcome.error, HasSubstr("no record has an answer within data.max_tokens"));
+    EXPECT_TRUE(outcome.events.empty());
+    ExpectNothingWritten();
   }
-  EXPECT_FALSE(fs::exists(folder_ / "ledger.sqlite"));
+  // One record with an answer more may not be seen in how a private run ends.
+  EXPECT_EQ(RunOn("silent", "dp-lora.yaml").status, 0);
 }
 
 // Cut to a few of them, a user with very many records takes the time of any other, and costs what
