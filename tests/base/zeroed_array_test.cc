@@ -19,6 +19,7 @@ TEST(ZeroedArray, IsZeroAndWritable) {
     array[size - 1] = 7;
     const ZeroedArray<std::int32_t> moved = std::move(array);
     EXPECT_EQ(moved[size - 1], 7);
+    // What it is about. NOLINTNEXTLINE(bugprone-use-after-move)
     EXPECT_TRUE(array.empty());
   }
   EXPECT_TRUE(ZeroedArray<std::int32_t>().empty());

@@ -85,7 +85,7 @@ TEST_P(OnFixtures, NormsEqualThoseOfAPerExampleLoop) {
       const auto norm = unit.EndUnit();
       ASSERT_TRUE(norm);
       const double expected = Norm(one.Gradient(i));
-      EXPECT_NEAR(norm->computed, expected, 1e-3 * expected);
+      EXPECT_NEAR(norm->computed, expected, 1e-5 * expected);
       EXPECT_GE(norm->bound, norm->computed);
       EXPECT_LE(norm->bound, 1.001 * norm->computed);
     }

@@ -54,7 +54,7 @@ TEST_P(EveryFixture, NormsAreTheOtherImplementations) {
       const auto norm = unit.EndUnit();
       ASSERT_TRUE(norm);
       const double expected = network.golden_norm(i);
-      EXPECT_NEAR(norm->computed, expected, 1e-3 * expected);
+      EXPECT_NEAR(norm->computed, expected, 1e-5 * expected);
       EXPECT_GE(norm->bound, norm->computed);
       EXPECT_LE(norm->bound, 1.02 * norm->computed);
     }

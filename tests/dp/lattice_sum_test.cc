@@ -70,6 +70,7 @@ TEST(LatticeSum, MemoryIsUsedAgainAllZero) {
   EXPECT_EQ(LatticeSum(5'000'000, std::move(wide)).All(), std::vector<std::int64_t>(5'000'000, 0));
   LatticeSum moved(3);
   const LatticeSum taken = std::move(moved);
+  // What it is about. NOLINTNEXTLINE(bugprone-use-after-move,clang-analyzer-cplusplus.Move)
   EXPECT_EQ(LatticeSum(3, std::move(moved)).All(), std::vector<std::int64_t>(3, 0));
 }
 

@@ -3,7 +3,9 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 
+#include "dp/clipping/book_keeping.h"
 #include "tests/trainer/tiny_run.h"
 #include "trainer/run/matrix_plan.h"
 #include "trainer/run/private_side.h"
@@ -139,15 +141,45 @@ TEST_F(PrivateRunTest, EveryReleaseIsDebitedBeforeAndOfAClippedSum) {
   EXPECT_LT(largest, 20 + 2 * noise);  // of twenty records
 }
 
+// The private side of a run of 100 parameters, as it begins or goes on.
+class OpenedSide {
+ public:
+  explicit OpenedSide(const Recipe& recipe, const std::optional<std::filesystem::path>& resume = {})
+      : files_(model::ModelFiles::Open(recipe.model).value()),
+        data_(RunData::Open(recipe, *files_).value()),
+        checkpoints_(RunCheckpoints::Begin(recipe, resume).value()),
+        plan_(MakePrivacyPlan(*recipe.privacy, recipe.training.steps, kParameters, 2).value()),
+        side_(PrivateSide::Open(recipe, plan_, data_.train.file(), checkpoints_, *alone_).value()) {
+  }
+
+  PrivateSide& side() { return side_; }
+  // The release of a sum of no units.
+  NoisedGradient Release(std::int64_t step) {
+    const dp::GaussianMechanism::Parameters& mechanism = plan_.mechanism;
+    auto sum = dp::clipping::BookKeeping::Create({{.rows = kParameters}},
+                                                 {.rule = {.clip_norms = {mechanism.clip_norm}},
+                                                  .neighbours = mechanism.neighbours,
+                                                  .spacing = mechanism.spacing})
+                   .value()
+                   .Finish();
+    return *std::move(side_.Release(std::move(sum), step).value().gradient);
+  }
+
+  static constexpr std::int64_t kParameters = 100;
+
+ private:
+  std::shared_ptr<const model::ModelFiles> files_;
+  RunData data_;
+  RunCheckpoints checkpoints_;
+  PrivacyPlan plan_;
+  std::unique_ptr<Ranks> alone_ = OneRank();
+  PrivateSide side_;
+};
+
 TEST_F(PrivateRunTest, DrawsEachUnitAtTheRecipesRate) {
   constexpr int kDraws = 2000;
-  const auto files = model::ModelFiles::Open(recipe_.model).value();
-  const RunData data = RunData::Open(recipe_, *files).value();
-  RunCheckpoints checkpoints = RunCheckpoints::Begin(recipe_, {}).value();
-  const PrivacyPlan plan = MakePrivacyPlan(*recipe_.privacy, kSteps, 100, 2).value();
-  const auto alone = OneRank();
-  PrivateSide side =
-      PrivateSide::Open(recipe_, plan, data.train.file(), checkpoints, *alone).value();
+  OpenedSide opened(recipe_);
+  PrivateSide& side = opened.side();
   std::map<std::int64_t, int> drawn, asked;
   const std::vector<std::int64_t> places = {4, 7};
   for (int i = 0; i < kDraws; ++i) {
@@ -160,6 +192,44 @@ TEST_F(PrivateRunTest, DrawsEachUnitAtTheRecipesRate) {
   const double deviation = std::sqrt(kDraws * rate * (1 - rate));
   for (const auto& counts : {drawn, asked}) {
     for (const auto& [unit, count] : counts) EXPECT_NEAR(count, kDraws * rate, 6 * deviation);
+  }
+}
+
+// Who is drawn is a secret: nobody may know the stream, and a run that goes on may not replay it.
+TEST_F(PrivateRunTest, DrawsAreFreshInEveryRunAndResumption) {
+  Observe(3);
+  const auto draws = [&](bool resume) {
+    Recipe recipe = recipe_;
+    if (!resume) recipe.checkpoints.reset();
+    OpenedSide opened(recipe, resume ? std::optional(folder_ / "checkpoints") : std::nullopt);
+    std::vector<std::vector<std::vector<std::int64_t>>> drawn;
+    for (int i = 0; i < 40; ++i) drawn.push_back(opened.side().Draw());
+    return drawn;
+  };
+  std::set<std::vector<std::vector<std::vector<std::int64_t>>>> seen;
+  for (const bool resume : {false, false, true, true}) {
+    EXPECT_TRUE(seen.insert(draws(resume)).second) << resume;
+  }
+}
+
+// A gradient over the true number of units would tell it.
+TEST_F(PrivateRunTest, DividesByThePublicNumberOfUnits) {
+  recipe_.checkpoints.reset();
+  const Recipe::Privacy& privacy = *recipe_.privacy;
+  const double batch = privacy.sampling_rate * static_cast<double>(privacy.nominal_units);
+  for (const int count : {20, 11, 33}) {
+    WriteRecords("train.jsonl", count);
+    std::filesystem::remove(privacy.ledger);
+    std::filesystem::remove(privacy.ledger.string() + ".key");
+    OpenedSide opened(recipe_);
+    const NoisedGradient gradient = opened.Release(1);
+    EXPECT_DOUBLE_EQ(gradient.noise_variance(),
+                     std::pow(*privacy.noise_multiplier * privacy.clip_norm / batch, 2));
+    std::vector<double> sum(OpenedSide::kParameters);
+    gradient.ReadSum(sum);
+    std::vector<float> values(sum.size());
+    gradient.Read(0, values);
+    for (std::size_t i = 0; i < sum.size(); ++i) EXPECT_FLOAT_EQ(values[i], sum[i] / batch);
   }
 }
 

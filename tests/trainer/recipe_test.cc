@@ -285,7 +285,9 @@ TEST(Recipe, ClippingStylesTakeTheirOwnKeysAlone) {
 
 TEST(Recipe, DeltaOfOneOverTheUnitsIsRefusedUnlessForced) {
   ExpectFault(Load("dp-lora.yaml", {"privacy.delta=0.002"}),  // of 600 units
-              AllOf(HasSubstr("'privacy.delta'"), HasSubstr("below 0.001667")));
+              AllOf(HasSubstr("'privacy.delta'"), HasSubstr("to 0.00165 or less")));
+  ExpectFault(Load("dp-lora.yaml", {"privacy.nominal_units=1000000000"}),
+              HasSubstr("to 9.9e-10 or less"));
   ExpectFault(Load("dp-lora.yaml", {"privacy.delta=0.01", "privacy.nominal_units=100"}),
               HasSubstr("privacy.allow_large_delta"));
   EXPECT_TRUE(Load("dp-lora.yaml", {"privacy.delta=0.0016"}));

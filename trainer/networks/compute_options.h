@@ -5,8 +5,7 @@ namespace cloister::trainer {
 // Of the activations between a network's products, and of the matrices that enter them.
 //   kFp32
 //   kBf16  products of bfloat16 factors, added up in fp32; what is trained stays fp32 and is
-//   rounded
-//          for each product. Residual stream, norms, softmax and loss are fp32.
+//          rounded for each product; residual stream, norms, softmax and loss are fp32
 enum class Precision { kFp32, kBf16 };
 
 // What frozen matrices are kept as: numbers, or blocks with a scale each, which become numbers as

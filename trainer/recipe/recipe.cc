@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <vector>
 
 #include "base/file.h"
@@ -264,12 +265,14 @@ base::Status ReadClipping(const FlatRecipe& flat, Recipe::Privacy& privacy) {
 // δ of one over the number of units allows to publish a unit's record outright.
 base::Status CheckDelta(const Recipe::Privacy& privacy, const char* key, double delta) {
   const double units = static_cast<double>(privacy.nominal_units);
+  std::array<char, 32> most{};  // a bit less, so that what is shown would do
+  std::snprintf(most.data(), most.size(), "%.3g", 0.99 / units);
   if (delta * units < 1 || privacy.allow_large_delta) return {};
   return base::Fail(base::Code::kInvalidArgument,
                     "'" + std::string(key) +
                         "' is one over 'privacy.nominal_units' or more, with which a "
-                        "mechanism may publish somebody's record: lower it below " +
-                        std::to_string(1 / units) + ", or write privacy.allow_large_delta: true");
+                        "mechanism may publish somebody's record: lower it to " +
+                        most.data() + " or less, or write privacy.allow_large_delta: true");
 }
 
 base::Status ReadPrivacy(const FlatRecipe& flat, Recipe& recipe) {

@@ -1,7 +1,10 @@
 #include "trainer/run/output_folder.h"
 
+#include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <charconv>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -9,6 +12,30 @@
 namespace cloister::trainer {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+constexpr const char* kTemporary = ".tmp.";  // and the number of the process that writes there
+
+// What killed processes left where `path` was to come; this one's number may be one of theirs.
+void RemoveAbandoned(const fs::path& path) {
+  std::error_code error;
+  const std::string prefix = path.filename().string() + kTemporary;
+  const fs::path parent = path.has_parent_path() ? path.parent_path() : ".";
+  for (const auto& entry : fs::directory_iterator(parent, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    pid_t process = 0;
+    const char* const end = name.data() + name.size();
+    const auto read = std::from_chars(name.data() + prefix.size(), end, process);
+    if (read.ec != std::errc() || read.ptr != end || process <= 0) continue;
+    const bool lives = process != ::getpid() && (::kill(process, 0) == 0 || errno != ESRCH);
+    std::error_code ignored;
+    if (!lives) fs::remove_all(entry.path(), ignored);
+  }
+}
+
+}  // namespace
 
 base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path, bool abandoned) {
   std::error_code error;
@@ -19,8 +46,8 @@ base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path, bool
                       "output " + path.string() + " exists: name another folder or remove it");
   }
   fs::path temporary = path;
-  temporary += ".tmp." + std::to_string(::getpid());
-  if (abandoned) fs::remove_all(temporary, error);
+  temporary += kTemporary + std::to_string(::getpid());
+  if (abandoned) RemoveAbandoned(path);
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
   const bool made = !error && fs::create_directory(temporary, error);
   if (!made && !error) {  // it was there: what lies in it is not ours to rename or to remove

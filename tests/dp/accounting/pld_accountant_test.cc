@@ -70,25 +70,35 @@ TEST(PldAccountant, IsMonotoneInEveryArgumentToTheExtremes) {
   }
 }
 
+// From `first` on, each `factor` times the one before, as far as `last`.
+std::vector<double> Series(double first, double factor, double last) {
+  std::vector<double> series;
+  while (factor < 1 ? first > last : first < last) {
+    series.push_back(first);
+    first *= factor;
+  }
+  return series;
+}
+
 TEST(PldAccountant, NeighbouringArgumentsStayInOrder) {
   std::vector<double> values;
-  for (double noise = 1.5; noise > 0.7; noise *= 0.99) {
+  for (const double noise : Series(1.5, 0.99, 0.7)) {
     values.push_back(Epsilon(Gaussian(noise, 0.01, 3000), 1e-6));
   }
   ExpectRising(values, "noise");
   values.clear();
-  for (double rate = 0.01; rate < 1; rate *= 1.05) {
+  for (const double rate : Series(0.01, 1.05, 1)) {
     values.push_back(Epsilon(Gaussian(3, rate, 100), 1e-6));
   }
   values.push_back(Epsilon(Gaussian(3, 1, 100), 1e-6));
   ExpectRising(values, "rate");
   values.clear();
-  for (double steps = 1; steps < 1e6; steps = std::ceil(steps * 1.03)) {
-    values.push_back(Epsilon(Gaussian(1, 0.003, static_cast<std::int64_t>(steps)), 1e-6));
+  for (std::int64_t steps = 1; steps < 1'000'000; steps = (steps * 103 + 99) / 100) {
+    values.push_back(Epsilon(Gaussian(1, 0.003, steps), 1e-6));
   }
   ExpectRising(values, "steps");
   values.clear();
-  for (double delta = 1e-2; delta > 1e-20; delta /= 1.3) {
+  for (const double delta : Series(1e-2, 1 / 1.3, 1e-20)) {
     values.push_back(Epsilon(Gaussian(1, 0.01, 1000), delta));
   }
   ExpectRising(values, "delta");
@@ -175,7 +185,7 @@ TEST(PldAccountant, IsFiniteAndInOrderAtRandomQuestions) {
 TEST(PldAccountant, TheProfileFallsAndUndoesEpsilon) {
   const Event event = Gaussian(1, 0.02, 500);
   std::vector<double> epsilons;
-  for (double epsilon = 0; epsilon < 8; epsilon += 0.1) epsilons.push_back(epsilon);
+  for (int tenths = 0; tenths < 80; ++tenths) epsilons.push_back(0.1 * tenths);
   const std::vector<double> profile = PldProfile({&event, 1}, epsilons).value();
   ASSERT_EQ(profile.size(), epsilons.size());
   for (std::size_t i = 1; i < profile.size(); ++i) EXPECT_LT(profile[i], profile[i - 1]);

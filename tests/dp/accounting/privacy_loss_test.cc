@@ -45,13 +45,16 @@ double ExactDelta(const Event& event, Direction direction, double epsilon) {
   double best = 0;
   const double reach = 12 * event.noise_multiplier + 2;
   double at = 0;
-  for (double x = -reach; x <= reach; x += reach / 4000) {
+  for (int i = -4000; i <= 4000; ++i) {
+    const double x = reach * i / 4000;
     if (gain(x) > best) best = gain(at = x);
   }
-  for (double step = reach / 4000; step > 1e-9; step /= 2) {
+  double step = reach / 4000;
+  for (int halved = 0; halved < 30; ++halved) {
     for (const double x : {at - step, at + step}) {
       if (gain(x) > best) best = gain(at = x);
     }
+    step /= 2;
   }
   return best;
 }
