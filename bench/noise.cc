@@ -73,7 +73,7 @@ base::Status MeasureCorrelated(std::int64_t bands) {
 int main(int count, char** words) {
   const std::size_t samples = count > 1 ? std::stoull(words[1]) : std::size_t{1} << 25;
   for (const auto tier : cloister::dp::SupportedSamplerTiers()) {
-    for (const double sigma : {1e5, 0x1p24, 0x1p30}) {
+    for (const double sigma : {1e5, 0x1p24, 0x1p30, 0x1p36}) {
       cloister::MeasureSampler(tier, sigma, samples);
     }
   }
