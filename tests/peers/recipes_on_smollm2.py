@@ -15,7 +15,7 @@ import venv
 
 MODEL = "models/SmolLM2-135M-Instruct.Q4_1.gguf"
 # Of the held-out loss, at least. Runs differ by their noise; these are about half of what was seen.
-FALLS = {"lora": 0.15, "qlora": 0.12, "full": 0.1, "dp-lora": 0.08, "dp-full": 0.02}
+FALLS = {"lora": 0.15, "qlora": 0.12, "full": 0.1, "dp-lora": 0.08, "dp-full": 0.006}
 PROMPTS = ["What are the symptoms of kidney stones?", "Gravity is", "def main():\n    print("]
 TOLERANCE = 2e-3  # of a logit
 
