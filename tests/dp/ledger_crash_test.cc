@@ -112,6 +112,16 @@ class LedgerCrashTest : public LedgerTest {
     return true;
   }
 
+  static void ExpectSpent(Ledger& ledger, int releases) {
+    const auto rows = ledger.Rows();
+    ASSERT_TRUE(rows) << rows.error().message;
+    EXPECT_GE(static_cast<int>(rows->size()), releases);
+    const std::string id = Register(ledger, Units(0, 5));
+    for (std::int64_t round = 0; round < static_cast<std::int64_t>(rows->size()); ++round) {
+      EXPECT_EQ(ledger.Debit(id, SpendOf(round)).error().code, base::Code::kAlreadyExists);
+    }
+  }
+
   // The same of steps: none that was released may be recorded again.
   bool RecordedWhatWasReleased(int releases) {
     const auto ledger = Open();
@@ -191,32 +201,27 @@ TEST_F(LedgerCrashTest, AStepIsRecordedBeforeItsReleaseWhateverStopsIt) {
 // the ledger without it, the ledger has all that was released or is refused.
 TEST_F(LedgerCrashTest, AJournalThatWasTakenAwayBuysNothing) {
   const fs::path begin = Begin(true);
-  const fs::path journal = path_.string() + "-journal";
   int without = 0;
   int refused = 0;
-  for (Crash crash{Crash::Kind::kKill, 1};; ++crash.at) {
-    fs::remove_all(memory_);
-    fs::copy(begin, memory_, fs::copy_options::recursive);
-    const int releases = ReleasesBefore(crash, Job::kDebitsFirst);
-    if (releases == kNeverStopped || HasFailure()) break;
-    if (!fs::remove(journal)) continue;
-    ++without;
-    const auto ledger = Ledger::Open(path_);
-    if (!ledger) {
+  for (const Crash::Kind kind : {Crash::Kind::kKill, Crash::Kind::kTornPowerCut}) {
+    for (Crash crash{kind, 1};; ++crash.at) {
+      fs::remove_all(memory_);
+      fs::copy(begin, memory_, fs::copy_options::recursive);
+      const int releases = ReleasesBefore(crash, Job::kDebitsFirst);
+      if (releases == kNeverStopped || HasFailure()) break;
+      if (!fs::remove(path_.string() + "-journal")) continue;
+      ++without;
+      const auto ledger = Ledger::Open(path_);
+      if (ledger) {
+        ExpectSpent(**ledger, releases);
+        continue;
+      }
       EXPECT_EQ(ledger.error().code, base::Code::kDataLoss) << ledger.error().message;
       ++refused;
-      continue;
-    }
-    const auto rows = (*ledger)->Rows();
-    ASSERT_TRUE(rows);
-    EXPECT_GE(static_cast<int>(rows->size()), releases);
-    const std::string id = Register(**ledger, Units(0, 5));
-    for (std::int64_t round = 0; round < static_cast<std::int64_t>(rows->size()); ++round) {
-      EXPECT_EQ((*ledger)->Debit(id, SpendOf(round)).error().code, base::Code::kAlreadyExists);
     }
   }
-  EXPECT_GT(without, 10);
-  EXPECT_GT(refused, 3);
+  EXPECT_GT(without, 20);
+  EXPECT_GT(refused, 8);
   EXPECT_LT(refused, without);
 }
 

@@ -103,6 +103,43 @@ TEST_F(LedgerSealTest, WhoHasNoKeyChangesNothing) {
   }
 }
 
+// What a write that was cut short may leave where its journal was taken away: any of its pages. It
+// is the state before, the one after, or no ledger.
+TEST_F(LedgerSealTest, APartOfAWriteIsNoState) {
+  constexpr std::size_t kPage = 4096;
+  ASSERT_TRUE(Open()->RecordStep(id_, "job", StepOf(3)));
+  const std::string after = *base::ReadFile(path_);
+  ASSERT_EQ(after.size(), good_.size());
+  std::vector<std::size_t> changed;
+  for (std::size_t at = 0; at < after.size(); at += kPage) {
+    if (after.compare(at, kPage, good_, at, kPage) != 0) changed.push_back(at);
+  }
+  ASSERT_GE(changed.size(), 4U);  // head, seal, steps and their index
+  ASSERT_LE(changed.size(), 8U);
+  int refused = 0;
+  int by_the_seal = 0;  // where SQLite finds nothing wrong
+  for (unsigned written = 0; written < 1U << changed.size(); ++written) {
+    std::string bytes = good_;
+    for (std::size_t i = 0; i < changed.size(); ++i) {
+      if ((written >> i & 1) != 0) bytes.replace(changed[i], kPage, after, changed[i], kPage);
+    }
+    PutBack(bytes);
+    const auto ledger = Ledger::Open(path_);
+    if (ledger) {
+      const bool whole =
+          written >> 1 == (1U << changed.size()) / 2 - 1;  // all but the head's counter
+      EXPECT_TRUE(whole || written <= 1) << written;
+      EXPECT_EQ((*ledger)->LastStep("job").value(), whole ? 3 : 2) << written;
+      continue;
+    }
+    EXPECT_EQ(ledger.error().code, kLost);
+    ++refused;
+    by_the_seal += ledger.error().message.find("not as it was written") != std::string::npos;
+  }
+  EXPECT_EQ(refused, (1 << changed.size()) - 4);
+  EXPECT_GE(by_the_seal, 4);
+}
+
 TEST_F(LedgerSealTest, SaysWhatToDo) {
   Tamper("DELETE FROM spends");
   const auto refused = Ledger::Open(path_);
