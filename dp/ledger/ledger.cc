@@ -1,7 +1,6 @@
 #include "dp/ledger/ledger.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 
@@ -11,6 +10,8 @@
 #include "dp/ledger/ledger_store.h"
 #include "dp/ledger/rdp_filter.h"
 #include "dp/ledger/refusal.h"
+#include "dp/ledger/registration.h"
+#include "dp/ledger/seal.h"
 #include "dp/ledger/spent_events.h"
 #include "dp/ledger/unit_store.h"
 #include "security/primitives.h"
@@ -22,12 +23,6 @@ constexpr std::size_t kLongestText = 1024;
 
 tl::unexpected<base::Error> Wrong(const std::string& what) {
   return base::Fail(base::Code::kInvalidArgument, what);
-}
-
-// As a person writes it: 16, 0.5, 1e-05.
-std::string Shortest(double value) {
-  char text[32];
-  return std::string(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 base::Status ValidateRegistration(const std::string& name, Neighbours neighbours,
@@ -66,24 +61,6 @@ base::Status ValidateSpend(const Spend& spend, const DataSetRow& data_set) {
   return {};
 }
 
-// Whether a set with `asked` may stand beside, or again as, the earlier set `row`.
-base::Status CheckAgrees(const DataSetRow& row, const DataSetRow& asked, const std::string& name) {
-  if (row.unit != asked.unit || row.neighbours != asked.neighbours) {
-    return Wrong("data set '" + name + "' shares units with one registered as " +
-                 std::string(UnitName(row.unit)) + ", " +
-                 std::string(NeighboursName(row.neighbours)) +
-                 ": spends of two kinds do not compose; name the same privacy unit and neighbour "
-                 "relation, or take other data");
-  }
-  if (asked.budget.epsilon > row.budget.epsilon || asked.budget.delta > row.budget.delta) {
-    return base::Fail(base::Code::kPermissionDenied,
-                      "data set '" + name + "' asks for a budget above the epsilon " +
-                          Shortest(row.budget.epsilon) + " at delta " + Shortest(row.budget.delta) +
-                          " that its units were first registered with: a budget cannot be raised");
-  }
-  return {};
-}
-
 std::span<const std::uint8_t> BytesOf(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
@@ -107,34 +84,43 @@ struct LedgerKeys {
 
 class SqliteLedger final : public Ledger {
  public:
-  // `keys` are absent for looking.
-  SqliteLedger(Database database, std::optional<LedgerKeys> keys)
-      : keys_(std::move(keys)), database_(std::move(database)) {}
+  SqliteLedger(Database database, const security::SecretBytes& key, bool for_writing)
+      : for_writing_(for_writing), keys_(key), seal_(key), database_(std::move(database)) {}
+
+  // Everything that the ledger says, the units of its data sets included.
+  base::Status Verify() {
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
+    return VerifyUnits(database_, keys_.blocks);
+  }
 
   base::Result<std::string> RegisterDataSet(const std::string& name, const UnitSource& units,
                                             PrivacyUnit unit, Neighbours neighbours,
                                             PrivacyBudget budget) override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
     CLOISTER_RETURN_IF_ERROR(ValidateRegistration(name, neighbours, budget));
-    CLOISTER_ASSIGN_OR_RETURN(const UnitSet set, UnitSet::Read(units, keys_->units));
+    CLOISTER_ASSIGN_OR_RETURN(const UnitSet set, UnitSet::Read(units, keys_.units));
     if (set.hashes().empty()) {
       return Wrong("data set '" + name + "' has no privacy units: nothing can be learned from it");
     }
     const DataSetRow asked{set.Id(), unit, neighbours, budget};
-    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, BeginWriting());
     CLOISTER_ASSIGN_OR_RETURN(const auto known, FindDataSet(database_, asked.id));
-    if (known) CLOISTER_RETURN_IF_ERROR(CheckAgrees(*known, asked, name));
     CLOISTER_ASSIGN_OR_RETURN(
         const std::vector<std::string> overlapping,
-        known ? OverlapsOf(database_, asked.id) : SetsSharing(database_, keys_->blocks, set));
+        known ? OverlapsOf(database_, asked.id) : SetsSharing(database_, keys_.blocks, set));
+    std::vector<DataSetRow> others;
     for (const std::string& other : overlapping) {
-      CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(other));
-      CLOISTER_RETURN_IF_ERROR(CheckAgrees(row, asked, name));
+      CLOISTER_ASSIGN_OR_RETURN(DataSetRow row, Find(other));
+      others.push_back(std::move(row));
     }
+    CLOISTER_ASSIGN_OR_RETURN(const Admission admission,
+                              Admit(database_, asked, known, others, name));
     if (!known) {
       const auto count = static_cast<std::int64_t>(set.hashes().size());
-      CLOISTER_RETURN_IF_ERROR(InsertDataSet(database_, asked, name, count, overlapping));
-      CLOISTER_RETURN_IF_ERROR(InsertUnits(database_, keys_->blocks, asked.id, set));
+      CLOISTER_RETURN_IF_ERROR(InsertDataSet(database_, seal_, asked, name, count, overlapping));
+      CLOISTER_RETURN_IF_ERROR(InsertUnits(database_, keys_.blocks, asked.id, set));
+    } else if (admission.anew) {
+      CLOISTER_RETURN_IF_ERROR(InsertBudget(database_, seal_, asked.id, asked.budget));
     }
     CLOISTER_RETURN_IF_ERROR(transaction.Commit());
     asked_[asked.id] = budget;
@@ -142,14 +128,13 @@ class SqliteLedger final : public Ledger {
   }
 
   base::Status CheckAffordable(const std::string& data_set, const Event& planned) override {
-    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
     CLOISTER_RETURN_IF_ERROR(CheckSpend(data_set, Spend{{"plan", 0, 0}, planned, std::nullopt}));
     return {};
   }
 
   base::Status Debit(const std::string& data_set, const Spend& spend) override {
-    CLOISTER_RETURN_IF_ERROR(CheckWritable());
-    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, BeginWriting());
     CLOISTER_ASSIGN_OR_RETURN(const bool spent, HasSpend(database_, data_set, spend.key));
     if (spent) {
       return base::Fail(base::Code::kAlreadyExists,
@@ -159,15 +144,14 @@ class SqliteLedger final : public Ledger {
                             ": one draw is released once");
     }
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, CheckSpend(data_set, spend));
-    CLOISTER_RETURN_IF_ERROR(RecordOrders(database_, data_set, orders));
-    CLOISTER_RETURN_IF_ERROR(InsertSpend(database_, data_set, spend));
+    CLOISTER_RETURN_IF_ERROR(RecordOrders(database_, seal_, data_set, orders));
+    CLOISTER_RETURN_IF_ERROR(InsertSpend(database_, seal_, data_set, spend));
     return transaction.Commit();
   }
 
   base::Status RecordStep(const std::string& data_set, const std::string& job,
                           const ReleasedStep& released) override {
-    CLOISTER_RETURN_IF_ERROR(CheckWritable());
-    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database_));
+    CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, BeginWriting());
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> paid,
                               spent_.Read(database_, {data_set, job}));
     if (paid.empty()) {
@@ -189,28 +173,33 @@ class SqliteLedger final : public Ledger {
       return refused("does not follow on step " + std::to_string(last.step) +
                      " as another copy of this run released it");
     }
-    CLOISTER_RETURN_IF_ERROR(WriteStep(database_, job, {released.step, released.mark}));
+    CLOISTER_RETURN_IF_ERROR(WriteStep(database_, seal_, job, {released.step, released.mark}));
     return transaction.Commit();
   }
 
   base::Result<std::int64_t> LastStep(const std::string& job) const override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
     CLOISTER_ASSIGN_OR_RETURN(const RecordedStep last, ReadStep(database_, job));
     return last.step;
   }
 
   base::Result<security::SecretBytes> SealingKey(const std::string& job) const override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
-    return security::Hkdf(keys_->sealing, {}, BytesOf(job), 32);
+    return security::Hkdf(keys_.sealing, {}, BytesOf(job), 32);
   }
 
-  base::Result<std::vector<Row>> Rows() const override { return Spends(database_); }
+  base::Result<std::vector<Row>> Rows() const override {
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
+    return Spends(database_);
+  }
   base::Result<std::vector<Row>> RowsOfJob(const std::string& job) const override {
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
     return Spends(database_, job);
   }
 
   base::Result<Total> Spent(const std::string& data_set) const override {
-    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
                               spent_.Read(database_, {data_set, {}}));
@@ -229,7 +218,7 @@ class SqliteLedger final : public Ledger {
 
   base::Result<Total> SpentByJob(const std::string& data_set, const std::string& job,
                                  double delta) const override {
-    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database_));
+    CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, BeginReading());
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> counted,
                               spent_.Read(database_, {row.id, job}));
@@ -259,8 +248,21 @@ class SqliteLedger final : public Ledger {
     return releases;
   }
 
+  // Of a state of the ledger that the seal was found on.
+  base::Result<Transaction> BeginWriting() {
+    CLOISTER_RETURN_IF_ERROR(CheckWritable());
+    return Sealed(Transaction::Begin(database_));
+  }
+  base::Result<Transaction> BeginReading() const {
+    return Sealed(Transaction::BeginReading(database_));
+  }
+  base::Result<Transaction> Sealed(base::Result<Transaction> begun) const {
+    if (begun) CLOISTER_RETURN_IF_ERROR(seal_.Verify(database_));
+    return begun;
+  }
+
   base::Status CheckWritable() const {
-    if (keys_) return {};
+    if (for_writing_) return {};
     return base::Fail(
         base::Code::kFailedPrecondition,
         "privacy ledger was opened for looking, " + database_.where() + ": open it for writing");
@@ -278,17 +280,22 @@ class SqliteLedger final : public Ledger {
   base::Result<std::vector<double>> CheckSpend(const std::string& data_set, const Spend& spend) {
     CLOISTER_ASSIGN_OR_RETURN(const DataSetRow row, Find(data_set));
     CLOISTER_RETURN_IF_ERROR(ValidateSpend(spend, row));
-    // What was asked when this process registered the set may be less than the first
-    // registration's.
+    // What was asked when this process registered the set may be less than what the ledger has, or
+    // more, where another process registered it anew since.
     const auto asked = asked_.find(data_set);
-    const PrivacyBudget budget = asked == asked_.end() ? row.budget : asked->second;
+    CLOISTER_ASSIGN_OR_RETURN(
+        const PrivacyBudget budget,
+        BudgetInForce(database_, row,
+                      asked == asked_.end() ? std::nullopt : std::optional(asked->second)));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> spent,
                               spent_.Read(database_, {data_set, {}}));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> fixed, FilterOrders(database_, data_set));
     return CheckBeside(spent, spend.event, fixed, budget);
   }
 
-  std::optional<LedgerKeys> keys_;
+  bool for_writing_;
+  LedgerKeys keys_;
+  mutable Seal seal_;  // what was verified, kept
   Database database_;
   mutable SpentEvents spent_;  // what was read, kept
   std::map<std::string, PrivacyBudget> asked_;
@@ -308,18 +315,29 @@ base::Result<std::string> Ledger::RegisterDataSet(const std::string& name,
   return RegisterDataSet(name, source, unit, neighbours, budget);
 }
 
+namespace {
+
+base::Result<std::unique_ptr<Ledger>> Verified(Database database, const security::SecretBytes& key,
+                                               bool for_writing) {
+  auto ledger = std::make_unique<SqliteLedger>(std::move(database), key, for_writing);
+  CLOISTER_RETURN_IF_ERROR(ledger->Verify());
+  return std::unique_ptr<Ledger>(std::move(ledger));
+}
+
+}  // namespace
+
 base::Result<std::unique_ptr<Ledger>> Ledger::Open(const std::filesystem::path& path) {
   // One process at a time makes a ledger or completes a half-made one.
   CLOISTER_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(path.string() + ".lock"));
   CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKeyOrCreate(path));
   CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForWriting(path, key));
-  return std::unique_ptr<Ledger>(
-      std::make_unique<SqliteLedger>(std::move(database), LedgerKeys(key)));
+  return Verified(std::move(database), key, /*for_writing=*/true);
 }
 
 base::Result<std::unique_ptr<Ledger>> Ledger::OpenReadOnly(const std::filesystem::path& path) {
-  CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForReading(path));
-  return std::unique_ptr<Ledger>(std::make_unique<SqliteLedger>(std::move(database), std::nullopt));
+  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKey(path));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, OpenForReading(path, key));
+  return Verified(std::move(database), key, /*for_writing=*/false);
 }
 
 }  // namespace cloister::dp

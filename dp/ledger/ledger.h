@@ -54,30 +54,45 @@ struct ReleasedStep {
 // to live until the next call. A failure of the source becomes the registration's.
 using UnitSource = std::function<base::Result<std::optional<std::string_view>>()>;
 
-// Durable record of what was spent on the units of a data holder (SQLite, write-ahead log,
-// synchronous FULL, mode 0600). A data set is the set of keyed hashes (HMAC-SHA-256 under a key
+// Durable record of what was spent on the units of a data holder (SQLite, rollback journal,
+// synchronous EXTRA, mode 0600). A data set is the set of keyed hashes (HMAC-SHA-256 under a key
 // beside the ledger file, 16 bytes a unit) of its units: one that shares a unit with an earlier one
 // inherits its spends, so a renamed, extended or trimmed file buys no fresh budget. Spends compose
 // by an RDP filter, which stays valid when jobs are chosen after seeing earlier outputs (the
-// argument and its sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded. Beside LEDGER
-// stand LEDGER.key (32 random bytes, mode 0600, made with the ledger: to lose it is to lose the
-// ledger) and LEDGER.lock. One of ledger and key without the other is kDataLoss: made anew, it
-// would be a fresh budget. A file that is no sound ledger is kDataLoss. Several processes may have
-// a ledger open: each call sees and makes one state of it, so that concurrent jobs never overspend
-// together; one that waits longer than half a minute for the others is told kUnavailable. Not
-// thread-safe; not to be used on both sides of a fork.
+// argument and its sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded.
+//
+// All that was committed is in LEDGER. Beside it stand LEDGER.key (32 random bytes, mode 0600, made
+// with the ledger: to lose it is to lose the ledger) and LEDGER.lock, and while something is
+// written, or after a crash then, LEDGER-journal, which the next opening plays back. A backup is a
+// copy of LEDGER and LEDGER.key made while no job runs. One of ledger and key without the other, or
+// a journal without its ledger, is kDataLoss: made anew, it would be a fresh budget. So is a ledger
+// with a second name (symbolic or hard link), which would have another journal and lock.
+//
+// What the ledger says is sealed under its key (dp/ledger/seal.h), and each opening, for looking
+// too, verifies the whole: a row that was changed, removed, added or reordered by who has not the
+// key is kDataLoss, as is any file that is no sound ledger of this version. No seal can tell that
+// the whole is older than what was: whoever puts back an earlier copy of the ledger gets back the
+// budget of then, and no file of this machine can show it. Nor does it hold against whoever can
+// read the key and write the file: who holds both can forge.
+//
+// Several processes may have a ledger open: each call sees and makes one state of it, so that
+// concurrent jobs never overspend together; one that waits longer than half a minute for the others
+// is told kUnavailable. Not thread-safe; not to be used on both sides of a fork.
 class Ledger {
  public:
   static base::Result<std::unique_ptr<Ledger>> Open(const std::filesystem::path& path);
-  // For looking: no writes. kNotFound when absent.
+  // For looking: changes nothing that was committed; kFailedPrecondition for what would. Needs the
+  // key as well. kNotFound when absent.
   static base::Result<std::unique_ptr<Ledger>> OpenReadOnly(const std::filesystem::path& path);
   virtual ~Ledger() = default;
 
   // Registers or finds the data set of these units; returns its id (hex, stable for the same set).
-  // The budget is fixed by the first registration of any of its units; kPermissionDenied when a
-  // later one asks for a larger one. A smaller one binds the debits of this object. Repeated units
-  // count once. kInvalidArgument where units are shared with a set of another privacy unit or
-  // neighbour relation.
+  // The budget is fixed by the first spend on it or on a set that it shares a unit with; until then
+  // the last registration counts, so that a job that was refused decides nothing. After, to ask for
+  // more than the set was registered with, or than a set with a shared unit that has spent, is
+  // kPermissionDenied; to ask for less binds the debits of this object. Repeated units count once.
+  // kInvalidArgument where units are shared with a set of another privacy unit or neighbour
+  // relation.
   // Memory: 16 bytes a unit and a few MiB, whatever the ledger holds.
   virtual base::Result<std::string> RegisterDataSet(const std::string& name,
                                                     const UnitSource& units, PrivacyUnit unit,
@@ -93,8 +108,8 @@ class Ledger {
   virtual base::Status CheckAffordable(const std::string& data_set, const Event& planned) = 0;
 
   // Makes the spend durable. On return of success the release may happen; never before.
-  // kResourceExhausted when it would pass the budget, kAlreadyExists for a key spent before; then
-  // nothing was written.
+  // kResourceExhausted when it would pass the budget, or that of a set with a shared unit that has
+  // spent; kAlreadyExists for a key spent before; then nothing was written.
   virtual base::Status Debit(const std::string& data_set, const Spend& spend) = 0;
 
   // Makes durable that the job is about to release a step. On return of success the release may
@@ -126,7 +141,7 @@ class Ledger {
     double epsilon_own_noise = 0;  // the same with own_noise_only where given, never less
     double delta = 0;
     std::int64_t releases = 0;  // whatever they cost: ε can be 0 where sampling is rare
-    double budget = 0;          // the data set's ε in all, as it was first registered
+    double budget = 0;          // the data set's ε in all, as it is registered
   };
   // Used so far, at the budget's delta: the running value of the filter, which is ε of every spend
   // on the data set and on those it shares a unit with, at the Rényi order that was fixed at the

@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "base/file.h"
+#include "dp/ledger/schema.h"
+#include "dp/ledger/seal.h"
 #include "security/primitives.h"
 #include "security/random.h"
 
@@ -21,35 +23,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kKeySize = 32;
-constexpr std::int64_t kApplication = 0x434c4c47;  // "CLLG"
-constexpr std::int64_t kVersion = 3;
-
-// data_sets   one row a registered set of units, with the budget it was first given
-// unit_blocks a data set's units (dp/ledger/unit_store.h)
-// overlaps    both directions of every pair of data sets that share a unit
-// orders      the Rényi orders that a data set's filter looks at, fixed at its first spend
-// spends      one row a debit
-// released_steps  the last step that a job released under a spend which covers many, and its mark
-constexpr char kSchema[] = R"sql(
-CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE data_sets(id TEXT PRIMARY KEY, name TEXT NOT NULL, unit TEXT NOT NULL,
-  neighbours TEXT NOT NULL, epsilon REAL NOT NULL, delta REAL NOT NULL,
-  units INTEGER NOT NULL, registered TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE unit_blocks(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
-  block INTEGER NOT NULL, hashes BLOB NOT NULL, code BLOB NOT NULL, UNIQUE(data_set, block));
-CREATE TABLE overlaps(data_set TEXT NOT NULL REFERENCES data_sets(id),
-  other TEXT NOT NULL REFERENCES data_sets(id), PRIMARY KEY(data_set, other)) WITHOUT ROWID;
-CREATE TABLE orders(data_set TEXT NOT NULL REFERENCES data_sets(id), alpha REAL NOT NULL,
-  PRIMARY KEY(data_set, alpha)) WITHOUT ROWID;
-CREATE TABLE spends(id INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
-  job TEXT NOT NULL, round INTEGER NOT NULL, attempt INTEGER NOT NULL, event TEXT NOT NULL,
-  own_event TEXT, time TEXT NOT NULL, UNIQUE(data_set, job, round, attempt));
-CREATE TABLE released_steps(job TEXT PRIMARY KEY, step INTEGER NOT NULL, mark BLOB NOT NULL)
-  WITHOUT ROWID;
-)sql";
+// EXTRA: a journal's removal, which is the commit, is on the disk before the commit returns.
+constexpr char kDurable[] = "PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON";
 
 constexpr char kKey[] = ".key";
 constexpr char kFresh[] = ".new";
+constexpr char kJournal[] = "-journal";
 constexpr char kLog[] = "-wal";
 
 fs::path Beside(const fs::path& path, const char* suffix) { return path.string() + suffix; }
@@ -82,16 +61,28 @@ base::Result<std::int64_t> ReadPragma(const Database& database, const std::strin
   return row ? statement.Integer(0) : 0;
 }
 
+// With a write-ahead log, what was spent last would stand in another file.
+base::Status CheckJournalMode(const Database& database, const std::string& sql,
+                              const fs::path& path) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement, database.Prepare(sql));
+  CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
+  if (row && statement.Text(0) == "delete") return {};
+  return NoLedger("privacy ledger with another journal than this program's", path);
+}
+
 base::Status CheckIsLedger(const Database& database, const fs::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t application, ReadPragma(database, "application_id"));
-  if (application != kApplication) return NoLedger("not a privacy ledger", path);
+  if (application != kLedgerApplication) return NoLedger("not a privacy ledger", path);
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t version, ReadPragma(database, "user_version"));
-  if (version != kVersion) {
+  if (version != kLedgerVersion) {
     return NoLedger("privacy ledger of version " + std::to_string(version) +
-                        ", where this program knows version " + std::to_string(kVersion),
+                        ", where this program knows version " + std::to_string(kLedgerVersion) +
+                        " alone",
                     path);
   }
-  CLOISTER_ASSIGN_OR_RETURN(Statement check, database.Prepare("PRAGMA quick_check(1)"));
+  CLOISTER_RETURN_IF_ERROR(CheckJournalMode(database, "PRAGMA journal_mode", path));
+  // Also that each index has its rows: the seal is over tables, and they are searched by indexes.
+  CLOISTER_ASSIGN_OR_RETURN(Statement check, database.Prepare("PRAGMA integrity_check(1)"));
   CLOISTER_ASSIGN_OR_RETURN(const bool row, check.Step());
   if (!row || check.Text(0) != "ok") return NoLedger("damaged privacy ledger", path);
   // What a ledger has no use for, and a hostile file might.
@@ -112,24 +103,36 @@ base::Status CheckFile(const fs::path& path) {
   if (!S_ISREG(status.st_mode)) return NoLedger("privacy ledger is no regular file", path);
   // SQLite would take an empty file for a new database: a fresh budget.
   if (status.st_size == 0) return NoLedger("privacy ledger is empty", path);
+  if (status.st_nlink > 1) {
+    return base::Fail(base::Code::kDataLoss,
+                      "the privacy ledger has " + std::to_string(status.st_nlink) +
+                          " names (hard links), " + path.string() +
+                          ": remove the others, since under each it would have another journal "
+                          "and lock; a backup is a copy");
+  }
+  if (IsThere(Beside(path, kLog))) {
+    return NoLedger("a write-ahead log, " + Beside(path, kLog).string() +
+                        ", which this program never makes, stands beside the privacy ledger",
+                    path);
+  }
   return {};
 }
 
 base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
   CLOISTER_ASSIGN_OR_RETURN(const Database database,
                             Database::Open(path, Database::Access::kReadWrite));
-  CLOISTER_RETURN_IF_ERROR(database.Execute("PRAGMA synchronous=FULL"));
+  CLOISTER_RETURN_IF_ERROR(database.Execute(kDurable));
   CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, Transaction::Begin(database));
-  CLOISTER_RETURN_IF_ERROR(
-      database.Execute("PRAGMA application_id=" + std::to_string(kApplication) +
-                       "; PRAGMA user_version=" + std::to_string(kVersion) + ";" + kSchema));
+  CLOISTER_RETURN_IF_ERROR(database.Execute(
+      "PRAGMA application_id=" + std::to_string(kLedgerApplication) +
+      "; PRAGMA user_version=" + std::to_string(kLedgerVersion) + ";" + kLedgerSchema));
   {
     CLOISTER_ASSIGN_OR_RETURN(
         Statement insert, database.Prepare("INSERT INTO meta(name, value) VALUES('key check', ?)"));
     CLOISTER_RETURN_IF_ERROR(insert.Bind(KeyCheck(key)).Run());
   }
-  CLOISTER_RETURN_IF_ERROR(transaction.Commit());
-  return database.Execute("PRAGMA journal_mode=WAL");
+  CLOISTER_RETURN_IF_ERROR(Seal(key).Begin(database));
+  return transaction.Commit();
 }
 
 base::Status CheckKey(const Database& database, const security::SecretBytes& key,
@@ -171,13 +174,22 @@ base::Status FillFresh(const fs::path& fresh, const security::SecretBytes& key) 
   return Sync(FolderOf(fresh));
 }
 
+base::Result<Database> OpenSound(const fs::path& path, const security::SecretBytes& key,
+                                 Database::Access access) {
+  CLOISTER_RETURN_IF_ERROR(CheckFile(path));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(path, access));
+  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, path));
+  CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, path));
+  return database;
+}
+
 // The ledger under another name, then the key, then the ledger's own name, each durable before the
 // next: a key without a ledger and without LEDGER.new is never what a crash leaves.
 base::Result<security::SecretBytes> Create(const fs::path& path) {
   const fs::path fresh = Beside(path, kFresh);
   std::error_code ignored;
   // What an earlier try left. An old journal would be played into the new file.
-  for (const char* const rest : {"-journal", "-wal", "-shm", ""}) {
+  for (const char* const rest : {kJournal, kLog, "-shm", ""}) {
     fs::remove(Beside(fresh, rest), ignored);
   }
   security::SecretBytes key = security::RandomSecret(kKeySize);
@@ -204,17 +216,30 @@ tl::unexpected<base::Error> LedgerIsGone(const fs::path& path, const char* trace
           beside + " to start anew");
 }
 
+tl::unexpected<base::Error> KeyIsGone(const fs::path& ledger) {
+  return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is missing, " +
+                                               Beside(ledger, kKey).string() + ", though " +
+                                               ledger.string() +
+                                               " is there: restore it from a backup; without it "
+                                               "no unit is recognised, and no spend verified");
+}
+
+// What a write that was cut short left of a ledger that is gone would be played into a new one.
+base::Status CheckNoTrace(const fs::path& path) {
+  for (const char* const trace : {kJournal, kLog}) {
+    if (IsThere(Beside(path, trace))) return LedgerIsGone(path, trace);
+  }
+  return {};
+}
+
 // A ledger of this key that no data set was ever registered in.
 base::Status CheckUnused(const fs::path& fresh, const security::SecretBytes& key) {
-  CLOISTER_RETURN_IF_ERROR(CheckFile(fresh));
-  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(fresh, Database::Access::kReadWrite));
-  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, fresh));
-  CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, fresh));
-  CLOISTER_ASSIGN_OR_RETURN(Statement rows,
-                            database.Prepare("SELECT (SELECT count(*) FROM data_sets) + "
-                                             "(SELECT count(*) FROM spends)"));
-  CLOISTER_ASSIGN_OR_RETURN(const bool counted, rows.Step());
-  if (counted && rows.Integer(0) == 0) return {};
+  CLOISTER_ASSIGN_OR_RETURN(const Database database,
+                            OpenSound(fresh, key, Database::Access::kReadWrite));
+  CLOISTER_ASSIGN_OR_RETURN(const Transaction snapshot, Transaction::BeginReading(database));
+  Seal seal(key);
+  CLOISTER_RETURN_IF_ERROR(seal.Verify(database));
+  if (seal.entries() == 0) return {};
   return NoLedger("a ledger in use under the name of a half-made one", fresh);
 }
 
@@ -222,6 +247,7 @@ base::Status CheckUnused(const fs::path& fresh, const security::SecretBytes& key
 base::Status CompleteCreation(const fs::path& path, const security::SecretBytes& key) {
   const fs::path fresh = Beside(path, kFresh);
   if (!IsThere(fresh)) return LedgerIsGone(path, kKey);
+  CLOISTER_RETURN_IF_ERROR(CheckNoTrace(path));
   if (base::Status unused = CheckUnused(fresh, key); !unused) {
     if (unused.error().code != base::Code::kDataLoss) return unused;
     return LedgerIsGone(
@@ -230,7 +256,7 @@ base::Status CompleteCreation(const fs::path& path, const security::SecretBytes&
   return MoveIntoPlace(fresh, path);
 }
 
-base::Result<security::SecretBytes> ReadKey(const fs::path& path) {
+base::Result<security::SecretBytes> ReadKeyFile(const fs::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kKeySize + 1));
   if (text.size() != kKeySize) {
     return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is damaged, " +
@@ -274,37 +300,30 @@ base::Result<security::SecretBytes> ReadKeyOrCreate(const fs::path& ledger) {
   }
   const fs::path path = Beside(ledger, kKey);
   if (!IsThere(path)) {
-    if (IsThere(ledger)) {
-      return base::Fail(base::Code::kDataLoss,
-                        "the privacy ledger's key is missing, " + path.string() + ", though " +
-                            ledger.string() +
-                            " is there: restore it from a backup; without it no unit is "
-                            "recognised");
-    }
-    // What was spent last stands in the log alone; a new ledger would be read with it.
-    if (IsThere(Beside(ledger, kLog))) return LedgerIsGone(ledger, kLog);
+    if (IsThere(ledger)) return KeyIsGone(ledger);
+    CLOISTER_RETURN_IF_ERROR(CheckNoTrace(ledger));
     return Create(ledger);
   }
-  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKey(path));
+  CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKeyFile(path));
   if (!IsThere(ledger)) CLOISTER_RETURN_IF_ERROR(CompleteCreation(ledger, key));
   return key;
 }
 
+base::Result<security::SecretBytes> ReadKey(const fs::path& ledger) {
+  CLOISTER_RETURN_IF_ERROR(CheckFile(ledger));
+  if (!IsThere(Beside(ledger, kKey))) return KeyIsGone(ledger);
+  return ReadKeyFile(Beside(ledger, kKey));
+}
+
 base::Result<Database> OpenForWriting(const fs::path& path, const security::SecretBytes& key) {
-  CLOISTER_RETURN_IF_ERROR(CheckFile(path));
-  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(path, Database::Access::kReadWrite));
-  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, path));
-  CLOISTER_RETURN_IF_ERROR(
-      database.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON"));
-  CLOISTER_RETURN_IF_ERROR(CheckKey(database, key, path));
+  CLOISTER_ASSIGN_OR_RETURN(Database database, OpenSound(path, key, Database::Access::kReadWrite));
+  CLOISTER_RETURN_IF_ERROR(CheckJournalMode(database, "PRAGMA journal_mode=DELETE", path));
+  CLOISTER_RETURN_IF_ERROR(database.Execute(kDurable));
   return database;
 }
 
-base::Result<Database> OpenForReading(const fs::path& path) {
-  CLOISTER_RETURN_IF_ERROR(CheckFile(path));
-  CLOISTER_ASSIGN_OR_RETURN(Database database, Database::Open(path, Database::Access::kReadOnly));
-  CLOISTER_RETURN_IF_ERROR(CheckIsLedger(database, path));
-  return database;
+base::Result<Database> OpenForReading(const fs::path& path, const security::SecretBytes& key) {
+  return OpenSound(path, key, Database::Access::kReadOnly);
 }
 
 }  // namespace cloister::dp

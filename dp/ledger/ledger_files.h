@@ -1,11 +1,18 @@
 #pragma once
 
-// Inside dp/ledger/ only: the three files of a ledger and its schema.
+// Inside dp/ledger/ only: the files of a ledger.
 //
-//   LEDGER        SQLite, mode 0600 (with LEDGER-wal and LEDGER-shm while open)
-//   LEDGER.key    32 random bytes, mode 0600: the key of the units' hashes
-//   LEDGER.lock   empty; locked while a process opens the ledger for writing
-//   LEDGER.new    only while a ledger is made, or after a crash then: the ledger without a data set
+//   LEDGER          SQLite with a rollback journal, synchronous EXTRA, mode 0600: all that was
+//                   committed. One name: a link to it would have another journal and another lock
+//   LEDGER.key      32 random bytes, mode 0600: the key of the units' hashes and of the seal
+//   LEDGER.lock     empty; locked while a process opens the ledger for writing
+//   LEDGER-journal  only while something is written, or after a crash then: what LEDGER was before.
+//                   The next opening, also for looking, puts that back. Without it, LEDGER as the
+//                   crash left it is either of the two states or, by its seal, no ledger
+//   LEDGER.new      only while a ledger is made, or after a crash then: the ledger without a data
+//                   set (with LEDGER.new-journal)
+//
+// LEDGER-wal and LEDGER-shm are never made; where one of them stands, something else wrote.
 
 #include <filesystem>
 #include <utility>
@@ -36,10 +43,14 @@ class FileLock {
 // Call under the ledger's lock.
 base::Result<security::SecretBytes> ReadKeyOrCreate(const std::filesystem::path& ledger);
 
-// Opens the database for writing and checks that it is a sound ledger of this version, made with
-// this key.
+// The key of a ledger that is there. kNotFound where the ledger is not.
+base::Result<security::SecretBytes> ReadKey(const std::filesystem::path& ledger);
+
+// Opens the database and checks that it is a sound one of this version, made with this key. What
+// it says is dp/ledger/seal.h's to verify.
 base::Result<Database> OpenForWriting(const std::filesystem::path& path,
                                       const security::SecretBytes& key);
-base::Result<Database> OpenForReading(const std::filesystem::path& path);
+base::Result<Database> OpenForReading(const std::filesystem::path& path,
+                                      const security::SecretBytes& key);
 
 }  // namespace cloister::dp

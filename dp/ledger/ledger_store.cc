@@ -29,6 +29,8 @@ base::Result<Event> ParseEvent(const Database& database, const std::string& text
   const nlohmann::json json = base::ParseJson(text);
   auto event = EventFromJson(json);
   if (!event) return Damaged(database, event.error().message);
+  // As it was written and in no other way: of a key that stands there twice a parser takes one.
+  if (ToJson(*event).dump() != text) return Damaged(database, "an event in another spelling");
   return event;
 }
 
@@ -46,7 +48,8 @@ base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
                                                     const std::string& id) {
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT unit, neighbours, epsilon, delta FROM data_sets WHERE id = ?"));
+      database.Prepare("SELECT unit, neighbours, epsilon, delta FROM data_sets LEFT JOIN budgets "
+                       "ON data_set = id WHERE id = ? ORDER BY budgets.entry DESC LIMIT 1"));
   CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Bind(id).Step());
   if (!found) return std::optional<DataSetRow>();
   const auto unit = ParseUnit(statement.Text(0));
@@ -70,21 +73,27 @@ base::Result<std::vector<std::string>> OverlapsOf(const Database& database, cons
   }
 }
 
-base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
-                           std::int64_t units, std::span<const std::string> overlapping) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement insert, database.Prepare("INSERT INTO data_sets VALUES(?, ?, ?, ?, ?, ?, ?, ?)"));
-  insert.Bind(row.id).Bind(name).Bind(std::string(UnitName(row.unit)));
-  insert.Bind(std::string(NeighboursName(row.neighbours)));
-  insert.Bind(row.budget.epsilon).Bind(row.budget.delta).Bind(units).Bind(NowUtc());
-  CLOISTER_RETURN_IF_ERROR(insert.Run());
-  CLOISTER_ASSIGN_OR_RETURN(Statement pair,
-                            database.Prepare("INSERT INTO overlaps VALUES(?1, ?2), (?2, ?1)"));
+base::Status InsertDataSet(const Database& database, Seal& seal, const DataSetRow& row,
+                           const std::string& name, std::int64_t units,
+                           std::span<const std::string> overlapping) {
+  const Value values[] = {
+      row.id, name,    std::string(UnitName(row.unit)), std::string(NeighboursName(row.neighbours)),
+      units,  NowUtc()};
+  CLOISTER_RETURN_IF_ERROR(seal.Append(database, "data_sets", values));
+  CLOISTER_RETURN_IF_ERROR(InsertBudget(database, seal, row.id, row.budget));
   for (const std::string& other : overlapping) {
-    pair.Reset();
-    CLOISTER_RETURN_IF_ERROR(pair.Bind(row.id).Bind(other).Run());
+    const Value there[] = {row.id, other};
+    const Value back[] = {other, row.id};
+    CLOISTER_RETURN_IF_ERROR(seal.Append(database, "overlaps", there));
+    CLOISTER_RETURN_IF_ERROR(seal.Append(database, "overlaps", back));
   }
   return {};
+}
+
+base::Status InsertBudget(const Database& database, Seal& seal, const std::string& id,
+                          const PrivacyBudget& budget) {
+  const Value values[] = {id, budget.epsilon, budget.delta};
+  return seal.Append(database, "budgets", values);
 }
 
 base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
@@ -102,10 +111,10 @@ base::Result<Statement> RowsOf(const Database& database, const SpendSelection& s
   // The plus signs keep SQLite from looking through all rows of the set by its index.
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT id, " + std::string(Column(spends.which)) +
-                       " FROM spends WHERE id > ?1 AND (+data_set = ?2 OR +data_set IN "
+      database.Prepare("SELECT entry, " + std::string(Column(spends.which)) +
+                       " FROM spends WHERE entry > ?1 AND (+data_set = ?2 OR +data_set IN "
                        "(SELECT other FROM overlaps WHERE data_set = ?2)) " +
-                       (spends.job ? "AND +job = ?3 " : "") + "ORDER BY id"));
+                       (spends.job ? "AND +job = ?3 " : "") + "ORDER BY entry"));
   statement.Bind(after).Bind(spends.data_set);
   if (spends.job) statement.Bind(*spends.job);
   return statement;
@@ -130,13 +139,16 @@ base::Result<std::vector<double>> FilterOrders(const Database& database, const s
   return orders;
 }
 
-base::Status RecordOrders(const Database& database, const std::string& id,
+base::Status RecordOrders(const Database& database, Seal& seal, const std::string& id,
                           std::span<const double> orders) {
-  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
-                            database.Prepare("INSERT OR IGNORE INTO orders VALUES(?, ?)"));
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement known, database.Prepare("SELECT 1 FROM orders WHERE data_set = ? AND alpha = ?"));
   for (const double order : orders) {
-    statement.Reset();
-    CLOISTER_RETURN_IF_ERROR(statement.Bind(id).Bind(order).Run());
+    known.Reset();
+    CLOISTER_ASSIGN_OR_RETURN(const bool there, known.Bind(id).Bind(order).Step());
+    if (there) continue;
+    const Value values[] = {id, order};
+    CLOISTER_RETURN_IF_ERROR(seal.Append(database, "orders", values));
   }
   return {};
 }
@@ -149,19 +161,20 @@ base::Result<bool> HasSpend(const Database& database, const std::string& id, con
   return statement.Step();
 }
 
-base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement statement,
-      database.Prepare("INSERT INTO spends(data_set, job, round, attempt, event, own_event, time) "
-                       "VALUES(?, ?, ?, ?, ?, ?, ?)"));
-  statement.Bind(id).Bind(spend.key.job).Bind(spend.key.round).Bind(spend.key.attempt);
-  statement.Bind(ToJson(spend.event).dump());
-  if (spend.own_noise_only) {
-    statement.Bind(ToJson(*spend.own_noise_only).dump());
-  } else {
-    statement.BindNull();
-  }
-  return statement.Bind(NowUtc()).Run();
+base::Result<bool> HasSpent(const Database& database, const std::string& id) {
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT 1 FROM spends WHERE data_set = ? LIMIT 1"));
+  return statement.Bind(id).Step();
+}
+
+base::Status InsertSpend(const Database& database, Seal& seal, const std::string& id,
+                         const Spend& spend) {
+  Value own;
+  if (spend.own_noise_only) own = ToJson(*spend.own_noise_only).dump();
+  const Value values[] = {
+      id,  spend.key.job, spend.key.round, spend.key.attempt, ToJson(spend.event).dump(),
+      own, NowUtc()};
+  return seal.Append(database, "spends", values);
 }
 
 base::Result<std::vector<Ledger::Row>> Spends(const Database& database,
@@ -171,7 +184,7 @@ base::Result<std::vector<Ledger::Row>> Spends(const Database& database,
       database.Prepare(std::string("SELECT s.data_set, d.name, s.job, s.round, s.attempt, s.event, "
                                    "s.own_event, s.time FROM spends s JOIN data_sets d "
                                    "ON d.id = s.data_set ") +
-                       (job ? "WHERE s.job = ? " : "") + "ORDER BY s.id"));
+                       (job ? "WHERE s.job = ? " : "") + "ORDER BY s.entry"));
   if (job) statement.Bind(*job);
   std::vector<Ledger::Row> rows;
   for (;;) {
@@ -192,8 +205,9 @@ base::Result<std::vector<Ledger::Row>> Spends(const Database& database,
 }
 
 base::Result<RecordedStep> ReadStep(const Database& database, const std::string& job) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement statement, database.Prepare("SELECT step, mark FROM released_steps WHERE job = ?"));
+  CLOISTER_ASSIGN_OR_RETURN(Statement statement,
+                            database.Prepare("SELECT step, mark FROM released_steps WHERE job = ? "
+                                             "ORDER BY step DESC LIMIT 1"));
   CLOISTER_ASSIGN_OR_RETURN(const bool found, statement.Bind(job).Step());
   RecordedStep recorded;
   if (!found) return recorded;
@@ -204,12 +218,11 @@ base::Result<RecordedStep> ReadStep(const Database& database, const std::string&
   return recorded;
 }
 
-base::Status WriteStep(const Database& database, const std::string& job,
+base::Status WriteStep(const Database& database, Seal& seal, const std::string& job,
                        const RecordedStep& recorded) {
-  CLOISTER_ASSIGN_OR_RETURN(
-      Statement statement,
-      database.Prepare("INSERT OR REPLACE INTO released_steps VALUES(?, ?, ?)"));
-  return statement.Bind(job).Bind(recorded.step).Bind(std::span(recorded.mark)).Run();
+  const Value values[] = {job, recorded.step,
+                          std::vector<std::uint8_t>(recorded.mark.begin(), recorded.mark.end())};
+  return seal.Append(database, "released_steps", values);
 }
 
 }  // namespace cloister::dp

@@ -1,12 +1,14 @@
 #pragma once
 
-// Inside dp/ledger/ only: what is asked of the tables. Rules are in ledger.cc.
+// Inside dp/ledger/ only: what is asked of the tables, inside a transaction that a Seal verified.
+// Rules are in ledger.cc and registration.h.
 
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "dp/ledger/ledger.h"
+#include "dp/ledger/seal.h"
 #include "dp/ledger/sqlite.h"
 
 namespace cloister::dp {
@@ -27,9 +29,13 @@ base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
                                                     const std::string& id);
 // Ids of the data sets that share a unit with the data set.
 base::Result<std::vector<std::string>> OverlapsOf(const Database& database, const std::string& id);
-// The row alone: its units are dp/ledger/unit_store.h's.
-base::Status InsertDataSet(const Database& database, const DataSetRow& row, const std::string& name,
-                           std::int64_t units, std::span<const std::string> overlapping);
+// The row and its budget: its units are dp/ledger/unit_store.h's.
+base::Status InsertDataSet(const Database& database, Seal& seal, const DataSetRow& row,
+                           const std::string& name, std::int64_t units,
+                           std::span<const std::string> overlapping);
+// From now on the data set's.
+base::Status InsertBudget(const Database& database, Seal& seal, const std::string& id,
+                          const PrivacyBudget& budget);
 
 // What `count` equal spends come to, from the text of one.
 base::Result<Event> JoinedEvent(const Database& database, const std::string& text,
@@ -42,19 +48,22 @@ struct SpendSelection {
 
   friend auto operator<=>(const SpendSelection&, const SpendSelection&) = default;
 };
-// Rows (id, event's text) of them above a row, with rising ids.
+// Rows (entry, event's text) of them above an entry, with rising entries.
 base::Result<Statement> RowsOf(const Database& database, const SpendSelection& spends,
                                std::int64_t after);
 
 // The filter's orders recorded for the data set; where none are, those of the data sets that it
 // shares a unit with.
 base::Result<std::vector<double>> FilterOrders(const Database& database, const std::string& id);
-base::Status RecordOrders(const Database& database, const std::string& id,
+base::Status RecordOrders(const Database& database, Seal& seal, const std::string& id,
                           std::span<const double> orders);
 
 // Whether the data set, or one that it shares a unit with, has spent under this key.
 base::Result<bool> HasSpend(const Database& database, const std::string& id, const SpendKey& key);
-base::Status InsertSpend(const Database& database, const std::string& id, const Spend& spend);
+// Whether anything was spent on this very data set.
+base::Result<bool> HasSpent(const Database& database, const std::string& id);
+base::Status InsertSpend(const Database& database, Seal& seal, const std::string& id,
+                         const Spend& spend);
 // In the order in which they were made; of every job, or of one on whatever data set.
 base::Result<std::vector<Ledger::Row>> Spends(const Database& database,
                                               const std::optional<std::string>& job = std::nullopt);
@@ -65,7 +74,7 @@ struct RecordedStep {
   StepMark mark{};
 };
 base::Result<RecordedStep> ReadStep(const Database& database, const std::string& job);
-base::Status WriteStep(const Database& database, const std::string& job,
+base::Status WriteStep(const Database& database, Seal& seal, const std::string& job,
                        const RecordedStep& recorded);
 
 }  // namespace cloister::dp

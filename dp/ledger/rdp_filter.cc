@@ -62,7 +62,11 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
     if (rdp[i] <= OrderBudget(orders[i], budget)) continue;
     const double epsilon = EpsilonOfRdp(orders[i], rdp[i], budget.delta);
     return base::Fail(base::Code::kResourceExhausted,
-                      "the spends would come to epsilon " + Rounded(epsilon) + ", past " + limit);
+                      "the spends would come to epsilon " + Rounded(epsilon) +
+                          " by the budget's count (a filter's, which holds whatever jobs come "
+                          "later and is above what `cloister privacy epsilon` prints of one plan), "
+                          "past " +
+                          limit);
   }
   return {};
 }

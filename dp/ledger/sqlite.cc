@@ -59,6 +59,16 @@ Statement& Statement::BindNull() {
   return *this;
 }
 
+Statement& Statement::BindValue(const Value& value) {
+  if (const auto* const bytes = std::get_if<std::vector<std::uint8_t>>(&value)) {
+    return Bind(std::span<const std::uint8_t>(*bytes));
+  }
+  if (const auto* const text = std::get_if<std::string>(&value)) return Bind(*text);
+  if (const auto* const real = std::get_if<double>(&value)) return Bind(*real);
+  if (const auto* const number = std::get_if<std::int64_t>(&value)) return Bind(*number);
+  return BindNull();
+}
+
 base::Result<bool> Statement::Step() {
   const int code = sqlite3_step(statement_.get());
   if (code == SQLITE_ROW) return true;
@@ -102,11 +112,28 @@ bool Statement::IsNull(int column) const {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
 
+int Statement::Columns() const { return sqlite3_column_count(statement_.get()); }
+
+Value Statement::Stored(int column) const {
+  switch (sqlite3_column_type(statement_.get(), column)) {
+    case SQLITE_INTEGER:
+      return Integer(column);
+    case SQLITE_FLOAT:
+      return Real(column);
+    case SQLITE_TEXT:
+      return Text(column);
+    case SQLITE_BLOB: {
+      const std::span<const std::uint8_t> bytes = Bytes(column);
+      return std::vector<std::uint8_t>(bytes.begin(), bytes.end());
+    }
+    default:
+      return std::monostate();
+  }
+}
+
 base::Result<Database> Database::Open(const std::filesystem::path& path, Access access) {
-  int flags = SQLITE_OPEN_READWRITE;
-  if (access == Access::kReadOnly) flags = SQLITE_OPEN_READONLY;
-  if (access == Access::kCreate) flags |= SQLITE_OPEN_CREATE;
-  flags |= SQLITE_OPEN_PRIVATECACHE;
+  // Also for reading, or what a stopped writer left would keep everybody from looking.
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_PRIVATECACHE;
   sqlite3* raw = nullptr;
   const std::filesystem::path whole = std::filesystem::absolute(path);
   const int code = sqlite3_open_v2(whole.c_str(), &raw, flags, nullptr);
@@ -121,6 +148,9 @@ base::Result<Database> Database::Open(const std::filesystem::path& path, Access 
   CLOISTER_CHECK(sqlite3_db_config(raw, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr) == SQLITE_OK);
   CLOISTER_CHECK(sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr) == SQLITE_OK);
   CLOISTER_CHECK(sqlite3_db_config(raw, SQLITE_DBCONFIG_ENABLE_VIEW, 0, nullptr) == SQLITE_OK);
+  if (access == Access::kReadOnly) {
+    CLOISTER_RETURN_IF_ERROR(database.Execute("PRAGMA query_only=ON"));
+  }
   return database;
 }
 

@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "base/result.h"
@@ -21,6 +22,10 @@ namespace cloister::dp {
 // How long one process waits for what another does with a ledger.
 inline constexpr std::chrono::seconds kPatience{30};
 
+// What a column holds.
+using Value =
+    std::variant<std::monostate, std::int64_t, double, std::string, std::vector<std::uint8_t>>;
+
 // One prepared statement, bound in order and stepped. Text and bytes are copied when bound.
 class Statement {
  public:
@@ -29,6 +34,7 @@ class Statement {
   Statement& Bind(double number);
   Statement& Bind(std::span<const std::uint8_t> bytes);
   Statement& BindNull();
+  Statement& BindValue(const Value& value);
 
   // True for a row, false at the end; an Error of the database otherwise.
   base::Result<bool> Step();
@@ -42,6 +48,8 @@ class Statement {
   std::int64_t Integer(int column) const;
   double Real(int column) const;
   bool IsNull(int column) const;
+  int Columns() const;
+  Value Stored(int column) const;  // by what is stored, whatever was declared
 
  private:
   friend class Database;
@@ -58,7 +66,9 @@ class Statement {
 
 class Database {
  public:
-  enum class Access { kReadOnly, kReadWrite, kCreate };
+  // Who only reads changes nothing that was committed, but rolls back what a writer that was
+  // stopped left half-written, where the file's permissions let it.
+  enum class Access { kReadOnly, kReadWrite };
   static base::Result<Database> Open(const std::filesystem::path& path, Access access);
 
   base::Result<Statement> Prepare(const std::string& sql) const;

@@ -21,8 +21,8 @@ security::Sha256Digest CodeOf(security::HmacSha256Key& key, const std::string& d
 
 tl::unexpected<base::Error> Damaged(const Database& database, const std::string& data_set) {
   return base::Fail(base::Code::kDataLoss,
-                    "privacy ledger has lost units of data set " + data_set.substr(0, 12) + ", " +
-                        database.where() +
+                    "privacy ledger has lost or changed units of data set " +
+                        data_set.substr(0, 12) + ", " + database.where() +
                         ": restore the newest copy; an older one forgets what was spent");
 }
 
@@ -81,6 +81,20 @@ base::Result<std::vector<std::string>> SetsSharing(const Database& database,
     if (shares) sharing.push_back(set.id);
   }
   return sharing;
+}
+
+base::Status VerifyUnits(const Database& database, security::HmacSha256Key& key) {
+  CLOISTER_ASSIGN_OR_RETURN(const std::vector<StoredSet> sets, StoredSets(database));
+  for (const StoredSet& set : sets) {
+    // Nothing is asked for, so that it looks to the end.
+    CLOISTER_RETURN_IF_ERROR(Shares(database, key, set, {}));
+  }
+  CLOISTER_ASSIGN_OR_RETURN(
+      Statement strays, database.Prepare("SELECT data_set FROM unit_blocks WHERE data_set NOT IN "
+                                         "(SELECT id FROM data_sets) LIMIT 1"));
+  CLOISTER_ASSIGN_OR_RETURN(const bool stray, strays.Step());
+  if (stray) return Damaged(database, strays.Text(0));
+  return {};
 }
 
 base::Status InsertUnits(const Database& database, security::HmacSha256Key& key,

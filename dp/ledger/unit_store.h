@@ -18,6 +18,9 @@ namespace cloister::dp {
 base::Result<std::vector<std::string>> SetsSharing(const Database& database,
                                                    security::HmacSha256Key& key,
                                                    const UnitSet& units);
+// Whether every block of every data set is there and as it was written. A block in memory at a
+// time.
+base::Status VerifyUnits(const Database& database, security::HmacSha256Key& key);
 base::Status InsertUnits(const Database& database, security::HmacSha256Key& key,
                          const std::string& data_set, const UnitSet& units);
 

@@ -25,6 +25,7 @@ struct Pending {
 // A file as the process sees it. The disk has it without what is pending.
 struct Overlay {
   bool loaded = false;
+  bool removed = false;  // as its folder was not synced, the disk has it still
   Bytes content;
   std::vector<Pending> pending;
 };
@@ -184,8 +185,16 @@ int Load(sqlite3_file* file, Overlay& overlay) {
   return Methods(file).xRead(Real(file), overlay.content.data(), static_cast<int>(size), 0);
 }
 
+bool IsRemoved(const char* path) {
+  const auto& files = TheStorage().files;
+  const auto found = path == nullptr ? files.end() : files.find(path);
+  return found != files.end() && found->second.removed;
+}
+
 int Open(sqlite3_vfs*, const char* path, sqlite3_file* file, int flags, int* out_flags) {
   Storage& storage = TheStorage();
+  file->pMethods = nullptr;
+  if (IsRemoved(path) && (flags & SQLITE_OPEN_CREATE) == 0) return SQLITE_CANTOPEN;
   const int code = storage.real->xOpen(storage.real, path, Real(file), flags, out_flags);
   file->pMethods = nullptr;
   if (code != SQLITE_OK) return code;
@@ -194,14 +203,29 @@ int Open(sqlite3_vfs*, const char* path, sqlite3_file* file, int flags, int* out
   if (storage.crash.kind == Crash::Kind::kKill || path == nullptr) return SQLITE_OK;
   Overlay& overlay = storage.files[path];
   Mine(file)->overlay = &overlay;
+  if (overlay.removed) {  // a new file, once it is synced
+    overlay.removed = false;
+    overlay.pending.push_back({true, 0, {}});
+  }
   return overlay.loaded ? SQLITE_OK : Load(file, overlay);
 }
 
 int Delete(sqlite3_vfs*, const char* path, int sync_folder) {
   Storage& storage = TheStorage();
   if (DueNow()) Die();
-  storage.files.erase(path);
-  return storage.real->xDelete(storage.real, path, sync_folder);
+  const bool lasts = sync_folder != 0 && !storage.crash.ignore_syncs;
+  if (storage.crash.kind == Crash::Kind::kKill || lasts) {
+    storage.files.erase(path);
+    return storage.real->xDelete(storage.real, path, sync_folder);
+  }
+  storage.files[path] = {.loaded = true, .removed = true, .content = {}, .pending = {}};
+  return SQLITE_OK;
+}
+
+int Access(sqlite3_vfs*, const char* path, int flags, int* result) {
+  if (!IsRemoved(path)) return TheStorage().real->xAccess(TheStorage().real, path, flags, result);
+  *result = 0;
+  return SQLITE_OK;
 }
 
 }  // namespace
@@ -215,6 +239,7 @@ void InstallFailingStorage(const Crash& crash) {
   storage.face.szOsFile = static_cast<int>(sizeof(File)) + storage.real->szOsFile;
   storage.face.xOpen = Open;
   storage.face.xDelete = Delete;
+  storage.face.xAccess = Access;
   sqlite3_vfs_register(&storage.face, 1);
 }
 

@@ -12,7 +12,8 @@ struct Crash {
   enum class Kind {
     // The process alone dies, in the middle of the operation: of a write the first half is there.
     kKill,
-    // The power goes: what was written since a file's last sync never reached the disk …
+    // The power goes: what was written since a file's last sync never reached the disk, nor did the
+    // removal of a file whose folder was not synced after …
     kPowerCut,
     // … or every second piece of it did, the last one by half.
     kTornPowerCut,

@@ -27,7 +27,9 @@ bool ReleasesTooSoon(Job job) {
   return job == Job::kReleasesFirst || job == Job::kReleasesUnrecorded;
 }
 
-constexpr std::int64_t kRounds = 2;
+constexpr std::int64_t kRounds = 3;
+// Nothing is asked of the storage after the last debit.
+constexpr std::int64_t kMostReleases = kRounds - 1;
 constexpr int kNeverStopped = -1;
 
 [[noreturn]] void RunJob(const fs::path& path, const Crash& crash, Job job, int releases) {
@@ -49,7 +51,7 @@ constexpr int kNeverStopped = -1;
       if (!durable) ::_exit(5);
       if (!ReleasesTooSoon(job)) release();
     }
-  }  // the log is moved into the ledger, and deleted
+  }
   ::_exit(0);
 }
 
@@ -110,6 +112,16 @@ class LedgerCrashTest : public LedgerTest {
     return true;
   }
 
+  static void ExpectSpent(Ledger& ledger, int releases) {
+    const auto rows = ledger.Rows();
+    ASSERT_TRUE(rows) << rows.error().message;
+    EXPECT_GE(static_cast<int>(rows->size()), releases);
+    const std::string id = Register(ledger, Units(0, 5));
+    for (std::int64_t round = 0; round < static_cast<std::int64_t>(rows->size()); ++round) {
+      EXPECT_EQ(ledger.Debit(id, SpendOf(round)).error().code, base::Code::kAlreadyExists);
+    }
+  }
+
   // The same of steps: none that was released may be recorded again.
   bool RecordedWhatWasReleased(int releases) {
     const auto ledger = Open();
@@ -156,11 +168,11 @@ class LedgerCrashTest : public LedgerTest {
   fs::path memory_;
 };
 
-// Also while it is made, while it is closed, and in the middle of a write.
+// Also while it is made, and in the middle of a write.
 TEST_F(LedgerCrashTest, AJobKilledAtAnyWriteHasSpentWhatItReleased) {
   const Outcome outcome = StopEverywhere({Crash::Kind::kKill}, Job::kDebitsFirst, Begin(false));
   EXPECT_GT(outcome.stops, 30);
-  EXPECT_EQ(outcome.most_releases, kRounds);
+  EXPECT_EQ(outcome.most_releases, kMostReleases);
   EXPECT_EQ(outcome.losses, 0);
 }
 
@@ -169,7 +181,7 @@ TEST_F(LedgerCrashTest, AJobWhosePowerIsCutAtAnyWriteHasSpentWhatItReleased) {
   for (const Crash::Kind kind : {Crash::Kind::kPowerCut, Crash::Kind::kTornPowerCut}) {
     const Outcome outcome = StopEverywhere({kind}, Job::kDebitsFirst, begin);
     EXPECT_GT(outcome.stops, 15);
-    EXPECT_EQ(outcome.most_releases, kRounds);
+    EXPECT_EQ(outcome.most_releases, kMostReleases);
     EXPECT_EQ(outcome.losses, 0);
   }
 }
@@ -179,10 +191,55 @@ TEST_F(LedgerCrashTest, AStepIsRecordedBeforeItsReleaseWhateverStopsIt) {
   for (const Crash::Kind kind : {Crash::Kind::kKill, Crash::Kind::kPowerCut}) {
     const Outcome outcome = StopEverywhere({kind}, Job::kRecordsFirst, begin);
     EXPECT_GT(outcome.stops, 15);
-    EXPECT_EQ(outcome.most_releases, kRounds);
+    EXPECT_EQ(outcome.most_releases, kMostReleases);
     EXPECT_EQ(outcome.losses, 0);
     EXPECT_GT(StopEverywhere({kind}, Job::kReleasesUnrecorded, begin).losses, 0);
   }
+}
+
+// The journal is what a half-written ledger is put right with: where somebody took it, or copied
+// the ledger without it, the ledger has all that was released or is refused.
+TEST_F(LedgerCrashTest, AJournalThatWasTakenAwayBuysNothing) {
+  const fs::path begin = Begin(true);
+  int without = 0;
+  int refused = 0;
+  for (const Crash::Kind kind : {Crash::Kind::kKill, Crash::Kind::kTornPowerCut}) {
+    for (Crash crash{kind, 1};; ++crash.at) {
+      fs::remove_all(memory_);
+      fs::copy(begin, memory_, fs::copy_options::recursive);
+      const int releases = ReleasesBefore(crash, Job::kDebitsFirst);
+      if (releases == kNeverStopped || HasFailure()) break;
+      if (!fs::remove(path_.string() + "-journal")) continue;
+      ++without;
+      const auto ledger = Ledger::Open(path_);
+      if (ledger) {
+        ExpectSpent(**ledger, releases);
+        continue;
+      }
+      EXPECT_EQ(ledger.error().code, base::Code::kDataLoss) << ledger.error().message;
+      ++refused;
+    }
+  }
+  EXPECT_GT(without, 20);
+  EXPECT_GT(refused, 8);
+  EXPECT_LT(refused, without);
+}
+
+// Who only looks puts a half-written ledger right as well, and is not refused.
+TEST_F(LedgerCrashTest, WhoOnlyLooksAfterACrashSeesWhatWasSpent) {
+  const fs::path begin = Begin(true);
+  int hot = 0;
+  for (Crash crash{Crash::Kind::kKill, 1};; ++crash.at) {
+    fs::remove_all(memory_);
+    fs::copy(begin, memory_, fs::copy_options::recursive);
+    const int releases = ReleasesBefore(crash, Job::kDebitsFirst);
+    if (releases == kNeverStopped || HasFailure()) break;
+    hot += fs::exists(path_.string() + "-journal") ? 1 : 0;
+    const auto reader = Ledger::OpenReadOnly(path_);
+    ASSERT_TRUE(reader) << reader.error().message;
+    EXPECT_GE(static_cast<int>((*reader)->Rows()->size()), releases);
+  }
+  EXPECT_GT(hot, 10);
 }
 
 // The broken variants, so that the tests above are known to see what they look for.

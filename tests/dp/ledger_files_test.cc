@@ -1,5 +1,4 @@
 #include <signal.h>
-#include <sqlite3.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -70,16 +69,14 @@ TEST_F(LedgerTest, OtherDatabasesAreRefused) {
   const std::string good = *base::ReadFile(path_);
   const auto after = [&](const char* sql) {
     std::ofstream(path_, std::ios::binary | std::ios::trunc) << good;
-    sqlite3* database = nullptr;
-    EXPECT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sql;
-    sqlite3_close(database);
+    Tamper(sql);
     return OpenError();
   };
   constexpr auto kLost = base::Code::kDataLoss;
   EXPECT_EQ(after("SELECT 1"), base::Code::kOk);
   EXPECT_EQ(after("PRAGMA user_version=2"), kLost);
-  EXPECT_EQ(after("PRAGMA user_version=4"), kLost);
+  EXPECT_EQ(after("PRAGMA user_version=3"), kLost) << "an older version";
+  EXPECT_EQ(after("PRAGMA user_version=5"), kLost);
   EXPECT_EQ(after("PRAGMA application_id=7"), kLost);
   EXPECT_EQ(after("CREATE TRIGGER t AFTER INSERT ON spends BEGIN DELETE FROM spends; END"), kLost);
   EXPECT_EQ(after("DROP TABLE meta"), kLost);
@@ -92,6 +89,7 @@ TEST_F(LedgerTest, WithoutItsKeyALedgerIsNotOpened) {
   const std::string key = *base::ReadFile(key_path);
   fs::remove(key_path);
   EXPECT_EQ(OpenError(), base::Code::kDataLoss) << "a new key would be a fresh budget";
+  EXPECT_EQ(Ledger::OpenReadOnly(path_).error().code, base::Code::kDataLoss);
   ASSERT_TRUE(base::WriteFile(key_path, "short"));
   EXPECT_EQ(OpenError(), base::Code::kDataLoss);
   ASSERT_TRUE(base::WriteFile(key_path, std::string(32, 'k')));
@@ -179,21 +177,63 @@ TEST_F(LedgerTest, ACreationThatIsKilledDoesNotBlockTheNext) {
   }
 }
 
-TEST_F(LedgerTest, AHostileRowIsAnError) {
-  { Register(*Open(), Units(0, 5)); }
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(database,
-                         "INSERT INTO spends SELECT 1, id, 'j', 0, 0, '{\"noise\":1}', NULL, 'now' "
-                         "FROM data_sets",
-                         nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  sqlite3_close(database);
+// What was committed is in the one file: a copy of it and of its key has every spend, whatever was
+// going on.
+TEST_F(LedgerTest, ACopyOfLedgerAndKeyHasEverySpend) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 5));
-  EXPECT_EQ(ledger->Rows().error().code, base::Code::kDataLoss);
-  EXPECT_EQ(ledger->Spent(id).error().code, base::Code::kDataLoss);
-  EXPECT_EQ(ledger->Debit(id, SpendOf(1)).error().code, base::Code::kDataLoss);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_TRUE(ledger->Debit(id, SpendOf(round)));
+    const fs::path copy = folder_ / ("copy" + std::to_string(round));
+    fs::copy_file(path_, copy);
+    fs::copy_file(path_.string() + ".key", copy.string() + ".key");
+    const auto reader = Ledger::OpenReadOnly(copy);
+    ASSERT_TRUE(reader) << reader.error().message;
+    EXPECT_EQ((*reader)->Rows()->size(), static_cast<std::size_t>(round) + 1);
+    EXPECT_EQ((*reader)->Spent(id)->epsilon, ledger->Spent(id)->epsilon);
+  }
+  for (const char* const beside : {"-wal", "-shm", "-journal"}) {
+    EXPECT_FALSE(fs::exists(path_.string() + beside)) << beside;
+  }
+}
+
+TEST_F(LedgerTest, AWriteAheadLogIsRefused) {
+  { Register(*Open(), Units(0, 5)); }
+  ASSERT_TRUE(base::WriteFile(path_.string() + "-wal", ""));
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss) << "SQLite would write into it";
+  EXPECT_EQ(Ledger::OpenReadOnly(path_).error().code, base::Code::kDataLoss);
+  fs::remove(path_.string() + "-wal");
+  EXPECT_EQ(OpenError(), base::Code::kOk);
+  Tamper("PRAGMA journal_mode=WAL");
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss);
+}
+
+// Each name would have a journal and a lock of its own.
+TEST_F(LedgerTest, ASecondNameIsRefused) {
+  { Register(*Open(), Units(0, 5)); }
+  const fs::path second = folder_ / "second";
+  fs::create_hard_link(path_, second);
+  fs::copy_file(path_.string() + ".key", second.string() + ".key");
+  for (const fs::path& name : {path_, second}) {
+    const auto writer = Ledger::Open(name);
+    ASSERT_FALSE(writer);
+    EXPECT_EQ(writer.error().code, base::Code::kDataLoss);
+    EXPECT_NE(writer.error().message.find("hard links"), std::string::npos);
+    EXPECT_EQ(Ledger::OpenReadOnly(name).error().code, base::Code::kDataLoss);
+  }
+  fs::remove(second);
+  EXPECT_EQ(OpenError(), base::Code::kOk);
+  fs::create_symlink(path_, second);
+  EXPECT_EQ(Ledger::Open(second).error().code, base::Code::kDataLoss);
+}
+
+// The journal of a ledger that is gone would be played into the one that is made in its place.
+TEST_F(LedgerTest, AJournalWithoutItsLedgerIsNotPlayedIntoANewOne) {
+  ASSERT_TRUE(base::WriteFile(path_.string() + "-journal", "a journal"));
+  EXPECT_EQ(OpenError(), base::Code::kDataLoss);
+  EXPECT_FALSE(fs::exists(path_));
+  fs::remove(path_.string() + "-journal");
+  EXPECT_EQ(OpenError(), base::Code::kOk);
 }
 
 TEST_F(LedgerTest, LookingAtNothingMakesNothing) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <filesystem>
 #include <memory>
@@ -34,6 +35,15 @@ class LedgerTest : public ::testing::Test {
     EXPECT_NE(ledger.error().message.find(path_.string()), std::string::npos)
         << ledger.error().message;
     return ledger.error().code;
+  }
+
+  // As somebody does who has the file and not its key.
+  void Tamper(const std::string& sql) {
+    sqlite3* database = nullptr;
+    EXPECT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
+    EXPECT_EQ(sqlite3_exec(database, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+        << sql << ": " << sqlite3_errmsg(database);
+    sqlite3_close(database);
   }
 
   std::filesystem::path folder_;

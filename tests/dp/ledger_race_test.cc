@@ -120,5 +120,38 @@ TEST_F(LedgerRaceTest, APlanThatWasAffordableIsCheckedAgainWhenDebited) {
   EXPECT_EQ(first->Rows()->size(), 1u);
 }
 
+// Readers and the writer wait for one another, and neither is refused.
+TEST_F(LedgerRaceTest, WhoOnlyLooksSeesEachStateWhileAnotherWrites) {
+  { Open(); }
+  constexpr std::int64_t kRounds = 40;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto ledger = Ledger::Open(path_);
+    if (!ledger) ::_exit(1);
+    const auto id = TryRegister(**ledger, Units(0, 50));
+    if (!id) ::_exit(2);
+    for (std::int64_t round = 0; round < kRounds; ++round) {
+      if (!(*ledger)->Debit(*id, SpendOf(round, 50))) ::_exit(3);
+    }
+    ::_exit(0);
+  }
+  std::size_t seen = 0;
+  int looks = 0;
+  int status = 0;
+  for (bool ended = false; !ended;) {
+    ended = ::waitpid(child, &status, WNOHANG) == child;
+    const auto reader = Ledger::OpenReadOnly(path_);
+    ASSERT_TRUE(reader) << reader.error().message;
+    const auto rows = (*reader)->Rows();
+    ASSERT_TRUE(rows) << rows.error().message;
+    EXPECT_GE(rows->size(), seen);
+    seen = rows->size();
+    ++looks;
+  }
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << WEXITSTATUS(status);
+  EXPECT_EQ(seen, static_cast<std::size_t>(kRounds));
+  EXPECT_GT(looks, 2);
+}
+
 }  // namespace
 }  // namespace cloister::dp

@@ -81,6 +81,19 @@ TEST_F(LedgerRefusalTest, SaysHowMuchIsLeft) {
   EXPECT_GT(*said, left - 2e-3);
 }
 
+// The figure is above what `privacy epsilon` prints of the same plan, and says so.
+TEST_F(LedgerRefusalTest, SaysWhoseFigureItIs) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 10));
+  const Event planned = SpendOf(0, 0.8, 300, 0.2).event;
+  const std::string text = Refusal(*ledger, id, planned);
+  const auto figure = NumberAfter(text, "come to epsilon ");
+  ASSERT_TRUE(figure) << text;
+  EXPECT_GT(*figure, EpsilonOfPlan(planned, kBudget.delta));
+  EXPECT_NE(text.find("by the budget's count (a filter's"), std::string::npos) << text;
+  EXPECT_NE(text.find("above what `cloister privacy epsilon` prints"), std::string::npos) << text;
+}
+
 TEST_F(LedgerRefusalTest, AFullLedgerOffersNoStep) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 10));

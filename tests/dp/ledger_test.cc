@@ -1,6 +1,5 @@
 #include "dp/ledger/ledger.h"
 
-#include <sqlite3.h>
 #include <sys/stat.h>
 
 #include <tuple>
@@ -177,6 +176,7 @@ TEST_F(LedgerTest, OneDrawIsSpentOnce) {
 TEST_F(LedgerTest, ABudgetCannotBeRaisedByAnyOfItsUnits) {
   const auto ledger = Open();
   const std::string id = Register(*ledger, Units(0, 50));
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(1)));
   for (const PrivacyBudget budget : {PrivacyBudget{9, 1e-5}, PrivacyBudget{8, 2e-5}}) {
     for (const auto& units : {Units(0, 50), Units(49, 60)}) {
       const auto raised = TryRegister(*ledger, units, budget);
@@ -309,25 +309,6 @@ TEST_F(LedgerTest, AStepFollowsTheOneThatWasReleased) {
   // Either mark that the state knows of will do.
   EXPECT_TRUE(ledger->RecordStep(id, "job", {2, {2}, {StepMark{9}, StepMark{1}}}));
   EXPECT_TRUE(ledger->RecordStep(id, "job", {3, {3}, {StepMark{2}, StepMark{1}}}));
-}
-
-// Made anew, the table would let each released step be executed again.
-TEST_F(LedgerTest, ALedgerThatLostItsStepsReleasesNone) {
-  std::string id;
-  {
-    const auto ledger = Open();
-    id = Register(*ledger, Units(0, 5));
-    ASSERT_TRUE(ledger->Debit(id, SpendOf(0)));
-    ASSERT_TRUE(ledger->RecordStep(id, "job", StepOf(1)));
-  }
-  sqlite3* database = nullptr;
-  ASSERT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-  ASSERT_EQ(sqlite3_exec(database, "DROP TABLE released_steps", nullptr, nullptr, nullptr),
-            SQLITE_OK);
-  sqlite3_close(database);
-  const auto ledger = Open();
-  EXPECT_EQ(ledger->RecordStep(id, "job", StepOf(1)).error().code, base::Code::kDataLoss);
-  EXPECT_EQ(ledger->LastStep("job").error().code, base::Code::kDataLoss);
 }
 
 }  // namespace

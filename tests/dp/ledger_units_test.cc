@@ -1,4 +1,3 @@
-#include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -78,19 +77,19 @@ TEST_F(LedgerTest, LostUnitsAreAnError) {
   const auto error_after = [&](const char* sql) {
     const auto copy = folder_ / "copy";
     std::filesystem::copy_file(path_, copy, std::filesystem::copy_options::overwrite_existing);
-    sqlite3* database = nullptr;
-    EXPECT_EQ(sqlite3_open(path_.c_str(), &database), SQLITE_OK);
-    EXPECT_EQ(sqlite3_exec(database, sql, nullptr, nullptr, nullptr), SQLITE_OK) << sql;
-    sqlite3_close(database);
-    const auto result = RegisterFrom(*Open(), Numbers(20000, 20010));
+    Tamper(sql);
+    const base::Code code = OpenError();
     std::filesystem::copy_file(copy, path_, std::filesystem::copy_options::overwrite_existing);
-    return result ? base::Code::kOk : result.error().code;
+    return code;
   };
   constexpr auto kLost = base::Code::kDataLoss;
   EXPECT_EQ(error_after("SELECT 1"), base::Code::kOk);
   EXPECT_EQ(error_after("DELETE FROM unit_blocks WHERE block = 0"), kLost);
   EXPECT_EQ(error_after("DELETE FROM unit_blocks WHERE block = 2"), kLost);
   EXPECT_EQ(error_after("DELETE FROM unit_blocks"), kLost);
+  EXPECT_EQ(error_after("INSERT INTO unit_blocks SELECT 9, 'other', 0, hashes, code FROM "
+                        "unit_blocks WHERE block = 0"),
+            kLost);
   EXPECT_EQ(error_after("UPDATE unit_blocks SET hashes = zeroblob(65536) WHERE block = 1"), kLost);
   EXPECT_EQ(error_after("UPDATE unit_blocks SET hashes = '', code = '' WHERE block = 1"), kLost);
   EXPECT_EQ(error_after("UPDATE unit_blocks SET block = 7 - block WHERE block < 3"), kLost);
