@@ -85,6 +85,15 @@ class Ranks : public dp::RankLink {
   // it is not because of them, and returns how the run ended.
   virtual base::Status Leave(base::Status own) = 0;
 
+  // (together) The same for a range of `whole` alone: each rank that has some of it sends its own
+  // to all others. `own` as for Agree(): nothing is sent where a rank's work was not done.
+  virtual base::Status GatherRange(std::span<float> whole, const Range& range,
+                                   base::Status own) = 0;
+  // (together) Adds to `shard` what SumShards() would put there, for a range of `whole` alone;
+  // `own` as above.
+  virtual base::Status AddRange(std::span<const float> whole, const Range& range, base::Status own,
+                                std::span<float> shard) = 0;
+
   // (together) The first rank's answer, on all.
   base::Result<bool> Decide(bool own);
   // (together) kFailedPrecondition unless `what` is the same `text` on all ranks, naming one where
