@@ -82,9 +82,9 @@ TEST_F(ShardedCommand, TrainsWhatWholeParametersDo) {
 // Private steps draw noise of their own: with little of it the update is the one of all units.
 TEST_F(ShardedCommand, PrivateRunsMoveAsOneProcessAndDebitOnce) {
   const std::string settings =
-      "privacy: {noise_multiplier: 0.6, delta: 5.0e-4, clip_norm: 0.5, sampling_rate: 1, unit: "
+      "privacy: {noise_multiplier: 0.3, delta: 5.0e-4, clip_norm: 0.5, sampling_rate: 1, unit: "
       "record, neighbours: add-or-remove-one, nominal_units: 960, ledger: LEDGER, budget_epsilon: "
-      "200, budget_delta: 0.001}\n";
+      "50, budget_delta: 0.001}\n";
   WriteRecords("train.jsonl", 960, 0);
   WriteRecords("eval.jsonl", 3, 1000);
   const auto run = [&](const std::string& name, const std::string& training,
