@@ -108,9 +108,9 @@ struct KeptWeights {
 
 // Reads and dequantizes what `architecture` needs to fp32, or with kBf16 matrices to bfloat16, but
 // for the experts' routers. Of a flat vector only `kept` stays, where it is given: the rest is
-// zeros and no memory, and never was more than a layer's. With a `base` of blocks those matrices
-// stay in blocks, or are brought into them, whose rows are whole ones. Errors: as
-// model::CheckTensors and BlockMatrix::Quantize.
+// zeros and no memory; while it loads, a layer more, or what is outside of them. With a `base` of
+// blocks those matrices stay in blocks, or are brought into them, whose rows are whole ones.
+// Errors: as model::CheckTensors and BlockMatrix::Quantize.
 base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
                                           const model::Architecture& architecture,
                                           const std::optional<KeptWeights>& kept = {});
