@@ -77,6 +77,8 @@ def main():
     parser.add_argument("--bin", default="build/release/bin")
     parser.add_argument("--model", default="models/SmolLM2-135M-Instruct.Q4_1.gguf")
     parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 3], help="numbers of processes (1 2 3)")
+    parser.add_argument("--only", choices=["plain", "private"])
     arguments = parser.parse_args()
     cloister = pathlib.Path(arguments.bin, "cloister").absolute()
     common.prepare(cloister, arguments.model, full=True)
@@ -84,12 +86,13 @@ def main():
         model = pathlib.Path(scratch, "model")
         write_model(model, arguments.layers)
         print("| | processes | whole: peak memory of each, MiB | sharded |\n|---|---:|---|---|")
-        for private in (False, True):
-            for ranks in (1, 2, 3):
+        for kind in ("plain", "private"):
+            for ranks in arguments.ranks if arguments.only in (None, kind) else ():
                 folder = pathlib.Path(scratch, "run")
                 cells = [", ".join(f"{peak:.0f}" for peak in peaks(
-                    cloister, recipe(model, folder, private), folder, ranks, sharded)) for sharded in (False, True)]
-                print(f"| {'private' if private else 'plain'} | {ranks} | {cells[0]} | {cells[1]} |", flush=True)
+                    cloister, recipe(model, folder, kind == "private"), folder, ranks, sharded))
+                         for sharded in (False, True)]
+                print(f"| {kind} | {ranks} | {cells[0]} | {cells[1]} |", flush=True)
 
 
 if __name__ == "__main__":
