@@ -29,16 +29,34 @@ std::vector<ParameterShape> Shapes(const WeightNumbers& numbers,
   return shapes;
 }
 
+// What stands outside of the layers, and each layer's, which follow one another.
+ShardedParameters::Parts PartsOf(const std::vector<WeightPlace>& places, std::int64_t layers) {
+  ShardedParameters::Parts parts;
+  parts.layers.resize(static_cast<std::size_t>(layers));
+  for (const WeightPlace& place : places) {
+    Range& part =
+        place.layer < 0 ? parts.outside : parts.layers[static_cast<std::size_t>(place.layer)];
+    const auto begin = static_cast<std::size_t>(place.offset);
+    if (part.size() == 0) part.begin = part.end = begin;
+    CLOISTER_CHECK(part.end == begin);
+    part.end = begin + static_cast<std::size_t>(place.elements);
+  }
+  return parts;
+}
+
 // Every weight of a network.
 class FullModel final : public TorchModel {
  public:
   FullModel(const model::Architecture& architecture, FlatWeights weights,
-            const WeightNumbers& numbers, const ComputeOptions& options)
+            const WeightNumbers& numbers, const ComputeOptions& options, Ranks* ranks)
       : TorchModel(Network(architecture, std::move(weights.network), options), weights.flat,
                    Shapes(numbers, weights.places, architecture.num_layers), at::kFloat),
         numbers_(numbers),
         places_(std::move(weights.places)) {
     for (const at::Tensor& weight : network().weights().Parameters()) weight.requires_grad_();
+    if (ranks != nullptr) {
+      Shard(*ranks, std::move(weights.memory), PartsOf(places_, architecture.num_layers));
+    }
   }
 
   base::Status Save(const std::filesystem::path& folder,
@@ -66,10 +84,11 @@ class FullModel final : public TorchModel {
 }  // namespace
 
 std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
-                                              FlatWeights weights, const ComputeOptions& options) {
+                                              FlatWeights weights, const ComputeOptions& options,
+                                              Ranks* ranks) {
   const WeightNumbers numbers(weights.network);
   CLOISTER_CHECK(numbers.parameters() == weights.flat.numel());
-  return std::make_unique<FullModel>(architecture, std::move(weights), numbers, options);
+  return std::make_unique<FullModel>(architecture, std::move(weights), numbers, options, ranks);
 }
 
 }  // namespace cloister::trainer

@@ -45,6 +45,15 @@ bool MemoryGate::Fits(std::int64_t tokens) const {
   return !available || reserved_ + Needed(tokens) <= *available;
 }
 
+std::int64_t MemoryGate::SideBySide(std::int64_t passes, std::int64_t tokens) {
+  const std::lock_guard lock(mutex_);
+  if (!bytes_a_token_) return 1;
+  const auto available = meter_.available();
+  const std::int64_t needed = Needed(tokens);
+  if (!available || needed <= 0) return passes;
+  return std::clamp<std::int64_t>(*available / needed, 1, passes);
+}
+
 void MemoryGate::Enter(std::int64_t tokens) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return Fits(tokens); });

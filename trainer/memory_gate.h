@@ -23,6 +23,10 @@ class MemoryGate {
   MemoryGate();
   explicit MemoryGate(Meter meter) : meter_(std::move(meter)) {}
 
+  // How many passes over so many tokens may run beside one another without asking further: 1 before
+  // one has been measured, at most `passes`.
+  std::int64_t SideBySide(std::int64_t passes, std::int64_t tokens);
+
   // Around a pass over so many tokens.
   void Enter(std::int64_t tokens);
   void Leave(std::int64_t tokens);

@@ -5,9 +5,9 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
-#include <exception>
 #include <limits>
 #include <set>
 #include <string>
@@ -17,6 +17,7 @@
 #include "dp/clipping/unit_clipper.h"
 #include "trainer/audit/canary_gradient.h"
 #include "trainer/evaluation/scoring.h"
+#include "trainer/guarded.h"
 #include "trainer/networks/batch.h"
 #include "trainer/networks/gradient_sum.h"
 #include "trainer/networks/weights.h"
@@ -24,25 +25,6 @@
 
 namespace cloister::trainer {
 namespace {
-
-// Runs `body` and turns LibTorch's exceptions, which are std::exceptions, into an Error that says
-// what was being done.
-template <typename Body>
-auto Guarded(const char* what, const Body& body) -> decltype(body()) {
-  try {
-    return body();
-  } catch (const std::bad_alloc&) {
-    return base::Fail(base::Code::kInternal, std::string("out of memory while ") + what +
-                                                 ": lower max_tokens or micro_batch_tokens");
-  } catch (const std::exception& error) {
-    const std::string text = error.what();
-    return base::Fail(base::Code::kInternal,
-                      "LibTorch failed while " + std::string(what) + " (" +
-                          text.substr(0, text.find('\n')) +
-                          "): lower max_tokens or micro_batch_tokens if memory ran out, else try "
-                          "a fresh copy of the model");
-  }
-}
 
 // Indices of the examples that have something to learn from, in micro-batches.
 std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
@@ -86,6 +68,32 @@ TorchModel::TorchModel(Network network, at::Tensor flat,
       shapes_(std::move(shapes)),
       sum_type_(sum_type) {}
 
+void TorchModel::Shard(Ranks& ranks, std::shared_ptr<base::PagedMemory> memory,
+                       ShardedParameters::Parts parts) {
+  shards_ = std::make_unique<ShardedParameters>(
+      ranks, std::move(memory), std::move(parts),
+      [this](std::int64_t layer, bool here) { network_.RoundLayer(layer, here); });
+  network_.SetGate(*shards_);
+}
+
+template <typename Value>
+base::Result<Value> TorchModel::WithWeights(const char* what,
+                                            const ShardedParameters::Passes& passes,
+                                            const std::function<base::Result<Value>()>& body) {
+  if (!shards_) {
+    return Guarded(what, [&] {
+      network_.RoundWeights();
+      return body();
+    });
+  }
+  base::Result<Value> result = StoppedWork();
+  CLOISTER_RETURN_IF_ERROR(shards_->Run(passes, [&]() -> base::Status {
+    result = Guarded(what, body);
+    return result ? base::Status() : tl::unexpected(result.error());
+  }));
+  return result;
+}
+
 std::span<float> TorchModel::values() {
   return {flat_.mutable_data_ptr<float>(), static_cast<std::size_t>(flat_.numel())};
 }
@@ -118,8 +126,14 @@ at::Tensor TorchModel::Losses(NetworkAdapter& watched, std::span<const Example> 
 
 base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
     std::span<const UnitExamples> units, const ClipOptions& options, const Progress& progress) {
-  return Guarded("clipping gradients", [&]() -> base::Result<Clipped> {
-    network_.RoundWeights();
+  std::optional<UnitLanes> lanes;
+  ShardedParameters::Passes passes{.kind = ShardedParameters::Kind::kObserved};
+  if (shards_) {
+    lanes = Lanes(units);
+    passes.own = lanes->passes;
+    passes.lanes = std::ssize(lanes->units);
+  }
+  return WithWeights<Clipped>("clipping gradients", passes, [&]() -> base::Result<Clipped> {
     CLOISTER_ASSIGN_OR_RETURN(
         dp::clipping::BookKeeping engine,
         dp::clipping::BookKeeping::Create(shapes_,
@@ -134,8 +148,9 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
       NetworkAdapter trained = Watched(told);
       return Losses(trained, {&example, 1}, std::array{std::size_t{0}}, /*packed=*/false);
     };
-    CLOISTER_ASSIGN_OR_RETURN(
-        const double mean, AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine));
+    CLOISTER_ASSIGN_OR_RETURN(const double mean,
+                              AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine,
+                                       lanes ? &*lanes : nullptr));
     dp::clipping::UnitClipper clipper(engine);
     for (const dp::audit::Canary& canary : options.canaries) {
       ObserveCanary(canary, shapes_, clipper);
@@ -145,42 +160,69 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
   });
 }
 
+UnitLanes TorchModel::Lanes(std::span<const UnitExamples> units) {
+  std::int64_t longest = 0;
+  for (const UnitExamples& unit : units) {
+    for (const Example& example : unit) longest = std::max(longest, example.tokens());
+  }
+  UnitLanes lanes = DealUnits(units, gate_.SideBySide(at::get_num_threads(), longest));
+  lanes.leave = [this](base::Status own) { shards_->Leave(std::move(own)); };
+  return lanes;
+}
+
+// Where it is added up: zeros.
+const at::Tensor& TorchModel::EmptySum() {
+  if (!sum_.defined() && shards_) {
+    sum_ = at::from_blob(shards_->sums().data(), {parameters()}, at::TensorOptions(at::kFloat));
+  } else if (!sum_.defined()) {
+    sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_));
+  }
+  if (!shards_) sum_.zero_();  // else they are
+  return sum_;
+}
+
 base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example> examples,
                                                          LossMean mean,
                                                          std::int64_t micro_batch_tokens,
                                                          const Progress& progress) {
-  return Guarded("taking gradients", [&]() -> base::Result<Plain> {
-    network_.RoundWeights();
-    if (!sum_.defined()) sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_));
-    sum_.zero_();
-    GradientSum observer(shapes_, sum_);
+  const bool packed = network_.options().packing;
+  const auto groups = Groups(examples, micro_batch_tokens, packed);
+  const ShardedParameters::Passes passes{ShardedParameters::Kind::kSummed, std::ssize(groups)};
+  const bool by_token = mean == LossMean::kToken;
+  MeanLoss loss;
+  const auto all = WithWeights<bool>("taking gradients", passes, [&]() -> base::Result<bool> {
+    GradientSum observer(shapes_, EmptySum());
     NetworkAdapter trained = Watched(observer);
-    const bool packed = network_.options().packing;
-    MeanLoss loss;
-    const bool by_token = mean == LossMean::kToken;
-    for (const auto& group : Groups(examples, micro_batch_tokens, packed)) {
+    for (const auto& group : groups) {
       at::Tensor losses = Losses(trained, examples, group, packed);
       if (by_token) losses = losses * AnswerCounts(examples, group);
       torch::autograd::backward({losses.sum()}, {});
       loss.Add(losses.detach());
       if (progress && !progress(loss.count)) return StoppedWork();
     }
-    const std::int64_t tokens = AnswerTokensOf(examples);
-    gradient_ = sum_.to(at::kFloat);
-    return Plain{{gradient_.const_data_ptr<float>(), static_cast<std::size_t>(parameters())},
-                 static_cast<double>(by_token ? tokens : std::ssize(examples)),
-                 by_token ? loss.sum / static_cast<double>(tokens) : loss.value()};
+    if (!shards_) gradient_ = sum_.to(at::kFloat);
+    return true;
   });
+  CLOISTER_RETURN_IF_ERROR(all ? base::Status() : tl::unexpected(all.error()));
+  const std::int64_t tokens = AnswerTokensOf(examples);
+  Plain plain{.gradient = {},
+              .count = static_cast<double>(by_token ? tokens : std::ssize(examples)),
+              .loss = by_token ? loss.sum / static_cast<double>(tokens) : loss.value()};
+  plain.gradient = shards_ ? shards_->gradient()
+                           : std::span(gradient_.const_data_ptr<float>(),
+                                       static_cast<std::size_t>(parameters()));
+  return plain;
 }
 
 base::Result<double> TorchModel::Loss(std::span<const Example> examples,
                                       std::int64_t micro_batch_tokens, const Progress& progress) {
-  return Guarded("taking a held-out loss", [&]() -> base::Result<double> {
+  const bool packed = network_.options().packing;
+  const auto groups = Groups(examples, micro_batch_tokens, packed);
+  const ShardedParameters::Passes passes{ShardedParameters::Kind::kForward, std::ssize(groups)};
+  return WithWeights<double>("taking a held-out loss", passes, [&]() -> base::Result<double> {
     const at::NoGradGuard no_grad;
-    network_.RoundWeights();
-    const bool packed = network_.options().packing;
     MeanLoss loss;
-    for (const auto& group : Groups(examples, micro_batch_tokens, packed)) {
+    for (const auto& group : groups) {
       loss.Add(BatchLoss(network_, Unwatched(), MakeBatch(examples, group, packed)));
       if (progress && !progress(loss.count)) return StoppedWork();
     }
@@ -214,13 +256,23 @@ base::Result<std::vector<model::TokenId>> TorchModel::Continue(
 
 base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
     const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
-    const ComputeOptions& options) {
+    const ComputeOptions& asked, Ranks* ranks) {
   using Loaded = base::Result<std::unique_ptr<TrainableModel>>;
   return Guarded("loading the model", [&]() -> Loaded {
     CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
+    ComputeOptions options = asked;
+    options.shard_parameters = options.shard_parameters && !lora && ranks && ranks->size() > 1;
+    if (options.shard_parameters) {
+      options.activation_checkpointing = true;
+      const Range own = ranks->Shard(static_cast<std::size_t>(ParameterCount(architecture)));
+      CLOISTER_ASSIGN_OR_RETURN(
+          FlatWeights weights,
+          LoadFlatWeights(files, architecture, KeptWeights{own.begin, own.end}));
+      return MakeFullModel(architecture, std::move(weights), options, ranks);
+    }
     if (!lora) {
       CLOISTER_ASSIGN_OR_RETURN(FlatWeights weights, LoadFlatWeights(files, architecture));
-      return MakeFullModel(architecture, std::move(weights), options);
+      return MakeFullModel(architecture, std::move(weights), options, nullptr);
     }
     CLOISTER_RETURN_IF_ERROR(model::Validate(*lora, architecture));
     CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,

@@ -2,16 +2,19 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
 #include "dp/clipping/gradient_observer.h"
 #include "dp/clipping/parameter_shape.h"
+#include "trainer/distributed/sharded_parameters.h"
 #include "trainer/memory_gate.h"
 #include "trainer/networks/network.h"
 #include "trainer/networks/weights.h"
 #include "trainer/trainable_model.h"
+#include "trainer/unit_workers.h"
 
 namespace cloister::trainer {
 
@@ -46,6 +49,10 @@ class TorchModel : public TrainableModel {
   TorchModel(Network network, at::Tensor flat, std::vector<dp::clipping::ParameterShape> shapes,
              at::ScalarType sum_type);
 
+  // From now on the network's passes are those of `ranks` together; `memory` is of the flat vector.
+  void Shard(Ranks& ranks, std::shared_ptr<base::PagedMemory> memory,
+             ShardedParameters::Parts parts);
+
   const Network& network() const { return network_; }
   std::span<const float> values() const;
 
@@ -59,6 +66,14 @@ class TorchModel : public TrainableModel {
   at::Tensor Losses(NetworkAdapter& watched, std::span<const Example> examples,
                     std::span<const std::size_t> chosen, bool packed) const;
 
+  // Runs `body`, which makes such passes, where they find the weights: by all ranks together where
+  // each has its part.
+  template <typename Value>
+  base::Result<Value> WithWeights(const char* what, const ShardedParameters::Passes& passes,
+                                  const std::function<base::Result<Value>()>& body);
+  UnitLanes Lanes(std::span<const UnitExamples> units);
+  const at::Tensor& EmptySum();
+
   Network network_;
   at::Tensor flat_;
   std::vector<dp::clipping::ParameterShape> shapes_;
@@ -67,12 +82,15 @@ class TorchModel : public TrainableModel {
   std::int64_t step_ = 0;
   MemoryGate gate_;  // of ClippedGradient()
   dp::LatticeSum spare_{0};
-  at::Tensor sum_, gradient_;  // of Gradient(); one tensor where the types are one
+  at::Tensor sum_, gradient_;                  // of Gradient(); one tensor where the types are one
+  std::unique_ptr<ShardedParameters> shards_;  // null: all weights are here
 };
 
-// An adapter, `config` valid for the network; all weights. See TrainableModel::Load.
+// An adapter, `config` valid for the network; all weights, with `ranks` this one's part of them.
+// See TrainableModel::Load.
 std::unique_ptr<TrainableModel> MakeLoraModel(Network network, const model::LoraConfig& config);
 std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
-                                              FlatWeights weights, const ComputeOptions& options);
+                                              FlatWeights weights, const ComputeOptions& options,
+                                              Ranks* ranks);
 
 }  // namespace cloister::trainer

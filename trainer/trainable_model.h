@@ -21,6 +21,8 @@
 
 namespace cloister::trainer {
 
+class Ranks;
+
 // A network of which a LoRA adapter, or every weight, is to be trained: the trainer's face without
 // LibTorch's types. What is trained is one flat fp32 vector: an adapter in model::AdapterLayout's
 // order, or all weights in that of NetworkWeights::Parameters(), which is the network's own memory.
@@ -29,10 +31,13 @@ namespace cloister::trainer {
 class TrainableModel {
  public:
   // With `lora` an adapter of zeros on frozen weights (kInvalidArgument as model::Validate);
-  // without it all weights, as `files` has them.
+  // without it all weights, as `files` has them. With options.shard_parameters and several `ranks`,
+  // which must outlive it, each keeps its Ranks::Shard() of all weights alone: the rest of values()
+  // does not count, gradients and losses are taken by all ranks together, with arguments of each
+  // one's own, and an error of one is one of all or of the one alone.
   static base::Result<std::unique_ptr<TrainableModel>> Load(
       const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
-      const ComputeOptions& options = {});
+      const ComputeOptions& options = {}, Ranks* ranks = nullptr);
 
   struct Size {
     std::int64_t parameters = 0;
@@ -94,6 +99,7 @@ class TrainableModel {
     // theirs: added up in fp64 for an adapter, in fp32 and in one place for all weights. The
     // model's memory, until the next call.
     std::span<const float> gradient;
+    // Where parameters are sharded: of the rank's shard alone, and summed over all ranks.
     // What makes a mean of it: the number of examples, with an answer or without, or of answer
     // tokens.
     double count = 0;

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "dp/clipping/unit_clipper.h"
+#include "trainer/guarded.h"
 
 namespace cloister::trainer {
 namespace {
@@ -27,23 +28,42 @@ std::int64_t LongestTokens(const UnitExamples& unit) {
   return tokens;
 }
 
+// Numbers of the units, the longest first.
+std::vector<std::size_t> LongestFirst(std::span<const UnitExamples> units) {
+  std::vector<std::int64_t> tokens;
+  for (const UnitExamples& unit : units) tokens.push_back(TokensOf(unit));
+  std::vector<std::size_t> order(units.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return tokens[a] > tokens[b]; });
+  return order;
+}
+
+std::int64_t AnsweredExamples(const UnitExamples& unit) {
+  return std::count_if(unit.begin(), unit.end(),
+                       [](const Example& example) { return example.answer_tokens() > 0; });
+}
+
 // Units are handed out longest first, so that the threads end at about the same time.
 class UnitQueue {
  public:
-  UnitQueue(std::span<const UnitExamples> units, const WorkProgress& progress)
-      : units_(units), progress_(progress), order_(units.size()), losses_(units.size()) {
-    std::vector<std::int64_t> tokens;
-    for (const UnitExamples& unit : units) tokens.push_back(TokensOf(unit));
-    std::iota(order_.begin(), order_.end(), std::size_t{0});
-    std::stable_sort(order_.begin(), order_.end(),
-                     [&](std::size_t a, std::size_t b) { return tokens[a] > tokens[b]; });
+  UnitQueue(std::span<const UnitExamples> units, const WorkProgress& progress,
+            const UnitLanes* lanes)
+      : progress_(progress), losses_(units.size()) {
+    if (lanes == nullptr) {
+      orders_ = {LongestFirst(units)};
+    } else {
+      orders_ = lanes->units;
+    }
+    next_.resize(orders_.size());
   }
 
-  // A unit that nobody has taken yet, unless the work has ended.
-  std::optional<std::size_t> Take() {
+  // A unit that nobody has taken yet, of the lane's where units are dealt out, unless the work has
+  // ended.
+  std::optional<std::size_t> Take(std::size_t lane) {
     const std::lock_guard lock(mutex_);
-    if (ended_ || next_ == order_.size()) return std::nullopt;
-    return order_[next_++];
+    if (ended_ || next_[lane] == orders_[lane].size()) return std::nullopt;
+    return orders_[lane][next_[lane]++];
   }
 
   // False when the work is to end.
@@ -67,6 +87,14 @@ class UnitQueue {
     if (!std::exchange(ended_, true)) thrown_ = std::move(thrown);
   }
 
+  // What ended the work before its end.
+  base::Status Ended() const {
+    const std::lock_guard lock(mutex_);
+    if (!thrown_) return status_;
+    return Guarded("clipping gradients",
+                   [this]() -> base::Status { std::rethrow_exception(thrown_); });
+  }
+
   // After all threads have ended.
   base::Result<double> MeanLoss() const {
     if (thrown_) std::rethrow_exception(thrown_);
@@ -76,12 +104,11 @@ class UnitQueue {
   }
 
  private:
-  std::span<const UnitExamples> units_;
   const WorkProgress& progress_;
-  std::vector<std::size_t> order_;
-  std::mutex mutex_;
-  std::size_t next_ = 0;
-  std::vector<double> losses_;  // of each unit, so that their sum has one order
+  std::vector<std::vector<std::size_t>> orders_;  // one for all, or each lane's
+  mutable std::mutex mutex_;
+  std::vector<std::size_t> next_;  // of each order
+  std::vector<double> losses_;     // of each unit, so that their sum has one order
   std::int64_t examples_ = 0;
   bool ended_ = false;
   base::Status status_;
@@ -89,10 +116,11 @@ class UnitQueue {
 };
 
 // Returns whether the work goes on.
-base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, MemoryGate& gate,
+base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, MemoryGate* gate,
                            const ObservedLoss& loss, UnitQueue& queue,
                            dp::clipping::UnitClipper& clipper) {
-  const MemoryGatePass pass(gate, LongestTokens(unit));
+  std::optional<MemoryGatePass> pass;
+  if (gate != nullptr) pass.emplace(*gate, LongestTokens(unit));
   bool observed = false;
   for (const Example& example : unit) {
     if (example.answer_tokens() == 0) continue;
@@ -105,15 +133,24 @@ base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, MemoryG
   return true;
 }
 
-void Work(std::span<const UnitExamples> units, MemoryGate& gate, const ObservedLoss& loss,
-          UnitQueue& queue, dp::clipping::BookKeeping& sum) {
+// Of one thread: until there is no unit left for it.
+base::Status AddFrom(UnitQueue& queue, std::size_t lane, std::span<const UnitExamples> units,
+                     MemoryGate* gate, const ObservedLoss& loss, dp::clipping::BookKeeping& sum) {
+  dp::clipping::UnitClipper clipper(sum);
+  while (const auto number = queue.Take(lane)) {
+    CLOISTER_ASSIGN_OR_RETURN(const bool on,
+                              AddUnit(units[*number], *number, gate, loss, queue, clipper));
+    if (!on) break;
+  }
+  return {};
+}
+
+// The same; what stops it stops the others.
+void Work(UnitQueue& queue, std::size_t lane, std::span<const UnitExamples> units, MemoryGate* gate,
+          const ObservedLoss& loss, dp::clipping::BookKeeping& sum) {
   try {
-    dp::clipping::UnitClipper clipper(sum);
-    while (const auto number = queue.Take()) {
-      const base::Result<bool> on = AddUnit(units[*number], *number, gate, loss, queue, clipper);
-      if (!on) return queue.Fail(tl::unexpected(on.error()));
-      if (!*on) return;
-    }
+    base::Status status = AddFrom(queue, lane, units, gate, loss, sum);
+    if (!status) queue.Fail(std::move(status));
   } catch (...) {
     queue.Fail(std::current_exception());
   }
@@ -135,24 +172,61 @@ class OneThread {
 
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
                               MemoryGate& gate, const ObservedLoss& loss,
-                              const WorkProgress& progress, dp::clipping::BookKeeping& sum) {
-  UnitQueue queue(units, progress);
+                              const WorkProgress& progress, dp::clipping::BookKeeping& sum,
+                              const UnitLanes* lanes) {
+  UnitQueue queue(units, progress, lanes);
   const OneThread alone;
   std::vector<std::thread> workers;
-  const auto count = std::min(threads, static_cast<std::int64_t>(units.size()));
+  const auto count = lanes == nullptr ? std::min(threads, static_cast<std::int64_t>(units.size()))
+                                      : static_cast<std::int64_t>(lanes->units.size());
+  MemoryGate* const asked = lanes == nullptr || count == 1 ? &gate : nullptr;
+  const auto work = [&](std::size_t lane) {
+    Work(queue, lanes == nullptr ? 0 : lane, units, asked, loss, sum);
+    if (lanes != nullptr) lanes->leave(queue.Ended());
+  };
+  std::int64_t started = 1;
   try {
-    for (std::int64_t i = 1; i < count; ++i) {
-      workers.emplace_back([&] {
+    for (; started < count; ++started) {
+      workers.emplace_back([&, lane = static_cast<std::size_t>(started)] {
         at::set_num_threads(1);  // OpenMP's count is each thread's own
-        Work(units, gate, loss, queue, sum);
+        work(lane);
       });
     }
   } catch (const std::system_error&) {
-    // The system gives no more threads: those that there are do the work.
+    // The system gives no more threads: those that there are do the work, but no lane another's.
+    for (; lanes != nullptr && started < count; ++started) {
+      const base::Status none = base::Fail(
+          base::Code::kInternal, "the system gives no more threads: lower training.threads");
+      queue.Fail(none);
+      lanes->leave(none);
+    }
   }
-  Work(units, gate, loss, queue, sum);
+  if (count > 0) work(0);
   for (std::thread& worker : workers) worker.join();
   return queue.MeanLoss();
+}
+
+UnitLanes DealUnits(std::span<const UnitExamples> units, std::int64_t lanes) {
+  UnitLanes dealt;
+  std::vector<std::int64_t> passes;  // of each lane
+  std::vector<std::size_t> order = LongestFirst(units);
+  const auto in_parts = [&](std::size_t number) { return AnsweredExamples(units[number]) > 1; };
+  std::stable_partition(order.begin(), order.end(), in_parts);
+  for (const std::size_t number : order) {
+    const std::int64_t examples = AnsweredExamples(units[number]);
+    if (examples == 0) continue;
+    const bool first = in_parts(number) && !passes.empty();
+    if (!first && std::ssize(passes) < lanes) {
+      dealt.units.emplace_back();
+      passes.push_back(0);
+    }
+    // Whoever has the least so far, and the newest lane where it has none.
+    const auto lane = first ? passes.begin() : std::min_element(passes.begin(), passes.end());
+    dealt.units[static_cast<std::size_t>(lane - passes.begin())].push_back(number);
+    *lane += examples;
+  }
+  for (const std::int64_t one : passes) dealt.passes = std::max(dealt.passes, one);
+  return dealt;
 }
 
 }  // namespace cloister::trainer

@@ -2,9 +2,11 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "base/result.h"
 #include "dp/clipping/book_keeping.h"
@@ -19,15 +21,30 @@ namespace cloister::trainer {
 using ObservedLoss =
     std::function<at::Tensor(const Example& example, dp::clipping::GradientObserver& observer)>;
 
+// Units dealt out beforehand to lanes whose passes keep step with one another: the examples of each
+// lane one after the other, the n-th of all lanes side by side.
+struct UnitLanes {
+  std::vector<std::vector<std::size_t>> units;  // of each lane, by number; none is empty
+  std::int64_t passes = 0;                      // of the longest
+  // Told at the end of a lane: what ended the work before its end, what was thrown as an error.
+  std::function<void(base::Status)> leave;
+};
+// To at most so many lanes; units without an answer are nobody's. Those of several examples are all
+// the first lane's: they take turns in UnitClipper's buffer, and whoever waited for it would keep
+// the lane that has it waiting for its next layer.
+UnitLanes DealUnits(std::span<const UnitExamples> units, std::int64_t lanes);
+
 // Adds the gradients of `units` to `sum`: each example in a pass of its own, on one thread, as many
 // of them at a time as there are `threads` and as `gate` lets in. What a unit contributes is, bit
 // for bit, a function of the unit and of what `loss` closes over, and `sum` is exact: neither the
 // company that a unit is in nor the threads show in the result (docs/design/0005-clipping.md).
 // Returns the mean of the examples' losses, NaN for none, which is not covered by ε. `loss` is
 // called from several threads at once. Examples without an answer are left out. kCancelled when
-// `progress` says so. What LibTorch throws passes through.
+// `progress` says so. What LibTorch throws passes through. With `lanes`, DealUnits()'s, a thread is
+// a lane's, and all run side by side: `gate` is asked where there is one alone.
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
                               MemoryGate& gate, const ObservedLoss& loss,
-                              const WorkProgress& progress, dp::clipping::BookKeeping& sum);
+                              const WorkProgress& progress, dp::clipping::BookKeeping& sum,
+                              const UnitLanes* lanes = nullptr);
 
 }  // namespace cloister::trainer

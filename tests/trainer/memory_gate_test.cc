@@ -51,6 +51,23 @@ TEST(MemoryGate, LetsInWhatTheMemoryHolds) {
   EXPECT_GT(MostAtOnce(10, std::nullopt), 3);
 }
 
+// For passes that cannot wait for one another.
+TEST(MemoryGate, SaysBeforehandHowManyPassesItWouldLetIn) {
+  const auto side_by_side = [](std::optional<std::int64_t> available) {
+    MemoryGate gate({.available = [=] { return available; },
+                     .begin = [] {},
+                     .end = []() -> std::optional<std::int64_t> { return 1000; }});
+    EXPECT_EQ(gate.SideBySide(8, 100), 1) << "before one was measured";
+    { const MemoryGatePass measured(gate, 100); }
+    return gate.SideBySide(8, 100);
+  };
+  EXPECT_EQ(side_by_side(3200), 2);
+  EXPECT_EQ(side_by_side(4600), 3);
+  EXPECT_EQ(side_by_side(10), 1);
+  EXPECT_EQ(side_by_side(1'000'000), 8);
+  EXPECT_EQ(side_by_side(std::nullopt), 8);
+}
+
 TEST(Memory, IsMeasuredByTheSystem) {
   ASSERT_TRUE(base::AvailableMemory());
   EXPECT_GT(*base::AvailableMemory(), 0);

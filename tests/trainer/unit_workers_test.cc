@@ -252,5 +252,56 @@ TEST_F(UnitWorkers, EndWhenProgressSaysSo) {
   }
 }
 
+TEST_F(UnitWorkers, DealUnitsToLanesThatEndTogether) {
+  const std::vector<UnitExamples> units = {{Answered(2)}, {Answered(9)}, {WithoutAnswer(9)},
+                                           {Answered(7)}, {Answered(3)}, {}};
+  const UnitLanes two = DealUnits(units, 2);
+  ASSERT_EQ(two.units.size(), 2);
+  EXPECT_EQ(two.units[0], std::vector<std::size_t>({1, 4}));  // longest beside longest
+  EXPECT_EQ(two.units[1], std::vector<std::size_t>({3, 0}));
+  EXPECT_EQ(two.passes, 2);
+  EXPECT_EQ(DealUnits(units, 16).units.size(), 4);
+  EXPECT_EQ(DealUnits(units, 16).passes, 1);
+  EXPECT_TRUE(DealUnits({}, 2).units.empty());
+  EXPECT_EQ(DealUnits({}, 2).passes, 0);
+}
+
+// Two lanes that keep step could not take turns in one buffer.
+TEST_F(UnitWorkers, DealUnitsOfSeveralExamplesToOneLane) {
+  const UnitExamples user = {Answered(3), WithoutAnswer(5), Answered(4)};
+  const std::vector<UnitExamples> units = {{Answered(9)}, user, {Answered(8)}, user};
+  const UnitLanes lanes = DealUnits(units, 3);
+  ASSERT_EQ(lanes.units.size(), 3);
+  EXPECT_EQ(lanes.units[0], std::vector<std::size_t>({1, 3}));
+  EXPECT_EQ(lanes.passes, 4);
+}
+
+TEST_F(UnitWorkers, LanesAddWhatTheyWereDealtAndSayHowTheyEnded) {
+  const std::vector<UnitExamples> units = {{Answered(2)}, {Answered(7)}, {Answered(3)}};
+  for (const bool fails : {false, true}) {
+    OpenGate gate;
+    BookKeeping sum = Sum();
+    UnitLanes lanes = DealUnits(units, 2);
+    std::mutex mutex;
+    std::vector<base::Status> ended;
+    lanes.leave = [&](base::Status own) {
+      const std::lock_guard lock(mutex);
+      ended.push_back(std::move(own));
+    };
+    const auto loss = [fails](const Example& example, GradientObserver& told) {
+      if (fails && example.tokens() == 2) throw std::runtime_error("too much");
+      return LossOf(example, told);
+    };
+    if (fails) {
+      EXPECT_THROW((void)AddUnits(units, 2, gate, loss, {}, sum, &lanes), std::runtime_error);
+    } else {
+      EXPECT_EQ(AddUnits(units, 2, gate, loss, {}, sum, &lanes).value(), 4);
+      EXPECT_NEAR(ValueOf(std::move(sum)), 12, 1e-3);
+    }
+    ASSERT_EQ(ended.size(), 2);
+    EXPECT_EQ(std::any_of(ended.begin(), ended.end(), [](const auto& own) { return !own; }), fails);
+  }
+}
+
 }  // namespace
 }  // namespace cloister::trainer

@@ -153,6 +153,45 @@ class GlooRanks final : public Ranks {
     });
   }
 
+  base::Status GatherRange(std::span<float> whole, const Range& range, base::Status own) override {
+    CLOISTER_RETURN_IF_ERROR(
+        Meet("gather range from " + std::to_string(range.begin), range.size(), std::move(own)));
+    return InOwners(whole.size(), range, [&](std::int64_t owner, const Range& place) {
+      const auto piece = In(whole, place);
+      std::vector<at::Tensor> buffer = {Buffer<float>(piece.size())};
+      if (owner == rank()) std::copy(piece.begin(), piece.end(), Numbers<float>(buffer[0]).begin());
+      c10d::BroadcastOptions from;
+      from.rootRank = owner;
+      base::Status sent = Transfer([&] { return backend_->broadcast(buffer, from); });
+      const auto values = Numbers<float>(buffer[0]);
+      if (sent && owner != rank()) std::copy(values.begin(), values.end(), piece.begin());
+      return sent;
+    });
+  }
+
+  base::Status AddRange(std::span<const float> whole, const Range& range, base::Status own,
+                        std::span<float> shard) override {
+    CLOISTER_RETURN_IF_ERROR(
+        Meet("add range from " + std::to_string(range.begin), range.size(), std::move(own)));
+    return InOwners(whole.size(), range, [&](std::int64_t owner, const Range& place) {
+      const auto piece = In(whole, place);
+      std::vector<at::Tensor> from = {Buffer<float>(piece.size())};
+      std::copy(piece.begin(), piece.end(), Numbers<float>(from[0]).begin());
+      std::vector<std::vector<at::Tensor>> to = Buffers<float>(piece.size(), owner);
+      c10d::GatherOptions options;
+      options.rootRank = owner;
+      base::Status sent = Transfer([&] { return backend_->gather(to, from, options); });
+      if (!sent || owner != rank()) return sent;
+      const auto sums = shard.subspan(place.begin - Shard(whole.size()).begin, place.size());
+      for (std::size_t i = 0; i < sums.size(); ++i) {
+        double sum = 0;
+        for (const at::Tensor& part : to[0]) sum += Numbers<float>(part)[i];
+        sums[i] += static_cast<float>(sum);
+      }
+      return sent;
+    });
+  }
+
   base::Status GatherOnFirst(std::span<const std::byte> own, std::span<std::byte> whole) override {
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<std::int64_t> sizes, Sizes(own.size(), whole));
     return InSteps(sizes, [&](std::size_t offset, std::size_t length) -> base::Status {
@@ -213,8 +252,8 @@ class GlooRanks final : public Ranks {
  private:
   std::size_t ranks() const { return static_cast<std::size_t>(place_.size); }
 
-  base::Status Meet(const std::string& call, std::size_t size) {
-    return meeting_->Meet(call + " of " + std::to_string(size), {});
+  base::Status Meet(const std::string& call, std::size_t size, base::Status own = {}) {
+    return meeting_->Meet(call + " of " + std::to_string(size), std::move(own));
   }
 
   // Runs what `start` starts to its end, or until the run cannot go on.
@@ -248,11 +287,24 @@ class GlooRanks final : public Ranks {
     return {};
   }
 
-  // On the first rank one for each, as c10d wants them.
+  // What of `range` is whose, so many numbers at a time, rank by rank.
+  template <typename Body>
+  base::Status InOwners(std::size_t size, const Range& range, const Body& body) const {
+    for (std::int64_t owner = 0; owner < place_.size; ++owner) {
+      const Range shard = ShardOf(size, owner);
+      const std::size_t end = std::min(range.end, shard.end);
+      for (std::size_t begin = std::max(range.begin, shard.begin); begin < end; begin += kPiece) {
+        CLOISTER_RETURN_IF_ERROR(body(owner, Range{begin, std::min(end, begin + kPiece)}));
+      }
+    }
+    return {};
+  }
+
+  // On one rank one for each, as c10d wants them.
   template <typename Number>
-  std::vector<std::vector<at::Tensor>> Buffers(std::size_t length) const {
+  std::vector<std::vector<at::Tensor>> Buffers(std::size_t length, std::int64_t on = 0) const {
     std::vector<std::vector<at::Tensor>> buffers;
-    if (!first()) return buffers;
+    if (rank() != on) return buffers;
     buffers.emplace_back();
     for (std::size_t r = 0; r < ranks(); ++r) buffers[0].push_back(Buffer<Number>(length));
     return buffers;

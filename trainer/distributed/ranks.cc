@@ -28,6 +28,15 @@ class Alone final : public Ranks {
     return {};
   }
   base::Status GatherShards(std::span<float>) override { return {}; }
+  base::Status GatherRange(std::span<float>, const Range&, base::Status own) override {
+    return own;
+  }
+  base::Status AddRange(std::span<const float> whole, const Range& range, base::Status own,
+                        std::span<float> shard) override {
+    CLOISTER_RETURN_IF_ERROR(std::move(own));
+    for (std::size_t i = range.begin; i < range.end; ++i) shard[i] += whole[i];
+    return {};
+  }
   base::Status GatherOnFirst(std::span<const std::byte> own, std::span<std::byte> whole) override {
     std::copy(own.begin(), own.end(), whole.begin());
     return {};

@@ -64,6 +64,14 @@ class Ranks : public dp::RankLink {
   virtual base::Status SumShards(std::span<const float> whole, std::span<float> shard) = 0;
   // (together) Every rank brings its own Shard() of `whole`, and has all of it afterwards.
   virtual base::Status GatherShards(std::span<float> whole) = 0;
+  // (together) The same for a range of `whole` alone: each rank that has some of it sends its own
+  // to all others. `own` as for Agree(): nothing is sent where a rank's work was not done.
+  virtual base::Status GatherRange(std::span<float> whole, const Range& range,
+                                   base::Status own) = 0;
+  // (together) Adds to `shard` what SumShards() would put there, for a range of `whole` alone;
+  // `own` as above.
+  virtual base::Status AddRange(std::span<const float> whole, const Range& range, base::Status own,
+                                std::span<float> shard) = 0;
   // (together) Every rank brings bytes, of any number: on the first they stand one rank's after the
   // other's in `whole` afterwards, which has their sum's length there and is empty elsewhere.
   virtual base::Status GatherOnFirst(std::span<const std::byte> own,

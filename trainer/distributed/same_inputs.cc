@@ -11,7 +11,8 @@ base::Status CheckSameInputs(Ranks& ranks, const Recipe& recipe) {
   CLOISTER_RETURN_IF_ERROR(
       ranks.CheckSame("recipe", PinnedRecipe(recipe) + std::to_string(recipe.training.steps) + " " +
                                     std::to_string(recipe.training.eval_every) + " " +
-                                    std::to_string(recipe.data.eval_rows)));
+                                    std::to_string(recipe.data.eval_rows) + " " +
+                                    std::to_string(recipe.training.compute.shard_parameters)));
   CLOISTER_ASSIGN_OR_RETURN(const std::string model, ranks.Agreed(ModelDigest(recipe.model)));
   CLOISTER_RETURN_IF_ERROR(ranks.CheckSame("model", model));
   CLOISTER_ASSIGN_OR_RETURN(const std::string train, ranks.Agreed(FileDigest(recipe.data.train)));

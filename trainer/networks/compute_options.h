@@ -26,6 +26,9 @@ struct ComputeOptions {
   // Put the examples of a micro-batch behind one another in one row, without padding; each sees
   // itself alone, from position 0. Not for private steps, whose examples have passes of their own.
   bool packing = false;
+  // Of all weights, where they are trained: each of several ranks keeps its part, and has a layer's
+  // while it computes it (ShardedParameters). With it goes activation checkpointing.
+  bool shard_parameters = false;
   BaseWeights base = BaseWeights::kDense;
 };
 

@@ -28,11 +28,20 @@ WeightWatch WatchOf(const NetworkAdapter* adapter) {
 Network::Network(const model::Architecture& architecture, NetworkWeights weights,
                  const ComputeOptions& options)
     : architecture_(architecture), weights_(std::move(weights)), options_(options) {
-  RoundWeights();
+  if (!options_.shard_parameters) RoundWeights();
 }
 
 void Network::RoundWeights() {
   if (options_.precision == Precision::kBf16) weights_.Round();
+}
+
+void Network::RoundLayer(std::int64_t layer, bool here) {
+  if (options_.precision == Precision::kBf16) weights_.RoundLayer(layer, here);
+}
+
+void Network::SetGate(LayerGate& gate) {
+  CLOISTER_CHECK(options_.activation_checkpointing);
+  gate_ = &gate;
 }
 
 at::ScalarType Network::type() const {
@@ -41,6 +50,7 @@ at::ScalarType Network::type() const {
 
 at::Tensor Network::Layer(std::int64_t index, const at::Tensor& x, const Positions& positions,
                           const LayerAdapter& adapter, KeyValues* past) const {
+  if (gate_ != nullptr) gate_->Enter(index);
   const model::Architecture& a = architecture_;
   const LayerWeights& w = weights_.layers[static_cast<std::size_t>(index)];
   const WeightWatch weights = adapter.weights();

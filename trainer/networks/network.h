@@ -10,6 +10,7 @@
 #include "trainer/networks/adapter_paths.h"
 #include "trainer/networks/attention.h"
 #include "trainer/networks/compute_options.h"
+#include "trainer/networks/layer_gate.h"
 #include "trainer/networks/weights.h"
 
 namespace cloister::trainer {
@@ -26,6 +27,12 @@ class Network {
   // With Precision::kBf16, after the weights changed: rounds those that are trained to the copies
   // by which it multiplies.
   void RoundWeights();
+  // The same where layers come and go (ShardedParameters): of one that came, and memory given back
+  // of one that goes; -1 for what is outside of the layers.
+  void RoundLayer(std::int64_t layer, bool here);
+  // Every pass that has or had a gradient enters layers through `gate`, which must outlive the
+  // network; wants ComputeOptions::activation_checkpointing.
+  void SetGate(LayerGate& gate);
 
   // The last layer's output before the final norm, fp32 [batch, tokens, hidden], for ids i64
   // [batch, tokens], right-padded with any valid id. With an adapter, layers below its first_layer
@@ -65,6 +72,7 @@ class Network {
   model::Architecture architecture_;
   NetworkWeights weights_;
   ComputeOptions options_;
+  LayerGate* gate_ = nullptr;
 };
 
 }  // namespace cloister::trainer

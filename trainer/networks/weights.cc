@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -20,8 +21,17 @@ constexpr char kCorrectionBias[] = "gate.e_score_correction_bias";  // no parame
 class FlatMemory {
  public:
   FlatMemory() = default;
-  explicit FlatMemory(std::int64_t parameters)
-      : flat_(at::empty({parameters}, at::TensorOptions(at::kFloat))) {}
+  FlatMemory(std::int64_t parameters, const std::optional<KeptWeights>& kept) : kept_(kept) {
+    if (!kept_) {
+      flat_ = at::empty({parameters}, at::TensorOptions(at::kFloat));
+      return;
+    }
+    paged_ =
+        std::make_shared<base::PagedMemory>(static_cast<std::size_t>(parameters) * sizeof(float));
+    flat_ = at::from_blob(
+        paged_->bytes().data(), {parameters}, [paged = paged_](void*) {},
+        at::TensorOptions(at::kFloat));
+  }
 
   // The next piece, for tensors one below the other.
   at::Tensor Take(std::int64_t layer, const Names& names,
@@ -36,13 +46,28 @@ class FlatMemory {
     return flat_.narrow(0, start, taken_ - start);
   }
 
+  // Of what was taken, what is not to be kept.
+  void Release() {
+    if (!paged_) return;
+    const auto clear = [this](std::size_t begin, std::size_t end) {
+      if (begin < end) paged_->Clear(begin * sizeof(float), (end - begin) * sizeof(float));
+    };
+    const auto end = static_cast<std::size_t>(taken_);
+    clear(released_, std::min(end, kept_->begin));
+    clear(std::max(released_, kept_->end), end);
+    released_ = end;
+  }
+
   FlatWeights Finish(NetworkWeights network) && {
     CLOISTER_CHECK(taken_ == flat_.numel());
-    return {std::move(network), std::move(flat_), std::move(places_)};
+    return {std::move(network), std::move(flat_), std::move(places_), std::move(paged_)};
   }
 
  private:
   at::Tensor flat_;
+  std::optional<KeptWeights> kept_;
+  std::shared_ptr<base::PagedMemory> paged_;  // where some is kept
+  std::size_t released_ = 0;                  // up to here
   std::int64_t taken_ = 0;
   std::vector<WeightPlace> places_;
 };
@@ -244,12 +269,14 @@ base::Result<NetworkWeights> LoadInto(const model::ModelFiles& files,
   }
   for (std::int64_t layer = 0; layer < architecture.num_layers; ++layer) {
     files.ReleasePages();
+    memory.Release();
     const PartReader part(files, memory, storage, layer,
                           "model.layers." + std::to_string(layer) + ".");
     CLOISTER_ASSIGN_OR_RETURN(LayerWeights loaded, LoadLayer(part, architecture, layer));
     weights.layers.push_back(std::move(loaded));
   }
   files.ReleasePages();
+  memory.Release();
   return weights;
 }
 
@@ -300,39 +327,7 @@ class ParameterList {
   std::vector<at::Tensor> all_;
 };
 
-void RoundMatrix(const at::Tensor& weight, at::Tensor& rounded) {
-  if (!weight.defined() || weight.scalar_type() != at::kFloat) return;
-  if (!rounded.defined())
-    rounded = at::empty(weight.sizes(), weight.options().dtype(at::kBFloat16));
-  rounded.copy_(weight.detach());
-}
-
-void RoundLinear(LinearWeights& linear) { RoundMatrix(linear.weight, linear.rounded); }
-
-void RoundMlp(MlpWeights& mlp) {
-  RoundLinear(mlp.gate_up);
-  RoundLinear(mlp.down);
-}
-
 }  // namespace
-
-void NetworkWeights::Round() {
-  RoundMatrix(head, rounded_head);
-  for (LayerWeights& layer : layers) {
-    if (layer.grouped) RoundLinear(layer.grouped->qkv);
-    if (layer.latent) {
-      for (LinearWeights* linear : {&layer.latent->query, &layer.latent->query_up,
-                                    &layer.latent->kv_latent, &layer.latent->kv_up}) {
-        RoundLinear(*linear);
-      }
-    }
-    RoundLinear(layer.output);
-    if (layer.dense) RoundMlp(*layer.dense);
-    if (!layer.mixture) continue;
-    for (MlpWeights& expert : layer.mixture->experts) RoundMlp(expert);
-    if (layer.mixture->shared) RoundMlp(*layer.mixture->shared);
-  }
-}
 
 std::vector<at::Tensor> LayerWeights::Parameters() const {
   ParameterList all;
@@ -361,8 +356,9 @@ std::int64_t ParameterCount(const model::Architecture& architecture) {
 }
 
 base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
-                                          const model::Architecture& architecture) {
-  FlatMemory memory(ParameterCount(architecture));
+                                          const model::Architecture& architecture,
+                                          const std::optional<KeptWeights>& kept) {
+  FlatMemory memory(ParameterCount(architecture), kept);
   CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
                             LoadInto(files, architecture, memory, Storage()));
   return std::move(memory).Finish(std::move(weights));

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/paged_memory.h"
 #include "base/result.h"
 #include "model/architecture.h"
 #include "model/model_files.h"
@@ -81,6 +82,8 @@ struct NetworkWeights {
   // Rounds every fp32 matrix that enters products to its bfloat16 copy: anew after each change of
   // the weights.
   void Round();
+  // The same of one layer, below 0 of the head; with `here` false its copies are given back.
+  void RoundLayer(std::int64_t layer, bool here);
 };
 
 // Where a tensor of the model's files stands in a flat vector of all parameters.
@@ -94,15 +97,23 @@ struct WeightPlace {
 // Weights whose parameters are views of one vector, in the order of NetworkWeights::Parameters().
 struct FlatWeights {
   NetworkWeights network;
-  at::Tensor flat;                  // fp32 [parameters]
-  std::vector<WeightPlace> places;  // in order and without gaps
+  at::Tensor flat;                            // fp32 [parameters]
+  std::vector<WeightPlace> places;            // in order and without gaps
+  std::shared_ptr<base::PagedMemory> memory;  // of `flat`, where a part of it was to be kept
+};
+// Parameters from `begin` to `end` of the flat vector.
+struct KeptWeights {
+  std::size_t begin = 0, end = 0;
 };
 
 // Reads and dequantizes what `architecture` needs to fp32, or with kBf16 matrices to bfloat16, but
-// for the experts' routers. With a `base` of blocks those matrices stay in blocks, or are brought
-// into them, whose rows are whole ones. Errors: as model::CheckTensors and BlockMatrix::Quantize.
+// for the experts' routers. Of a flat vector only `kept` stays, where it is given: the rest is
+// zeros and no memory; while it loads, a layer more, or what is outside of them. With a `base` of
+// blocks those matrices stay in blocks, or are brought into them, whose rows are whole ones.
+// Errors: as model::CheckTensors and BlockMatrix::Quantize.
 base::Result<FlatWeights> LoadFlatWeights(const model::ModelFiles& files,
-                                          const model::Architecture& architecture);
+                                          const model::Architecture& architecture,
+                                          const std::optional<KeptWeights>& kept = {});
 base::Result<NetworkWeights> LoadWeights(const model::ModelFiles& files,
                                          const model::Architecture& architecture,
                                          Precision matrices = Precision::kFp32,

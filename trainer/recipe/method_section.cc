@@ -76,6 +76,12 @@ std::vector<std::string> MethodFaults(const FlatRecipe& flat) {
       if (!flat.contains(key)) faults.push_back("'" + std::string(key) + "' is missing");
     }
   }
+  const auto sharded = flat.find("training.shard_parameters");
+  if (HasLora(flat) && sharded != flat.end() && sharded->second.as<bool>(false)) {
+    faults.emplace_back(
+        "'training.shard_parameters' goes with 'method: full' alone: an adapter is small, and the "
+        "frozen weights below it are the same on every rank");
+  }
   if (quantization && method != kQlora) {
     faults.emplace_back("'quantization' goes with 'method: qlora' alone");
   } else if (quantization && !QuantizationOf(*quantization)) {

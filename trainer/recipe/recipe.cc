@@ -80,6 +80,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.loss_mean", kText},
     {"training.ema_decay", kReal, 0, 0.9999999},
     {"training.activation_checkpointing", kSwitch},
+    {"training.shard_parameters", kSwitch},
     {"training.precision", kText},
     {"checkpoints.folder", kText},
     {"checkpoints.every", kInteger, 1, 1e7},
@@ -180,7 +181,8 @@ Recipe ReadValues(const FlatRecipe& flat) {
       .threads = Get<std::int64_t>(flat, "training.threads"),
       .eval_every = Get<std::int64_t>(flat, "training.eval_every"),
       .compute = {.activation_checkpointing = Get<bool>(flat, "training.activation_checkpointing"),
-                  .packing = Get<bool>(flat, "data.packing")}};
+                  .packing = Get<bool>(flat, "data.packing"),
+                  .shard_parameters = Get<bool>(flat, "training.shard_parameters")}};
   ReadMethod(flat, recipe);
   if (HasSection(flat, "checkpoints")) {
     recipe.checkpoints = {

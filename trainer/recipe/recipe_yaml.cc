@@ -55,6 +55,7 @@ std::string ToYaml(const Recipe& recipe) {
   if (!recipe.privacy) training["loss_mean"] = std::string(LossMeanName(recipe.training.loss_mean));
   if (recipe.training.ema_decay) training["ema_decay"] = NumberText(*recipe.training.ema_decay);
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
+  if (recipe.training.compute.shard_parameters) training["shard_parameters"] = true;
   training["precision"] =
       std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
   if (recipe.checkpoints) {
@@ -113,6 +114,7 @@ std::string PinnedRecipe(Recipe recipe) {
   recipe.data.license.reset();
   recipe.data.eval_consent.reset();
   recipe.training.threads = 0;
+  recipe.training.compute.shard_parameters = false;  // as the number of ranks
   recipe.checkpoints.reset();
   if (recipe.privacy) {
     recipe.privacy->ledger.clear();

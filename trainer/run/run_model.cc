@@ -20,14 +20,24 @@ base::Result<RunModel> RunModel::Open(const Recipe& recipe) {
   return RunModel{std::move(files), std::move(architecture), size};
 }
 
-base::Result<std::unique_ptr<TrainableModel>> RunModel::Load(const Recipe& recipe) const {
-  CLOISTER_ASSIGN_OR_RETURN(auto model,
-                            TrainableModel::Load(*files, recipe.lora, recipe.training.compute));
+base::Result<std::unique_ptr<TrainableModel>> RunModel::Load(const Recipe& recipe,
+                                                             Ranks* ranks) const {
+  CLOISTER_ASSIGN_OR_RETURN(
+      auto model, TrainableModel::Load(*files, recipe.lora, recipe.training.compute, ranks));
   if (recipe.lora) {
     CLOISTER_RETURN_IF_ERROR(model->SetParameters(
         model::InitialAdapter(model::AdapterLayout(*recipe.lora, architecture), recipe.lora_seed)));
   }
   return model;
+}
+
+bool ShardsParameters(const Recipe& recipe, const Ranks& ranks) {
+  return recipe.training.compute.shard_parameters && ranks.size() > 1;
+}
+
+base::Status BeginAlike(const Recipe& recipe, Ranks& ranks, TrainableModel& model) {
+  if (ShardsParameters(recipe, ranks)) return {};
+  return ranks.Broadcast(std::as_writable_bytes(model.values()));
 }
 
 }  // namespace cloister::trainer

@@ -5,6 +5,7 @@
 #include "base/result.h"
 #include "model/architecture.h"
 #include "model/model_files.h"
+#include "trainer/distributed/ranks.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/trainable_model.h"
 
@@ -18,8 +19,15 @@ struct RunModel {
 
   // kInvalidArgument where the recipe asks for what the model is not.
   static base::Result<RunModel> Open(const Recipe& recipe);
-  // As the recipe begins with it.
-  base::Result<std::unique_ptr<TrainableModel>> Load(const Recipe& recipe) const;
+  // As the recipe begins with it; of several `ranks`, as far as this one is to keep it.
+  base::Result<std::unique_ptr<TrainableModel>> Load(const Recipe& recipe,
+                                                     Ranks* ranks = nullptr) const;
 };
+
+// Whether each rank keeps its shard of the parameters alone.
+bool ShardsParameters(const Recipe& recipe, const Ranks& ranks);
+// By all ranks together: they begin with what the first has. With sharded parameters each begins
+// with its own, of which no other has a copy.
+base::Status BeginAlike(const Recipe& recipe, Ranks& ranks, TrainableModel& model);
 
 }  // namespace cloister::trainer

@@ -120,7 +120,7 @@ class TrainingRun {
     const std::int64_t cores = std::thread::hardware_concurrency() / ranks_.local_size();
     SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads
                                             : std::max<std::int64_t>(1, cores));
-    CLOISTER_ASSIGN_OR_RETURN(model_, named.Load(recipe_));
+    CLOISTER_ASSIGN_OR_RETURN(model_, named.Load(recipe_, &ranks_));
     return {};
   }
 
@@ -128,7 +128,7 @@ class TrainingRun {
   base::Status Begin() {
     CLOISTER_RETURN_IF_ERROR(CheckSameInputs(ranks_, recipe_));
     if (private_) CLOISTER_RETURN_IF_ERROR(private_->Begin());
-    CLOISTER_RETURN_IF_ERROR(ranks_.Broadcast(std::as_writable_bytes(model_->values())));
+    CLOISTER_RETURN_IF_ERROR(BeginAlike(recipe_, ranks_, *model_));
     updater_.emplace(recipe_, steps_, model_->values(), ranks_);
     CLOISTER_ASSIGN_OR_RETURN(const bool resumed,
                               ranks_.Decide(checkpoints_->resumed() != nullptr));
@@ -236,8 +236,8 @@ class TrainingRun {
     CLOISTER_ASSIGN_OR_RETURN(const bool due,
                               ranks_.Decide(evaluation_ && !WasJudgedAt(log_.text(), done_)));
     if (!due) return {};
-    const Updater::Averaged averaged(*updater_);
-    CLOISTER_RETURN_IF_ERROR(averaged.status());
+    Updater::Averaged averaged(*updater_);
+    CLOISTER_RETURN_IF_ERROR(averaged.OnFirst());
     base::Result<ordered_json> judged = ordered_json();
     if (ranks_.first()) judged = evaluation_->Run(*model_, keep_going_);
     CLOISTER_ASSIGN_OR_RETURN(const ordered_json figures, ranks_.Agreed(std::move(judged)));
@@ -276,7 +276,7 @@ class TrainingRun {
     std::vector<Example> own;
     CLOISTER_ASSIGN_OR_RETURN(
         const TrainableModel::Plain plain,
-        ranks_.Agreed(OwnGradient(ranks_.Deal(batches_->Batch(step - 1)), data_->train, *model_,
+        ranks_.Agreed(OwnGradient(ranks_, batches_->Batch(step - 1), data_->train, *model_,
                                   recipe_.training, keep_going_, own)));
     CLOISTER_ASSIGN_OR_RETURN(const StepTotals totals,
                               TotalsOf(ranks_, own, recipe_.training.loss_mean, plain));
@@ -288,7 +288,7 @@ class TrainingRun {
   base::Result<double> PrivateStep(std::int64_t step) {
     CLOISTER_ASSIGN_OR_RETURN(
         TrainableModel::Clipped clipped,
-        ranks_.Agreed(OwnSum(*private_, data_->train, *model_, probe_, keep_going_)));
+        ranks_.Agreed(OwnSum(ranks_, *private_, data_->train, *model_, probe_, keep_going_)));
     CLOISTER_ASSIGN_OR_RETURN(PrivateSide::Released released,
                               private_->Release(std::move(clipped.sum), step));
     const NoisedGradient* const gradient = released.gradient ? &*released.gradient : nullptr;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "trainer/run/run_model.h"
 
 namespace cloister::trainer {
 namespace {
@@ -20,15 +21,17 @@ Updater::Updater(const Recipe& recipe, std::int64_t steps, std::span<float> valu
       run_steps_(steps),
       values_(values),
       ranks_(ranks),
+      sharded_(ShardsParameters(recipe, ranks)),
       shard_(ranks.Shard(values.size())),
       optimizer_(Optimizer::Make(recipe.optimizer, shard_.size())) {
   if (recipe.training.ema_decay) average_.emplace(*recipe.training.ema_decay, Own());
 }
 
 base::Status Updater::Step(std::int64_t step, std::span<const float> gradient, double scale) {
-  CLOISTER_CHECK(gradient.size() == values_.size());
+  CLOISTER_CHECK(gradient.size() == (sharded_ ? shard_.size() : values_.size()));
   optimizer_->Begin(schedule_.ShareAt(step, run_steps_));
   if (ranks_.size() == 1) return End(optimizer_->Update(0, values_, gradient, scale));
+  if (sharded_) return End(optimizer_->Update(0, Own(), gradient, scale));
   gradient_.resize(shard_.size());
   CLOISTER_RETURN_IF_ERROR(ranks_.SumShards(gradient, gradient_));
   return End(optimizer_->Update(0, Own(), gradient_, scale));
@@ -66,7 +69,7 @@ Optimizer::Moved Updater::AlongPieces(const NoisedGradient& gradient) {
 }
 
 base::Status Updater::End(Optimizer::Moved own) {
-  CLOISTER_RETURN_IF_ERROR(ranks_.GatherShards(values_));
+  if (!sharded_) CLOISTER_RETURN_IF_ERROR(ranks_.GatherShards(values_));
   const std::int64_t bits = (own.any ? 1 : 0) + (own.finite ? 0 : 2);
   CLOISTER_ASSIGN_OR_RETURN(const auto all, ranks_.GatherAll(std::span(&bits, 1)));
   bool finite = true;
@@ -91,7 +94,7 @@ RankState Updater::State() {
   }
   kept_steps_ = optimizer_->steps();
   state.shared["optimizer_steps"] = std::as_writable_bytes(std::span(&kept_steps_, 1));
-  state.shared["parameters"] = std::as_writable_bytes(values_);
+  (sharded_ ? state.parts : state.shared)["parameters"] = Parameters();
   return state;
 }
 
@@ -100,7 +103,9 @@ RankState Updater::Kept() {
     return {.parts = {{"parameter_average", std::as_writable_bytes(average_->values())}},
             .shared = {}};
   }
-  return {.parts = {}, .shared = {{"parameters", std::as_writable_bytes(values_)}}};
+  RankState state;
+  (sharded_ ? state.parts : state.shared)["parameters"] = Parameters();
+  return state;
 }
 
 base::Status Updater::WithState(const StateUser& use) { return WithWhole(ranks_, State(), use); }
@@ -125,7 +130,13 @@ base::Status Updater::Exchange() {
   if (!average_) return {};
   const std::span<float> own = Own();
   std::swap_ranges(own.begin(), own.end(), average_->values().begin());
-  return ranks_.GatherShards(values_);
+  return sharded_ ? base::Status() : ranks_.GatherShards(values_);
+}
+
+base::Status Updater::WholeOnFirst() {
+  if (!sharded_) return {};
+  return ranks_.GatherOnFirst(std::as_bytes(Own()), ranks_.first() ? std::as_writable_bytes(values_)
+                                                                   : std::span<std::byte>());
 }
 
 base::Status Updater::Finish() {
@@ -133,7 +144,7 @@ base::Status Updater::Finish() {
   gradient_ = {};
   CLOISTER_RETURN_IF_ERROR(Exchange());
   average_.reset();
-  return {};
+  return WholeOnFirst();
 }
 
 }  // namespace cloister::trainer

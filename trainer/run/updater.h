@@ -24,7 +24,9 @@ namespace cloister::trainer {
 // Of several ranks each has the optimizer's state and the average of its own shard of the
 // parameters, takes its part of the gradient, moves its shard, and gets the others' (ZeRO,
 // Rajbhandari et al. 2020, optimizer states and gradients). All have the same parameters before and
-// after a step, to the bit those of one rank that is given the sum of their gradients. Every
+// after a step, to the bit those of one rank that is given the sum of their gradients. With
+// training.shard_parameters each keeps those of its shard alone (the third stage), and the gradient
+// that it is given is the sum's, of its shard. Every
 // function but moved() is called by all of them together, and fails as Ranks says.
 class Updater {
  public:
@@ -59,20 +61,26 @@ class Updater {
     Averaged(const Averaged&) = delete;
     Averaged& operator=(const Averaged&) = delete;
     const base::Status& status() const { return status_; }
+    // The same, and the first rank has all of them, where each keeps its shard.
+    base::Status OnFirst() { return status_ ? updater_.WholeOnFirst() : status_; }
 
    private:
     Updater& updater_;
     base::Status status_;
   };
   // The run is over: the model's parameters are from now on what is to be kept of them, and the
-  // optimizer's memory is given back. No step may follow.
+  // optimizer's memory is given back. No step may follow. The first rank has all of them.
   base::Status Finish();
 
  private:
   std::span<float> Own() { return values_.subspan(shard_.begin, shard_.size()); }
+  std::span<std::byte> Parameters() {  // that this rank keeps
+    return std::as_writable_bytes(sharded_ ? Own() : values_);
+  }
   RankState State();
   RankState Kept();
   base::Status Exchange();
+  base::Status WholeOnFirst();
   Optimizer::Moved AlongPieces(const NoisedGradient& gradient);
   base::Status End(Optimizer::Moved own);
 
@@ -80,6 +88,7 @@ class Updater {
   std::int64_t run_steps_;
   std::span<float> values_;
   Ranks& ranks_;
+  bool sharded_;  // whether only the shard of the values counts
   Range shard_;
   std::unique_ptr<Optimizer> optimizer_;     // of the shard
   std::optional<ParameterAverage> average_;  // of the shard
