@@ -55,25 +55,24 @@ PrivacyLoss GaussianLoss(double noise_multiplier, const Mixture& mixture,
   made.loss.resize(static_cast<std::size_t>(cells) + 1);
   made.mass.resize(made.loss.size());
   const double normalizer = -0.5 * std::log(2 * std::numbers::pi);
+  const DotConnector dots(step, shift, -shift, mixture);
   for (std::size_t i = 0; i < made.loss.size(); ++i) {
     const double u = low + static_cast<double>(i) * step;
     Cell cell;
-    cell.width = step;
     cell.log_density = normalizer - u * u / 2;
     cell.decay = u;
     cell.bend = 0.5;
     cell.log_upper = shift * (u - shift / 2);
-    cell.upper_slope = shift;
+    cell.log_upper_mix = LogMix(mixture.upper_rate, cell.log_upper);
     cell.log_lower = -shift * (u + shift / 2);
-    cell.lower_slope = -shift;
-    made.loss[i] =
-        LogMix(mixture.upper_rate, cell.log_upper) - LogMix(mixture.lower_rate, cell.log_lower);
+    cell.log_lower_mix = LogMix(mixture.lower_rate, cell.log_lower);
+    made.loss[i] = cell.log_upper_mix - cell.log_lower_mix;
     if (i == 0) {
       // What lies below has no larger loss and no larger density ratio.
-      made.mass[0] += NormalUpperTail(-low) * std::exp(LogMix(mixture.upper_rate, cell.log_upper));
+      made.mass[0] += NormalUpperTail(-low) * std::exp(cell.log_upper_mix);
     }
     if (i + 1 == made.loss.size()) break;
-    const auto [left, right] = ConnectDots(cell, mixture);
+    const auto [left, right] = dots.Connect(cell);
     made.mass[i] += left;
     made.mass[i + 1] += right;
   }
@@ -111,17 +110,17 @@ PrivacyLoss LaplaceLoss(double scale, const Mixture& mixture, const Resolution& 
     }
     const std::int64_t cells = CellsOf(shift, width);
     const double step = shift / static_cast<double>(cells);
+    const DotConnector dots(step, positive ? 2 : 0, positive ? 0 : -2, mixture);
     for (std::int64_t i = 0; i < cells; ++i) {
       const double v = static_cast<double>(positive ? i : i - cells) * step;
       Cell cell;
-      cell.width = step;
       cell.log_density = -std::log(2.0) - std::abs(v);
       cell.decay = positive ? 1 : -1;
       cell.log_upper = positive ? 2 * v - shift : -shift;
-      cell.upper_slope = positive ? 2 : 0;
+      cell.log_upper_mix = LogMix(mixture.upper_rate, cell.log_upper);
       cell.log_lower = positive ? -shift : -2 * v - shift;
-      cell.lower_slope = positive ? 0 : -2;
-      const auto [left, right] = ConnectDots(cell, mixture);
+      cell.log_lower_mix = LogMix(mixture.lower_rate, cell.log_lower);
+      const auto [left, right] = dots.Connect(cell);
       made.mass.back() += left;
       made.loss.push_back(loss_at(i + 1 == cells ? (positive ? shift : 0) : v + step));
       made.mass.push_back(right);

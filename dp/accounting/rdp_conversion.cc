@@ -36,6 +36,14 @@ double GaussianMultiplier(const Event& event) {
                                                      : event.noise_multiplier;
 }
 
+// The end of an error: the other accountant where that has a bound, or else what to change.
+std::string OrUsePld(const Event& event, const std::string& also) {
+  if (HasStepLoss(event)) return "use the PLD accountant" + also;
+  return "give a multiplier of at least 0.02 and a discrete Gaussian's sigma of at most 10000, "
+         "which the PLD accountant covers" +
+         also;
+}
+
 }  // namespace
 
 double EpsilonOfRdp(double order, double rdp, double delta) {
@@ -96,10 +104,14 @@ base::Status CheckRdpCovers(const Event& event) {
   if (event.mechanism == Mechanism::kLaplace || event.sampling_rate == 1) return {};
   if (event.mechanism == Mechanism::kDiscreteGaussian) {
     return base::Fail(base::Code::kUnimplemented,
-                      "a sampled discrete Gaussian, RDP accountant: it has no bound for it; use "
-                      "the PLD accountant");
+                      "a sampled discrete Gaussian, RDP accountant: it has no bound for it; " +
+                          OrUsePld(event, ""));
   }
-  return CheckRdpCovers(event.neighbours);
+  if (event.neighbours != Neighbours::kReplaceOne) return {};
+  return base::Fail(base::Code::kUnimplemented,
+                    "neighbour relation replace-one of a sample, RDP accountant: it has no bound "
+                    "for it; " +
+                        OrUsePld(event, ", or use add-or-remove-one"));
 }
 
 base::Status CheckRdpCovers(Neighbours relation) {
