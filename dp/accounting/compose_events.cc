@@ -27,6 +27,7 @@ constexpr double kLargestErrorShare = 3e-3;  // of δ: with more, a larger tilt 
 constexpr double kSmallErrorShare = 0.1;     // the next tilt will do
 constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
 constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
+constexpr double kMuchTooSteep = 2;          // the same, where a guess is too large
 constexpr double kSmallGain = 1e-4;          // of ε: no errors are worth as little
 constexpr double kCommonLogDelta = 20;       // 2e-9
 constexpr double kLeastOfOne = 1e-3;         // of ε: where one loss may decide
@@ -35,6 +36,7 @@ constexpr int kMostGuesses = 6;
 constexpr int kMostAttempts = 4;
 constexpr int kMostAttemptsEver = 7;
 constexpr double kFall = 0.7;                         // of an ε that errors decide: the next guess
+constexpr double kLeastFall = 0.95;                   // a guess that is worth another attempt
 constexpr int kMostStalls = 2;                        // attempts that gain nothing
 constexpr int kMostLong = 2;                          // attempts with a long transform
 constexpr double kLongErrorShare = 0.05;              // of δ: worth another one
@@ -278,6 +280,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
     std::size_t longest = kQuick;
     int most = kMostAttempts;
     int stalls = 0;
+    double fall = kFall;
     int longs = kMostLong;
     std::optional<Saddle> good;
     for (int attempt = 0; attempt <= most; ++attempt) {
@@ -288,10 +291,19 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       if (made)
         answer = target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
       if (!(answer < std::numeric_limits<double>::infinity())) {
-        // Too large a tilt for what is left below the cap: a last one where it went well.
+        // Too large a tilt for what is left below the cap: a guess not as far away, or at last the
+        // one that went well.
         if (!good || longest == kLongest) break;
+        fall = std::sqrt(fall);
         saddle = *good;
-        most = attempt + 1;
+        cap = best->Cap();
+        if (target.at_delta && fall < kLeastFall && attempt + 1 < kMostAttemptsEver) {
+          saddle = find({false, fall * best_answer}, first_guess, error, first_guess);
+          saddle.slope = std::max(saddle.tilt, best->Slope(best_answer));
+          most = std::min(most + 1, kMostAttemptsEver);
+        } else {
+          most = attempt + 1;
+        }
         continue;
       }
       const Saddle last = saddle;
@@ -314,7 +326,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
       const bool near =
           std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
-          slope < kSlopeTolerance * last.slope;
+          slope < kSlopeTolerance * last.slope && slope > last.slope / kMuchTooSteep;
       bool done =
           near && (share < kLargestErrorShare ||
                    (target.at_delta && -std::log1p(-share) < kSmallGain * saddle.epsilon * slope));
@@ -325,7 +337,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
         const double log_delta = target.at_delta ? first_guess : best_answer;
         const double without =
             target.at_delta ? log_delta : saddle.log_delta + std::log(1.001 - share);
-        saddle = find({false, target.at_delta ? best_answer * (falls ? kFall : 1) : target.value},
+        saddle = find({false, target.at_delta ? best_answer * (falls ? fall : 1) : target.value},
                       std::min(first_guess, log_delta), error, without);
         saddle.log_delta = log_delta;
         done = saddle.tilt < 1.05 * last.tilt && ((near && log_delta > last.log_delta - 1) ||
@@ -334,7 +346,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       if (share < kLargestErrorShare) saddle.tilt = last.tilt;
       saddle.slope = std::max(saddle.tilt, slope);
       if (longest == kLongest) {
-        if (--longs <= 0 || share < kLongErrorShare) break;
+        if (--longs <= 0 || share < kLongErrorShare || share > 0.5) break;
         most = attempt + 1;
         continue;
       }

@@ -134,7 +134,7 @@ double WithSlack(double delta, double slack, const Bound& bound) {
 // all there is.
 PldBound LogDeltaOf(std::span<const Event> events, Direction direction, double epsilon,
                     double enough) {
-  const double rough = RoughLogDelta(events, direction, epsilon);
+  const double rough = RoughLogDelta(events, direction, epsilon, enough);
   if (rough <= enough) return {rough};
   const auto composed = ComposeEvents(events, direction, {false, epsilon, enough});
   if (!composed) return {rough, true};
@@ -198,7 +198,7 @@ base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double del
   PldBound epsilon = {0, HasManySteps(events)};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (!exact && epsilon.value > 0 && slack == 0 &&
-        RoughLogDelta(events, direction, epsilon.value) <= std::log(delta)) {
+        RoughLogDelta(events, direction, epsilon.value, std::log(delta)) <= std::log(delta)) {
       continue;  // of no larger ε
     }
     std::optional<ComposedLoss> composed;

@@ -145,19 +145,30 @@ PrivacyLoss DiscreteGaussianLoss(double sigma, double sensitivity, const Mixture
   const auto tail_from = [&](double n) {
     return std::exp(-n * n / (2 * variance)) / -std::expm1(-n / variance);
   };
-  double total = 1;
-  for (std::int64_t i = 1; i <= reach; ++i) {
+  // exp(-k²/2σ²) of k = 0, 1, …, as far as any outcome is from either centre.
+  const std::int64_t farthest = std::max(-first, last) + shift;
+  std::vector<double> weight(static_cast<std::size_t>(farthest) + 1);
+  for (std::int64_t i = 0; i <= farthest; ++i) {
     const auto k = static_cast<double>(i);
-    total += 2 * std::exp(-k * k / (2 * variance));
+    weight[static_cast<std::size_t>(i)] = std::exp(-k * k / (2 * variance));
   }
+  const auto weight_of = [&](std::int64_t i) {
+    return weight[static_cast<std::size_t>(std::abs(i))];
+  };
+  double total = 1;
+  for (std::int64_t i = 1; i <= reach; ++i) total += 2 * weight_of(i);
   PrivacyLoss made;
+  made.loss.reserve(static_cast<std::size_t>(last - first) + 1);
+  made.mass.reserve(static_cast<std::size_t>(last - first) + 1);
   for (std::int64_t i = first; i <= last; ++i) {
     const auto k = static_cast<double>(i);
     const double log_upper = sensitivity * (2 * k - sensitivity) / (2 * variance);
     const double log_lower = -sensitivity * (2 * k + sensitivity) / (2 * variance);
-    const double log_mix = LogMix(mixture.upper_rate, log_upper);
-    made.loss.push_back(log_mix - LogMix(mixture.lower_rate, log_lower));
-    made.mass.push_back(std::exp(log_mix - k * k / (2 * variance)) / total);
+    made.loss.push_back(LogMix(mixture.upper_rate, log_upper) -
+                        LogMix(mixture.lower_rate, log_lower));
+    double mass = (1 - mixture.upper_rate) * weight_of(i);
+    if (mixture.upper_rate > 0) mass += mixture.upper_rate * weight_of(i - shift);
+    made.mass.push_back(mass / total);
   }
   made.mass.front() +=
       tail_from(1 - low) / total *

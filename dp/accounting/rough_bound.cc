@@ -13,7 +13,6 @@
 namespace cloister::dp {
 namespace {
 
-constexpr double kLogTail = -300;
 constexpr double kRounding = 4e-16;
 constexpr double kError = 1e-12;  // of the tilted mass: it moves a tilt that is not used here
 constexpr double kErrorShare = 3e-3;
@@ -27,9 +26,9 @@ struct Divergence {
 // At the order that suits `target`. The losses that choose it may be those of other events
 // (CoarseEvent); the divergence is that of the events' own.
 Divergence DivergenceFor(std::span<const Event> events, Direction direction, const Target& target,
-                         double log_tail) {
+                         double least) {
   const std::vector<Kind> kinds = KindsOf(events);
-  const double tail = TailFor(log_tail, StepsOf(kinds));
+  const double tail = TailFor(least, StepsOf(kinds));
   const CoarseLosses coarse(kinds, direction, tail);
   const double tilt = FindSaddle(coarse, target, kError, kErrorShare).slope;
   Divergence made;
@@ -48,15 +47,15 @@ Divergence DivergenceFor(std::span<const Event> events, Direction direction, con
 
 }  // namespace
 
-double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon) {
-  const Divergence at = DivergenceFor(events, direction, {false, epsilon}, kLogTail);
+double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon,
+                     double least) {
+  const Divergence at = DivergenceFor(events, direction, {false, epsilon}, least);
   return std::log(std::min(1.0, DeltaOfRdp(at.order, at.value, epsilon) + at.infinity_mass));
 }
 
 double RoughEpsilon(std::span<const Event> events, Direction direction, double log_delta) {
   const double delta = std::exp(log_delta);
-  const Divergence at =
-      DivergenceFor(events, direction, {true, delta}, std::min(kLogTail, log_delta));
+  const Divergence at = DivergenceFor(events, direction, {true, delta}, log_delta);
   const double left = delta - at.infinity_mass;
   if (!(left > 0)) return std::numeric_limits<double>::infinity();
   return EpsilonOfRdp(at.order, at.value, left);

@@ -10,8 +10,10 @@ namespace cloister::dp {
 // point method chooses: quick, a few nats of δ too high, and there where no lattice is. Of events
 // of one relation, each valid and with a step loss, in one direction.
 
-// Of log δ at ε; never below the -300 at which tails are cut off.
-double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon);
+// Of log δ at ε. Tails of a millionth of exp(least) are cut off and added: it is as good as it can
+// be where it is above `least`.
+double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon,
+                     double least);
 
 // Of the ε at exp(log_delta). Infinity where tails alone are more.
 double RoughEpsilon(std::span<const Event> events, Direction direction, double log_delta);
