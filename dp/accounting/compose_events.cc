@@ -324,9 +324,10 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       }
       if (answer <= target.enough) break;
       if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
+      const bool level = !target.at_delta && answer > -0.1;  // a δ near 1, which hardly falls
       const bool near =
           std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
-          slope < kSlopeTolerance * last.slope && slope > last.slope / kMuchTooSteep;
+          slope < kSlopeTolerance * last.slope && (level || slope > last.slope / kMuchTooSteep);
       bool done =
           near && (share < kLargestErrorShare ||
                    (target.at_delta && -std::log1p(-share) < kSmallGain * saddle.epsilon * slope));

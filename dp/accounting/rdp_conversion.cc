@@ -60,7 +60,9 @@ double DeltaOfRdp(double order, double rdp, double epsilon) {
   const double by_variation = std::sqrt(-std::expm1(-rdp));
   if (std::isinf(rdp)) return 1;
   const double log_delta = (order - 1) * (rdp - epsilon + std::log1p(-1 / order)) - std::log(order);
-  return std::min({1.0, by_variation, std::exp(log_delta)});
+  // Too small for a double, but not nothing.
+  const double delta = std::max(std::exp(log_delta), std::numeric_limits<double>::denorm_min());
+  return std::min({1.0, by_variation, delta});
 }
 
 std::vector<double> RdpOfStep(const Event& event, std::span<const double> orders) {

@@ -21,6 +21,10 @@ TEST(PldProfile, FallsOverAllDecadesForEveryMechanismAndRelation) {
           for (const double epsilon : {0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 100.0}) {
             const PrivacyCost cost = CostAtEpsilon({&event, 1}, epsilon, Accountant::kPld).value();
             EXPECT_LE(cost.delta, last * 1.001) << ToJson(event) << " " << epsilon;
+            // Nothing only where no loss is above ε: Laplace noise's, and a unit that was added.
+            if (mechanism != Mechanism::kLaplace && relation != Neighbours::kAdd) {
+              EXPECT_GT(cost.delta, 0) << ToJson(event) << " " << epsilon;
+            }
             last = cost.delta;
           }
           EXPECT_LE(last, 1.0001e-30) << ToJson(event);
