@@ -50,7 +50,7 @@ std::array<double, 2> DotConnector::Connect(const Cell& cell) const {
   // between losses a and b the right end takes (1 - e^(a-l)) / (1 - e^(a-b)), where 1 - e^(a-l) is
   // (upper - lower) / (1 + upper): no loss is taken from another.
   const double whole = upper_share * upper_[kNodes] - lower_share * lower_[kNodes];
-  const double part = whole > 0 ? (1 + upper_share * upper_[kNodes]) / whole : 0;
+  const double whole_rise = 1 + upper_share * upper_[kNodes];
   const double log_p = cell.log_density + cell.log_upper_mix;
   double mass = 0;
   double right = 0;
@@ -59,8 +59,9 @@ std::array<double, 2> DotConnector::Connect(const Cell& cell) const {
     const double upper = upper_share * upper_[k];
     const double density = kWeights[k] * std::exp(log_p - (cell.decay + cell.bend * t) * t);
     mass += density * (1 + upper);
-    right +=
-        whole > 0 ? density * ((upper - lower_share * lower_[k]) * part) : density * (1 + upper);
+    // The quotient first: both may be so small that 1 / whole is infinite.
+    right += whole > 0 ? density * ((upper - lower_share * lower_[k]) / whole * whole_rise)
+                       : density * (1 + upper);
   }
   return {(mass - right) * width_, right * width_};
 }

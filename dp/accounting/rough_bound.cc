@@ -57,7 +57,7 @@ double RoughEpsilon(std::span<const Event> events, Direction direction, double l
   const double delta = std::exp(log_delta);
   const Divergence at = DivergenceFor(events, direction, {true, delta}, log_delta);
   const double left = delta - at.infinity_mass;
-  if (!(left > 0)) return std::numeric_limits<double>::infinity();
+  if (!(left > 0) || std::isnan(at.value)) return std::numeric_limits<double>::infinity();
   return EpsilonOfRdp(at.order, at.value, left);
 }
 
