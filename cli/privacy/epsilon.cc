@@ -3,6 +3,7 @@
 
 #include "cli/privacy/commands.h"
 #include "cli/privacy/events_file.h"
+#include "cli/privacy/release_flags.h"
 #include "dp/accounting/accountant.h"
 
 namespace cloister::cli {
@@ -31,14 +32,13 @@ Flags MakeFlags() {
       "bound, or a worse one, rdp's is printed, and named in the output.\n"
       "Example: cloister privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 "
       "--delta 1e-5";
-  flags.options.add_options()  //
-      ("noise-multiplier", po::value<double>(),
-       "Noise's standard deviation over the sensitivity")                                         //
-      ("sampling-rate", po::value<double>(), "Probability of a unit to be in a step, at most 1")  //
-      ("steps", po::value<std::int64_t>(), "Number of releases")                                  //
-      ("events", po::value<std::string>(), "JSON file with a list of releases to compose")        //
-      ("delta", po::value<double>(), "Print epsilon at this delta")                               //
-      ("at-epsilon", po::value<double>(), "Print delta at this epsilon")                          //
+  AddNoiseFlag(flags, Flag::kOptional);
+  AddRateFlag(flags, Flag::kOptional);
+  AddStepsFlag(flags, Flag::kOptional);
+  flags.options.add_options()                                                               //
+      ("events", po::value<std::string>(), "JSON file with a list of releases to compose")  //
+      ("delta", po::value<double>(), "Print epsilon at this delta")                         //
+      ("at-epsilon", po::value<double>(), "Print delta at this epsilon")                    //
       ("accountant", po::value<std::string>()->default_value("pld"),
        "pld or rdp")  //
       ("neighbours", po::value<std::string>(),
@@ -50,8 +50,15 @@ Flags MakeFlags() {
 
 base::Result<std::vector<dp::Event>> EventsOf(const po::variables_map& values,
                                               std::optional<dp::Neighbours> neighbours) {
-  const std::size_t given =
-      values.count("noise-multiplier") + values.count("sampling-rate") + values.count("steps");
+  std::string missing;
+  std::size_t given = 0;
+  for (const char* const name : {"noise-multiplier", "sampling-rate", "steps"}) {
+    if (values.count(name) != 0) {
+      ++given;
+    } else {
+      missing += std::string(missing.empty() ? "--" : ", --") + name;
+    }
+  }
   if (values.count("events") != 0) {
     if (given != 0) {
       return base::Fail(base::Code::kInvalidArgument,
@@ -60,16 +67,19 @@ base::Result<std::vector<dp::Event>> EventsOf(const po::variables_map& values,
     }
     return ReadEvents(values["events"].as<std::string>(), neighbours);
   }
-  if (given != 3) {
+  if (!missing.empty()) {
     return base::Fail(base::Code::kInvalidArgument,
-                      "the run is not given: add --noise-multiplier, --sampling-rate and --steps, "
-                      "or --events");
+                      "the run is not told, missing " + missing + ": add " +
+                          (given == 0 ? "them, or --events" : "what is missing"));
   }
   dp::Event event;
   event.noise_multiplier = values["noise-multiplier"].as<double>();
   event.sampling_rate = values["sampling-rate"].as<double>();
-  event.steps = values["steps"].as<std::int64_t>();
+  event.steps = values["steps"].as<StepCount>().value;
   event.neighbours = neighbours.value_or(dp::Neighbours::kAddOrRemoveOne);
+  if (const base::Status valid = dp::Validate(event); !valid) {
+    return tl::unexpected(NamingFlags(valid.error(), ""));
+  }
   return std::vector<dp::Event>{event};
 }
 
@@ -78,9 +88,12 @@ base::Status Run(std::span<const std::string> arguments) {
   CLOISTER_ASSIGN_OR_RETURN(const auto parsed, Parse(flags, arguments));
   if (!parsed) return {};
   const po::variables_map& values = *parsed;
-  if (values.count("delta") + values.count("at-epsilon") != 1) {
+  const bool at_delta = values.count("delta") != 0;
+  if (at_delta == (values.count("at-epsilon") != 0)) {
     return base::Fail(base::Code::kInvalidArgument,
-                      "what to print is not given: add either --delta or --at-epsilon");
+                      at_delta ? "--delta and --at-epsilon contradict each other: leave one out, "
+                                 "the figure of the one left out is printed"
+                               : "what to print is not given: add either --delta or --at-epsilon");
   }
   CLOISTER_ASSIGN_OR_RETURN(const dp::Accountant accountant,
                             dp::ParseAccountant(values["accountant"].as<std::string>()));
@@ -91,10 +104,9 @@ base::Status Run(std::span<const std::string> arguments) {
   }
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<dp::Event> events, EventsOf(values, neighbours));
   const base::Result<dp::PrivacyCost> cost =
-      values.count("delta") != 0
-          ? dp::CostAtDelta(events, values["delta"].as<double>(), accountant)
-          : dp::CostAtEpsilon(events, values["at-epsilon"].as<double>(), accountant);
-  if (!cost) return tl::unexpected(cost.error());
+      at_delta ? dp::CostAtDelta(events, values["delta"].as<double>(), accountant)
+               : dp::CostAtEpsilon(events, values["at-epsilon"].as<double>(), accountant);
+  if (!cost) return tl::unexpected(NamingFlags(cost.error(), "--at-epsilon"));
   // JSON has no infinity: an epsilon without a bound is null.
   PrintResult({{"epsilon", cost->epsilon},
                {"delta", cost->delta},

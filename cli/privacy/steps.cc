@@ -1,5 +1,6 @@
 #include "cli/privacy/calibration_flags.h"
 #include "cli/privacy/commands.h"
+#include "cli/privacy/release_flags.h"
 
 namespace cloister::cli {
 namespace {
@@ -16,19 +17,17 @@ base::Status Run(std::span<const std::string> arguments) {
       "that\n"
       "stay within epsilon at delta; 0 where one release passes it.";
   AddGoalFlags(flags);
+  AddNoiseFlag(flags, Flag::kRequired);
+  AddRateFlag(flags, Flag::kRequired);
   flags.options.add_options()  //
-      ("noise-multiplier", po::value<double>()->required(),
-       "Noise's standard deviation over the sensitivity")  //
-      ("sampling-rate", po::value<double>()->required(),
-       "Probability of a unit to be in a step")  //
       ("json", po::bool_switch(), "Print one JSON object");
   CLOISTER_ASSIGN_OR_RETURN(const auto values, Parse(flags, arguments));
   if (!values) return {};
   CLOISTER_ASSIGN_OR_RETURN(const dp::PrivacyGoal goal, GoalOf(*values));
-  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t steps,
-                            dp::MostSteps(goal, (*values)["noise-multiplier"].as<double>(),
-                                          (*values)["sampling-rate"].as<double>()));
-  PrintResult({{"steps", steps}}, (*values)["json"].as<bool>());
+  const base::Result<std::int64_t> steps = dp::MostSteps(
+      goal, (*values)["noise-multiplier"].as<double>(), (*values)["sampling-rate"].as<double>());
+  if (!steps) return tl::unexpected(NamingFlags(steps.error(), "--epsilon"));
+  PrintResult({{"steps", *steps}}, (*values)["json"].as<bool>());
   return {};
 }
 

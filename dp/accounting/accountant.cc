@@ -16,17 +16,16 @@ struct Bound {
 
 // The better of two bounds, `pld` being taken alone where nothing says that it could be bettered.
 template <typename Rdp>
-base::Result<Bound> Better(std::span<const Event> events, const base::Result<double>& pld,
-                           double nothing, const Rdp& rdp) {
+base::Result<Bound> Better(const base::Result<PldBound>& pld, double nothing, const Rdp& rdp) {
   if (!pld && pld.error().code != base::Code::kUnimplemented) return tl::unexpected(pld.error());
-  if (pld && *pld < nothing && !PldIsLoose(events)) return Bound{*pld, Accountant::kPld};
+  if (pld && pld->value < nothing && !pld->loose) return Bound{pld->value, Accountant::kPld};
   const base::Result<double> other = rdp();
   if (!pld) {
     if (!other) return tl::unexpected(pld.error());
     return Bound{*other, Accountant::kRdp};
   }
-  if (other && *other < *pld) return Bound{*other, Accountant::kRdp};
-  return Bound{*pld, Accountant::kPld};
+  if (other && *other < pld->value) return Bound{*other, Accountant::kRdp};
+  return Bound{pld->value, Accountant::kPld};
 }
 
 }  // namespace
@@ -49,7 +48,7 @@ base::Result<PrivacyCost> CostAtDelta(std::span<const Event> events, double delt
     CLOISTER_ASSIGN_OR_RETURN(const double epsilon, RdpEpsilon(events, delta));
     return PrivacyCost{epsilon, delta, accountant};
   }
-  CLOISTER_ASSIGN_OR_RETURN(const Bound bound, Better(events, PldEpsilon(events, delta), INFINITY,
+  CLOISTER_ASSIGN_OR_RETURN(const Bound bound, Better(PldEpsilonBound(events, delta), INFINITY,
                                                       [&] { return RdpEpsilon(events, delta); }));
   return PrivacyCost{bound.value, delta, bound.accountant};
 }
@@ -65,7 +64,7 @@ base::Result<PrivacyCost> CostAtEpsilon(std::span<const Event> events, double ep
     CLOISTER_ASSIGN_OR_RETURN(const double delta, RdpDelta(events, epsilon));
     return PrivacyCost{epsilon, delta, accountant};
   }
-  CLOISTER_ASSIGN_OR_RETURN(const Bound bound, Better(events, PldDelta(events, epsilon), 1,
+  CLOISTER_ASSIGN_OR_RETURN(const Bound bound, Better(PldDeltaBound(events, epsilon), 1,
                                                       [&] { return RdpDelta(events, epsilon); }));
   return PrivacyCost{epsilon, bound.value, bound.accountant};
 }

@@ -9,7 +9,7 @@ namespace cloister::dp {
 namespace {
 
 constexpr double kLargestNoise = 1e9;
-constexpr double kSmallestNoise = 1e-3;
+constexpr double kSmallestNoise = 1e-12;  // of a valid event
 constexpr double kNoiseTolerance = 1e-5;
 constexpr std::int64_t kMostSteps = 1'000'000'000'000;
 
@@ -52,20 +52,25 @@ base::Result<double> SmallestNoise(const PrivacyGoal& goal, double sampling_rate
                                    std::int64_t steps) {
   Event event{kLargestNoise, sampling_rate, steps, goal.neighbours};
   CLOISTER_RETURN_IF_ERROR(Check(goal, event));
-  const auto excess_at = [&](double log_noise) {
-    event.noise_multiplier = std::exp(log_noise);
-    return Excess(goal, event);
+  event.noise_multiplier = 1;
+  CLOISTER_ASSIGN_OR_RETURN(const double first, Excess(goal, event));
+  const auto excess_at = [&](double log_noise) -> base::Result<double> {
+    event.noise_multiplier = std::max(kSmallestNoise, std::exp(log_noise));
+    const base::Result<double> excess = Excess(goal, event);
+    // Less noise than any accountant has a bound for.
+    if (!excess && excess.error().code == base::Code::kUnimplemented) return INFINITY;
+    return excess;
   };
   // ε falls as noise rises: double until it suffices, or halve until it does not.
   const double unit = std::log(2.0);
+  const double least = std::log(kSmallestNoise);
   Point kept;
   Point passed;
-  CLOISTER_ASSIGN_OR_RETURN(const double first, excess_at(0));
   if (first <= 0) {
     kept = {0, first};
     while (true) {
-      passed.at = kept.at - unit;
-      if (passed.at < std::log(kSmallestNoise)) return std::exp(kept.at);
+      if (kept.at == least) return kSmallestNoise;
+      passed.at = std::max(least, kept.at - unit);
       CLOISTER_ASSIGN_OR_RETURN(passed.excess, excess_at(passed.at));
       if (passed.excess > 0) break;
       kept = passed;

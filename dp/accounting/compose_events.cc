@@ -4,7 +4,6 @@
 
 #include "dp/accounting/compose_losses.h"
 #include "dp/accounting/composed_loss.h"
-#include "dp/accounting/rdp_conversion.h"
 #include "dp/accounting/saddle_point.h"
 #include "dp/accounting/split_loss.h"
 #include "dp/accounting/step_losses.h"
@@ -28,17 +27,21 @@ constexpr double kLargestErrorShare = 3e-3;  // of δ: with more, a larger tilt 
 constexpr double kSmallErrorShare = 0.1;     // the next tilt will do
 constexpr double kCellsToEpsilon = 50;       // where one loss decides, at least
 constexpr double kSlopeTolerance = 1.3;      // of a guess of the slope
+constexpr double kMuchTooSteep = 2;          // the same, where a guess is too large
 constexpr double kSmallGain = 1e-4;          // of ε: no errors are worth as little
 constexpr double kCommonLogDelta = 20;       // 2e-9
-constexpr double kRareLogDelta = -69.1;      // 1e-30: nobody asks for less
 constexpr double kLeastOfOne = 1e-3;         // of ε: where one loss may decide
 constexpr double kMostlyNormal = 0.7;        // of ε: where it does not
 constexpr int kMostGuesses = 6;
 constexpr int kMostAttempts = 4;
 constexpr int kMostAttemptsEver = 7;
+constexpr double kFall = 0.7;                         // of an ε that errors decide: the next guess
+constexpr double kLeastFall = 0.95;                   // a guess that is worth another attempt
+constexpr int kMostStalls = 2;                        // attempts that gain nothing
+constexpr int kMostLong = 2;                          // attempts with a long transform
+constexpr double kLongErrorShare = 0.05;              // of δ: worth another one
 constexpr std::size_t kQuick = std::size_t{1} << 14;  // the longest transform while it is searched
 constexpr std::int64_t kFewSteps = 64;                // composed at once
-constexpr double kQuadratureError = 2e-13;
 constexpr double kRounding = 4e-16;
 
 // About the tilted mass that rounding errors of transforms may come to.
@@ -191,7 +194,7 @@ std::optional<ComposedLoss> ComposeAt(std::span<const Kind> kinds, Direction dir
   rule.rise = level_rise * tilt_share;
   const std::optional<TiltedLoss> composed =
       Compose(parts, tilt, rule.Spacing(parts), outside, longest);
-  if (!composed) return std::nullopt;
+  if (!composed || !std::isfinite(composed->stray)) return std::nullopt;
   return ComposedLoss(*composed, scale);
 }
 
@@ -276,13 +279,33 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
     cap = start_cap;
     std::size_t longest = kQuick;
     int most = kMostAttempts;
+    int stalls = 0;
+    double fall = kFall;
+    int longs = kMostLong;
+    std::optional<Saddle> good;
     for (int attempt = 0; attempt <= most; ++attempt) {
       if (attempt == most) longest = kLongest;
       std::optional<ComposedLoss> made =
           ComposeAt(kinds, direction, losses, saddle, cap, RiseFor(target, saddle), longest);
-      if (!made) break;
-      const double answer =
-          target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
+      double answer = std::numeric_limits<double>::infinity();
+      if (made)
+        answer = target.at_delta ? made->Epsilon(first_guess) : made->LogDelta(target.value);
+      if (!(answer < std::numeric_limits<double>::infinity())) {
+        // Too large a tilt for what is left below the cap: a guess not as far away, or at last the
+        // one that went well.
+        if (!good || longest == kLongest) break;
+        fall = std::sqrt(fall);
+        saddle = *good;
+        cap = best->Cap();
+        if (target.at_delta && fall < kLeastFall && attempt + 1 < kMostAttemptsEver) {
+          saddle = find({false, fall * best_answer}, first_guess, error, first_guess);
+          saddle.slope = std::max(saddle.tilt, best->Slope(best_answer));
+          most = std::min(most + 1, kMostAttemptsEver);
+        } else {
+          most = attempt + 1;
+        }
+        continue;
+      }
       const Saddle last = saddle;
       (target.at_delta ? saddle.epsilon : saddle.log_delta) = answer;
       const double slope = made->Slope(saddle.epsilon);
@@ -291,17 +314,20 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       const double made_error = made->Error();
       cap = made->Cap();
       // Errors are most of what was found: there is less to find.
-      const bool falls = share > 0.5 && !(answer > best_answer - 0.02 * std::abs(best_answer));
+      const bool gains = !(answer > best_answer - 0.02 * std::abs(best_answer));
+      stalls = gains ? 0 : stalls + 1;
+      const bool falls = share > 0.5 && stalls < kMostStalls;
       if (!best || answer < best_answer) {
         best = std::move(made);
         best_answer = answer;
+        good = last;
       }
-      if (!std::isfinite(answer) || answer <= target.enough) break;
+      if (answer <= target.enough) break;
       if (answer <= (target.at_delta ? 0 : kLeastLogDelta)) break;
-      if (!target.at_delta && best_answer < kRareLogDelta && attempt > 0) break;
+      const bool level = !target.at_delta && answer > -0.1;  // a δ near 1, which hardly falls
       const bool near =
           std::abs(saddle.epsilon - last.epsilon) < 0.2 * std::max(saddle.epsilon, 1 / slope) &&
-          slope < kSlopeTolerance * last.slope;
+          slope < kSlopeTolerance * last.slope && (level || slope > last.slope / kMuchTooSteep);
       bool done =
           near && (share < kLargestErrorShare ||
                    (target.at_delta && -std::log1p(-share) < kSmallGain * saddle.epsilon * slope));
@@ -312,7 +338,7 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
         const double log_delta = target.at_delta ? first_guess : best_answer;
         const double without =
             target.at_delta ? log_delta : saddle.log_delta + std::log(1.001 - share);
-        saddle = find({false, target.at_delta ? best_answer * (falls ? 0.85 : 1) : target.value},
+        saddle = find({false, target.at_delta ? best_answer * (falls ? fall : 1) : target.value},
                       std::min(first_guess, log_delta), error, without);
         saddle.log_delta = log_delta;
         done = saddle.tilt < 1.05 * last.tilt && ((near && log_delta > last.log_delta - 1) ||
@@ -320,7 +346,11 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
       }
       if (share < kLargestErrorShare) saddle.tilt = last.tilt;
       saddle.slope = std::max(saddle.tilt, slope);
-      if (longest == kLongest) break;
+      if (longest == kLongest) {
+        if (--longs <= 0 || share < kLongErrorShare || share > 0.5) break;
+        most = attempt + 1;
+        continue;
+      }
       if (falls) {
         most = std::min(most + 1, kMostAttemptsEver);
         continue;
@@ -338,21 +368,6 @@ std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Directi
     search(normal, std::numeric_limits<double>::infinity());
   }
   return best;
-}
-
-double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon) {
-  constexpr double kLogTail = -300;
-  const std::vector<Kind> kinds = KindsOf(events);
-  for (const Kind& kind : kinds) {
-    if (CoarseEvent(kind.event).mechanism != kind.event.mechanism) return 0;
-  }
-  const double steps = StepsOf(kinds);
-  const CoarseLosses coarse(kinds, direction, TailFor(kLogTail, steps));
-  const double tilt =
-      FindSaddle(coarse, {false, epsilon}, ErrorOf(steps), kLargestErrorShare).slope;
-  const double rounding = 1e-9 + (kQuadratureError + kRounding) * steps;
-  const double divergence = (coarse.At(tilt).value + rounding) / tilt;
-  return std::log(DeltaOfRdp(tilt + 1, divergence, epsilon) + steps * TailFor(kLogTail, steps));
 }
 
 }  // namespace cloister::dp

@@ -292,6 +292,8 @@ std::optional<TiltedLoss> Compose(std::span<const Part> parts, double tilt, doub
     made.stray += std::max(0.0, composed.At(first++));
   while (first < last && composed.At(last) < least)
     made.stray += std::max(0.0, composed.At(last--));
+  made.loss.reserve(static_cast<std::size_t>(last - first) + 1);
+  made.mass.reserve(static_cast<std::size_t>(last - first) + 1);
   for (std::int64_t index = first; index <= last; ++index) {
     made.loss.push_back(origin + static_cast<double>(index) * spacing);
     made.mass.push_back(std::max(0.0, composed.At(index)));

@@ -67,16 +67,12 @@ class ComposedLoss {
   std::vector<double> excess_;
 };
 
-// 1e-43: no smaller δ is looked for.
-inline constexpr double kLeastLogDelta = -100;
+// 1e-30: no smaller δ is looked for.
+inline constexpr double kLeastLogDelta = -69.0775527898;
 
 // Events of one relation, each valid and with a step loss, composed in one direction. Nothing where
 // that would take lattices that are too long (compose_losses.h).
 std::optional<ComposedLoss> ComposeEvents(std::span<const Event> events, Direction direction,
                                           const Target& target);
-
-// An upper bound of log δ at ε, a loose one, from the Rényi divergence of one order of the same
-// losses: quick, and often enough to see that a direction is not the larger one.
-double RoughLogDelta(std::span<const Event> events, Direction direction, double epsilon);
 
 }  // namespace cloister::dp

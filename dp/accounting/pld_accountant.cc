@@ -8,6 +8,8 @@
 #include "dp/accounting/accounting_input.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/gaussian_profile.h"
+#include "dp/accounting/rdp_conversion.h"
+#include "dp/accounting/rough_bound.h"
 #include "dp/accounting/saddle_point.h"
 
 namespace cloister::dp {
@@ -68,27 +70,43 @@ bool IsOneSampled(std::span<const Event> events) {
           events[0].neighbours == Neighbours::kZeroOut);
 }
 
+// The end of an error: the other accountant where that has a bound, or else what to change.
+std::string OrUseRdp(std::span<const Event> events, const std::string& other) {
+  const bool covered = std::all_of(events.begin(), events.end(), [](const Event& event) {
+    return CheckRdpCovers(event).has_value();
+  });
+  return covered ? "use --accountant rdp" : other;
+}
+
 base::Status CheckCovered(std::span<const Event> events) {
   constexpr std::size_t kMostKinds = 200;
   if (KindsOf(events).size() > kMostKinds) {
     return base::Fail(base::Code::kUnimplemented,
-                      "more than 200 kinds of events, PLD accountant: use --accountant rdp");
+                      "more than 200 kinds of events, PLD accountant: " +
+                          OrUseRdp(events, "give at most 200; RDP has no bound for them either"));
   }
   for (const Event& event : events) {
     if (HasStepLoss(event)) continue;
-    return base::Fail(base::Code::kUnimplemented,
-                      std::string(MechanismName(event.mechanism)) + " noise of multiplier " +
-                          std::to_string(event.noise_multiplier) +
-                          ", PLD accountant: it covers multipliers from 0.02 and discrete "
-                          "Gaussian sigmas to 10000; use --accountant rdp");
+    return base::Fail(
+        base::Code::kUnimplemented,
+        std::string(MechanismName(event.mechanism)) + " noise of multiplier " +
+            std::to_string(event.noise_multiplier) +
+            ", PLD accountant: it covers multipliers from 0.02 and discrete Gaussian sigmas to "
+            "10000; " +
+            OrUseRdp(events, "give noise in that range; RDP has no bound for it either"));
   }
   return {};
 }
 
-// ε at exp(log_delta) in one direction, of a composition made for about that.
-double EpsilonOf(std::span<const Event> events, Direction direction, const ComposedLoss* composed,
-                 double log_delta) {
-  double epsilon = composed == nullptr ? kInfinity : composed->Epsilon(log_delta);
+// ε at exp(log_delta) in one direction, of a composition made for about that, or of none.
+double EpsilonOf(std::span<const Event> events, Direction direction, bool exact,
+                 const ComposedLoss* composed, double log_delta) {
+  double epsilon = kInfinity;
+  if (composed != nullptr) {
+    epsilon = composed->Epsilon(log_delta);
+  } else if (!exact) {
+    epsilon = RoughEpsilon(events, direction, log_delta);
+  }
   epsilon = std::min(epsilon, LargestTotal(events, direction)) * (1 + kMargin);
   if (AllGaussian(events)) {
     epsilon = std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
@@ -112,80 +130,112 @@ double WithSlack(double delta, double slack, const Bound& bound) {
   return kInfinity;
 }
 
-double LogDeltaOf(std::span<const Event> events, double epsilon) {
+// log δ at ε in one direction: of the composition, or the rough bound where that says enough or is
+// all there is.
+PldBound LogDeltaOf(std::span<const Event> events, Direction direction, double epsilon,
+                    double enough) {
+  const double rough = RoughLogDelta(events, direction, epsilon, enough);
+  if (rough <= enough) return {rough};
+  const auto composed = ComposeEvents(events, direction, {false, epsilon, enough});
+  if (!composed) return {rough, true};
+  return {std::min(rough, composed->LogDelta(epsilon))};
+}
+
+PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
   const bool exact = AllGaussian(events) && AllUnsampled(events);
   if (IsOneSampled(events)) {
-    return LogDeltaOfOneSampled(GaussianRatio(events), events[0].sampling_rate, epsilon);
+    return {LogDeltaOfOneSampled(GaussianRatio(events), events[0].sampling_rate, epsilon)};
   }
-  double log_delta = -kInfinity;
+  PldBound log_delta = {-kInfinity};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
-    if (epsilon >= LargestTotal(events, direction)) continue;
-    if (!exact && std::isfinite(log_delta) &&
-        RoughLogDelta(events, direction, epsilon) <= log_delta) {
-      continue;
-    }
-    double one = 0;
-    if (!exact) {
-      const auto composed = ComposeEvents(events, direction, {false, epsilon, log_delta});
-      if (composed) one = composed->LogDelta(epsilon);
-    }
-    log_delta = std::max(log_delta, one);
+    if (epsilon >= LargestTotal(events, direction)) continue;  // no loss is above ε
+    // Below the least, bounds are as they happen to be, and would not even fall with ε.
+    log_delta.value = std::max(log_delta.value, kLeastLogDelta);
+    const PldBound one =
+        exact ? PldBound{0} : LogDeltaOf(events, direction, epsilon, log_delta.value);
+    log_delta.value = std::max(log_delta.value, one.value);
+    log_delta.loose = log_delta.loose || one.loose;
   }
-  if (!std::isfinite(log_delta)) return log_delta;  // no loss is above ε
-  // Below, bounds are as they happen to be, and would not even fall with ε.
-  log_delta = std::max(log_delta, kLeastLogDelta);
-  if (AllGaussian(events)) {
-    log_delta = std::min(log_delta, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
+  log_delta.loose = log_delta.loose || log_delta.value == kLeastLogDelta;
+  if (std::isfinite(log_delta.value) && AllGaussian(events)) {
+    log_delta.value = std::min(log_delta.value, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
   }
   return log_delta;
 }
 
+bool HasManySteps(std::span<const Event> events) {
+  double steps = 0;
+  for (const Event& event : events) steps += static_cast<double>(event.steps);
+  return steps > kManySteps;
+}
+
+// Whether no lattices are needed.
+bool IsExact(std::span<const Event> events) {
+  return (AllGaussian(events) && AllUnsampled(events)) || IsOneSampled(events);
+}
+
+base::Result<double> ValueOf(const base::Result<PldBound>& bound) {
+  if (!bound) return tl::unexpected(bound.error());
+  return bound->value;
+}
+
 }  // namespace
 
-base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
+base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double delta) {
   CLOISTER_RETURN_IF_ERROR(ValidateDelta(delta));
   CLOISTER_RETURN_IF_ERROR(ValidateEvents(events));
-  if (events.empty()) return 0.0;
-  const bool exact = AllGaussian(events) && AllUnsampled(events);
-  if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
-  if (TotalSlack(events) == 0 && LogHitProbability(events) <= std::log(delta)) return 0.0;
+  if (events.empty()) return PldBound{};
+  const double slack = TotalSlack(events);
+  // At ε = 0, where slack costs twice itself.
+  if (LogHitProbability(events) <= std::log(delta - 2 * slack)) return PldBound{};
   if (IsOneSampled(events)) {
-    return WithSlack(delta, TotalSlack(events), [&](double log_delta) {
+    return PldBound{WithSlack(delta, slack, [&](double log_delta) {
       return EpsilonOfOneSampled(GaussianRatio(events), events[0].sampling_rate, log_delta);
-    });
+    })};
   }
-  double epsilon = 0;
+  const bool exact = IsExact(events);
+  if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
+  PldBound epsilon = {0, HasManySteps(events)};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
-    if (!exact && epsilon > 0 && TotalSlack(events) == 0 &&
-        RoughLogDelta(events, direction, epsilon) <= std::log(delta)) {
+    if (!exact && epsilon.value > 0 && slack == 0 &&
+        RoughLogDelta(events, direction, epsilon.value, std::log(delta)) <= std::log(delta)) {
       continue;  // of no larger ε
     }
     std::optional<ComposedLoss> composed;
     if (!exact) {
-      const double enough = TotalSlack(events) == 0 ? epsilon / (1 + kMargin) : 0;
+      const double enough = slack == 0 ? epsilon.value / (1 + kMargin) : 0;
       composed = ComposeEvents(events, direction, {true, delta, enough});
+      epsilon.loose = epsilon.loose || !composed;
     }
-    const double one = WithSlack(delta, TotalSlack(events), [&](double log_delta) {
-      return EpsilonOf(events, direction, composed ? &*composed : nullptr, log_delta);
+    const double one = WithSlack(delta, slack, [&](double log_delta) {
+      return EpsilonOf(events, direction, exact, composed ? &*composed : nullptr, log_delta);
     });
-    epsilon = std::max(epsilon, one);
+    epsilon.value = std::max(epsilon.value, one);
   }
   return epsilon;
 }
 
-base::Result<double> PldDelta(std::span<const Event> events, double epsilon) {
+base::Result<PldBound> PldDeltaBound(std::span<const Event> events, double epsilon) {
   CLOISTER_RETURN_IF_ERROR(ValidateEpsilon(epsilon));
   CLOISTER_RETURN_IF_ERROR(ValidateEvents(events));
-  if (events.empty()) return 0.0;
-  if (!(AllGaussian(events) && AllUnsampled(events))) {
-    CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
-  }
-  const double log_delta = std::min(LogDeltaOf(events, epsilon), LogHitProbability(events));
+  if (events.empty()) return PldBound{};
+  if (!IsExact(events)) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
+  PldBound bound = LogDeltaOf(events, epsilon);
+  const double log_delta = std::min(bound.value, LogHitProbability(events));
   const double slack = TotalSlack(events);
   double delta = std::exp(log_delta);
   // Too small for a double, but not nothing.
   if (std::isfinite(log_delta)) delta = std::max(delta, std::numeric_limits<double>::denorm_min());
-  return std::min(1.0, slack == 0 ? delta : delta + (1 + std::exp(epsilon)) * slack);
+  return PldBound{std::min(1.0, slack == 0 ? delta : delta + (1 + std::exp(epsilon)) * slack),
+                  bound.loose || HasManySteps(events)};
+}
+
+base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {
+  return ValueOf(PldEpsilonBound(events, delta));
+}
+
+base::Result<double> PldDelta(std::span<const Event> events, double epsilon) {
+  return ValueOf(PldDeltaBound(events, epsilon));
 }
 
 base::Result<std::vector<double>> PldProfile(std::span<const Event> events,
@@ -197,12 +247,6 @@ base::Result<std::vector<double>> PldProfile(std::span<const Event> events,
     deltas.push_back(delta);
   }
   return deltas;
-}
-
-bool PldIsLoose(std::span<const Event> events) {
-  double steps = 0;
-  for (const Event& event : events) steps += static_cast<double>(event.steps);
-  return steps > kManySteps;
 }
 
 }  // namespace cloister::dp

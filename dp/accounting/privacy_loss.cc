@@ -55,25 +55,24 @@ PrivacyLoss GaussianLoss(double noise_multiplier, const Mixture& mixture,
   made.loss.resize(static_cast<std::size_t>(cells) + 1);
   made.mass.resize(made.loss.size());
   const double normalizer = -0.5 * std::log(2 * std::numbers::pi);
+  const DotConnector dots(step, shift, -shift, mixture);
   for (std::size_t i = 0; i < made.loss.size(); ++i) {
     const double u = low + static_cast<double>(i) * step;
     Cell cell;
-    cell.width = step;
     cell.log_density = normalizer - u * u / 2;
     cell.decay = u;
     cell.bend = 0.5;
     cell.log_upper = shift * (u - shift / 2);
-    cell.upper_slope = shift;
+    cell.log_upper_mix = LogMix(mixture.upper_rate, cell.log_upper);
     cell.log_lower = -shift * (u + shift / 2);
-    cell.lower_slope = -shift;
-    made.loss[i] =
-        LogMix(mixture.upper_rate, cell.log_upper) - LogMix(mixture.lower_rate, cell.log_lower);
+    cell.log_lower_mix = LogMix(mixture.lower_rate, cell.log_lower);
+    made.loss[i] = cell.log_upper_mix - cell.log_lower_mix;
     if (i == 0) {
       // What lies below has no larger loss and no larger density ratio.
-      made.mass[0] += NormalUpperTail(-low) * std::exp(LogMix(mixture.upper_rate, cell.log_upper));
+      made.mass[0] += NormalUpperTail(-low) * std::exp(cell.log_upper_mix);
     }
     if (i + 1 == made.loss.size()) break;
-    const auto [left, right] = ConnectDots(cell, mixture);
+    const auto [left, right] = dots.Connect(cell);
     made.mass[i] += left;
     made.mass[i + 1] += right;
   }
@@ -111,17 +110,17 @@ PrivacyLoss LaplaceLoss(double scale, const Mixture& mixture, const Resolution& 
     }
     const std::int64_t cells = CellsOf(shift, width);
     const double step = shift / static_cast<double>(cells);
+    const DotConnector dots(step, positive ? 2 : 0, positive ? 0 : -2, mixture);
     for (std::int64_t i = 0; i < cells; ++i) {
       const double v = static_cast<double>(positive ? i : i - cells) * step;
       Cell cell;
-      cell.width = step;
       cell.log_density = -std::log(2.0) - std::abs(v);
       cell.decay = positive ? 1 : -1;
       cell.log_upper = positive ? 2 * v - shift : -shift;
-      cell.upper_slope = positive ? 2 : 0;
+      cell.log_upper_mix = LogMix(mixture.upper_rate, cell.log_upper);
       cell.log_lower = positive ? -shift : -2 * v - shift;
-      cell.lower_slope = positive ? 0 : -2;
-      const auto [left, right] = ConnectDots(cell, mixture);
+      cell.log_lower_mix = LogMix(mixture.lower_rate, cell.log_lower);
+      const auto [left, right] = dots.Connect(cell);
       made.mass.back() += left;
       made.loss.push_back(loss_at(i + 1 == cells ? (positive ? shift : 0) : v + step));
       made.mass.push_back(right);
@@ -146,19 +145,30 @@ PrivacyLoss DiscreteGaussianLoss(double sigma, double sensitivity, const Mixture
   const auto tail_from = [&](double n) {
     return std::exp(-n * n / (2 * variance)) / -std::expm1(-n / variance);
   };
-  double total = 1;
-  for (std::int64_t i = 1; i <= reach; ++i) {
+  // exp(-k²/2σ²) of k = 0, 1, …, as far as any outcome is from either centre.
+  const std::int64_t farthest = std::max(-first, last) + shift;
+  std::vector<double> weight(static_cast<std::size_t>(farthest) + 1);
+  for (std::int64_t i = 0; i <= farthest; ++i) {
     const auto k = static_cast<double>(i);
-    total += 2 * std::exp(-k * k / (2 * variance));
+    weight[static_cast<std::size_t>(i)] = std::exp(-k * k / (2 * variance));
   }
+  const auto weight_of = [&](std::int64_t i) {
+    return weight[static_cast<std::size_t>(std::abs(i))];
+  };
+  double total = 1;
+  for (std::int64_t i = 1; i <= reach; ++i) total += 2 * weight_of(i);
   PrivacyLoss made;
+  made.loss.reserve(static_cast<std::size_t>(last - first) + 1);
+  made.mass.reserve(static_cast<std::size_t>(last - first) + 1);
   for (std::int64_t i = first; i <= last; ++i) {
     const auto k = static_cast<double>(i);
     const double log_upper = sensitivity * (2 * k - sensitivity) / (2 * variance);
     const double log_lower = -sensitivity * (2 * k + sensitivity) / (2 * variance);
-    const double log_mix = LogMix(mixture.upper_rate, log_upper);
-    made.loss.push_back(log_mix - LogMix(mixture.lower_rate, log_lower));
-    made.mass.push_back(std::exp(log_mix - k * k / (2 * variance)) / total);
+    made.loss.push_back(LogMix(mixture.upper_rate, log_upper) -
+                        LogMix(mixture.lower_rate, log_lower));
+    double mass = (1 - mixture.upper_rate) * weight_of(i);
+    if (mixture.upper_rate > 0) mass += mixture.upper_rate * weight_of(i - shift);
+    made.mass.push_back(mass / total);
   }
   made.mass.front() +=
       tail_from(1 - low) / total *

@@ -30,6 +30,9 @@ struct Resolution {
   double tail = 1e-16;
 };
 
+// The part of itself by which the sum of a step's masses may be off by quadrature.
+inline constexpr double kQuadratureError = 2e-13;
+
 // The loss of one step of a valid event. Noise and shift may be reflected, so that losses rise.
 //
 // Connect-the-dots (Doroshenko, Ghazi, Kamath, Kumar, Manurangsi 2022): the outcomes between two

@@ -36,6 +36,14 @@ double GaussianMultiplier(const Event& event) {
                                                      : event.noise_multiplier;
 }
 
+// The end of an error: the other accountant where that has a bound, or else what to change.
+std::string OrUsePld(const Event& event, const std::string& also) {
+  if (HasStepLoss(event)) return "use the PLD accountant" + also;
+  return "give a multiplier of at least 0.02 and a discrete Gaussian's sigma of at most 10000, "
+         "which the PLD accountant covers" +
+         also;
+}
+
 }  // namespace
 
 double EpsilonOfRdp(double order, double rdp, double delta) {
@@ -52,7 +60,9 @@ double DeltaOfRdp(double order, double rdp, double epsilon) {
   const double by_variation = std::sqrt(-std::expm1(-rdp));
   if (std::isinf(rdp)) return 1;
   const double log_delta = (order - 1) * (rdp - epsilon + std::log1p(-1 / order)) - std::log(order);
-  return std::min({1.0, by_variation, std::exp(log_delta)});
+  // Too small for a double, but not nothing.
+  const double delta = std::max(std::exp(log_delta), std::numeric_limits<double>::denorm_min());
+  return std::min({1.0, by_variation, delta});
 }
 
 std::vector<double> RdpOfStep(const Event& event, std::span<const double> orders) {
@@ -96,10 +106,14 @@ base::Status CheckRdpCovers(const Event& event) {
   if (event.mechanism == Mechanism::kLaplace || event.sampling_rate == 1) return {};
   if (event.mechanism == Mechanism::kDiscreteGaussian) {
     return base::Fail(base::Code::kUnimplemented,
-                      "a sampled discrete Gaussian, RDP accountant: it has no bound for it; use "
-                      "the PLD accountant");
+                      "a sampled discrete Gaussian, RDP accountant: it has no bound for it; " +
+                          OrUsePld(event, ""));
   }
-  return CheckRdpCovers(event.neighbours);
+  if (event.neighbours != Neighbours::kReplaceOne) return {};
+  return base::Fail(base::Code::kUnimplemented,
+                    "neighbour relation replace-one of a sample, RDP accountant: it has no bound "
+                    "for it; " +
+                        OrUsePld(event, ", or use add-or-remove-one"));
 }
 
 base::Status CheckRdpCovers(Neighbours relation) {

@@ -44,23 +44,31 @@ Cumulant CumulantOf(const PrivacyLoss& loss, double tilt) {
   // Where exponents are small, Σ m (e^x - 1) keeps the digits that log Σ m e^x would lose.
   const bool small = largest < 1 && largest > -1;
   const double base = small ? 0 : largest;
+  std::vector<double> weight(loss.loss.size());
   double sum = 0;
   double first = 0;
-  double second = 0;
   double excess = 0;
   double total = 0;
   for (std::size_t i = 0; i < loss.loss.size(); ++i) {
-    const double weight = loss.mass[i] * std::exp(tilt * loss.loss[i] - base);
-    sum += weight;
-    first += weight * loss.loss[i];
-    total += loss.mass[i];
-    if (small) excess += loss.mass[i] * std::expm1(tilt * loss.loss[i]);
+    const double mass = loss.mass[i];
+    const double exponent = tilt * loss.loss[i] - base;
+    if (small) {
+      const double one = mass * std::expm1(exponent);
+      excess += one;
+      weight[i] = mass + one;
+    } else {
+      weight[i] = mass * std::exp(exponent);
+    }
+    sum += weight[i];
+    first += weight[i] * loss.loss[i];
+    total += mass;
   }
   Cumulant made;
   made.mean = first / sum;
+  double second = 0;
   for (std::size_t i = 0; i < loss.loss.size(); ++i) {
     const double away = loss.loss[i] - made.mean;
-    second += loss.mass[i] * std::exp(tilt * loss.loss[i] - base) * away * away;
+    second += weight[i] * away * away;
   }
   made.variance = second / sum;
   made.value = small ? std::log1p(excess + (total - 1)) : base + std::log(sum);

@@ -1,3 +1,5 @@
+#include "tests/dp/privacy_command.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,44 +8,10 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "cli/privacy/commands.h"
 #include "dp/ledger/ledger.h"
 
 namespace cloister::cli {
 namespace {
-
-namespace fs = std::filesystem;
-using nlohmann::json;
-
-struct Outcome {
-  int status = 0;
-  std::string out;
-  std::string error;
-};
-
-// Runs `cloister ARGUMENTS…` with this folder's commands alone.
-Outcome RunCloister(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "cloister");
-  std::vector<char*> argv;
-  for (std::string& argument : arguments) argv.push_back(argument.data());
-  const std::vector<Command> commands = PrivacyCommands();
-  ::testing::internal::CaptureStdout();
-  ::testing::internal::CaptureStderr();
-  Outcome outcome;
-  outcome.status = Main(commands, "cloister", static_cast<int>(argv.size()), argv.data());
-  outcome.out = ::testing::internal::GetCapturedStdout();
-  outcome.error = ::testing::internal::GetCapturedStderr();
-  return outcome;
-}
-
-// The JSON object that a successful run prints.
-json Print(std::vector<std::string> arguments) {
-  arguments.push_back("--json");
-  const Outcome outcome = RunCloister(std::move(arguments));
-  EXPECT_EQ(outcome.status, 0) << outcome.error;
-  EXPECT_EQ(std::count(outcome.out.begin(), outcome.out.end(), '\n'), 1);
-  return json::parse(outcome.out, nullptr, false);
-}
 
 std::vector<std::string> Epsilon(std::vector<std::string> more) {
   std::vector<std::string> arguments = {
@@ -51,15 +19,6 @@ std::vector<std::string> Epsilon(std::vector<std::string> more) {
       "--steps", "1000"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
-}
-
-void ExpectRefused(const std::vector<std::string>& arguments, int status, const std::string& text) {
-  const Outcome outcome = RunCloister(arguments);
-  EXPECT_EQ(outcome.status, status) << outcome.error;
-  EXPECT_EQ(outcome.out, "");
-  EXPECT_EQ(std::count(outcome.error.begin(), outcome.error.end(), '\n'), 1) << outcome.error;
-  EXPECT_EQ(outcome.error.rfind("error: ", 0), 0u) << outcome.error;
-  EXPECT_NE(outcome.error.find(text), std::string::npos) << outcome.error;
 }
 
 class PrivacyFiles : public ::testing::Test {
@@ -124,7 +83,7 @@ TEST(PrivacyEpsilon, IsTheTightFigureUnlessAskedOtherwise) {
   EXPECT_NEAR(back.at("delta").get<double>(), 1e-5, 5e-7);
   // Less noise than PLD covers: RDP answers, and says so.
   const json faint = Print({"privacy", "epsilon", "--noise-multiplier", "0.01", "--sampling-rate",
-                            "0.5", "--steps", "1", "--delta", "1e-5"});
+                            "0.5", "--steps", "2", "--delta", "1e-5"});
   EXPECT_EQ(faint.at("accountant"), "rdp");
 }
 
@@ -136,17 +95,68 @@ TEST(PrivacyEpsilon, SaysWhatIsWrongAndWhatIsMissing) {
                 "some");
   ExpectRefused(Epsilon({"--accountant", "rdp"}), 2, "--at-epsilon");
   ExpectRefused(Epsilon({"--accountant", "rdp", "--delta", "1e-5", "--at-epsilon", "1"}), 2,
-                "either");
+                "--delta and --at-epsilon contradict each other");
   ExpectRefused(Epsilon({"--accountant", "rdp", "--delta", "0"}), 2, "delta");
   ExpectRefused(Epsilon({"--accountant", "rdp", "--delta", "nan"}), 2, "delta");
   ExpectRefused({"privacy", "epsilon", "--steps", "3", "--delta", "1e-5", "--accountant", "rdp"}, 2,
-                "--noise-multiplier");
+                "missing --noise-multiplier, --sampling-rate: add what is missing");
+  ExpectRefused(
+      {"privacy", "epsilon", "--steps", "3", "--noise-multiplier", "1", "--delta", "1e-5"}, 2,
+      "missing --sampling-rate: add what is missing");
+  ExpectRefused({"privacy", "epsilon", "--delta", "1e-5"}, 2, "or --events");
   ExpectRefused({"privacy", "epsilon", "--steps", "0", "--noise-multiplier", "1", "--sampling-rate",
                  "0.1", "--delta", "1e-5", "--accountant", "rdp"},
-                2, "steps");
+                2, "error: --steps: give a whole number");
+  ExpectRefused({"privacy", "epsilon", "--steps", "1.5", "--noise-multiplier", "1",
+                 "--sampling-rate", "0.1", "--delta", "1e-5"},
+                2, "--steps, '1.5' is no whole number");
+  ExpectRefused({"privacy", "epsilon", "--steps", "1", "--noise-multiplier", "0", "--sampling-rate",
+                 "0.1", "--delta", "1e-5"},
+                2, "error: --noise-multiplier: give");
+  ExpectRefused(Epsilon({"--at-epsilon=-1"}), 2, "error: --at-epsilon: give");
+  ExpectRefused(Epsilon({"--delta", "2"}), 2, "error: --delta: give");
   EXPECT_EQ(Print(Epsilon({"--delta", "1e-5", "--accountant", "rdp", "--neighbours", "zero-out"}))
                 .at("neighbours"),
             "zero-out");
+}
+
+// What an error says to use has an answer.
+TEST_F(PrivacyFiles, AdviceDoesNotGoInCircles) {
+  const auto event = [](const std::string& noise, const std::string& rest) {
+    return "{" + noise + R"(,"sampling_rate":)" + rest + "}";
+  };
+  const std::string wide =
+      event(R"("mechanism":"discrete_gaussian","sigma":20000)", R"(0.1,"steps":5)");
+  const std::string faint =
+      event(R"("mechanism":"gaussian","noise_multiplier":0.01)", R"(0.5,"steps":2)");
+  const std::string sampled =
+      event(R"("mechanism":"discrete_gaussian","sigma":2)", R"(0.1,"steps":5)");
+  std::string kinds;
+  for (int i = 0; i < 201; ++i) {
+    kinds += event(R"("mechanism":"discrete_gaussian","sigma":)" + std::to_string(2 + i),
+                   R"(0.1,"steps":5)") +
+             (i < 200 ? "," : "");
+  }
+  for (const std::string& text : {wide, faint, sampled, kinds, wide + "," + faint}) {
+    const std::string path = Write("[" + text + "]");
+    for (const std::string relation : {"replace-one", "add-or-remove-one"}) {
+      const auto ask = [&](const std::string& accountant) {
+        return RunCloister({"privacy", "epsilon", "--events", path, "--delta", "1e-5",
+                            "--accountant", accountant, "--neighbours", relation});
+      };
+      const Outcome pld = ask("pld");
+      const Outcome rdp = ask("rdp");
+      if (pld.status != 0) {
+        EXPECT_EQ(pld.error.find("use --accountant rdp") == std::string::npos, rdp.status != 0)
+            << pld.error << rdp.error;
+      }
+      if (rdp.status != 0 && pld.status != 0) {
+        EXPECT_TRUE(rdp.error.find("use the PLD accountant") == std::string::npos ||
+                    pld.error.find("at most 200") != std::string::npos)
+            << rdp.error;
+      }
+    }
+  }
 }
 
 TEST_F(PrivacyFiles, EventsAreComposed) {
@@ -305,58 +315,6 @@ TEST_F(PrivacyFiles, HostileEventsAreOneClearError) {
   ExpectRefused({"privacy", "epsilon", "--events", "x", "--steps", "1", "--delta", "1e-5",
                  "--accountant", "rdp"},
                 2, "--events");
-}
-
-TEST(PrivacyNoise, IsUndoneByEpsilonAndSteps) {
-  for (const std::string accountant : {"pld", "rdp"}) {
-    const json noise =
-        Print({"privacy", "noise", "--epsilon", "3", "--delta", "1e-5", "--sampling-rate", "0.02",
-               "--steps", "200", "--accountant", accountant});
-    ASSERT_EQ(noise.size(), 1u);
-    const std::string multiplier = noise.at("noise_multiplier").dump();
-    const json epsilon =
-        Print({"privacy", "epsilon", "--noise-multiplier", multiplier, "--sampling-rate", "0.02",
-               "--steps", "200", "--delta", "1e-5", "--accountant", accountant});
-    EXPECT_LE(epsilon.at("epsilon").get<double>(), 3);
-    EXPECT_GT(epsilon.at("epsilon").get<double>(), 2.99);
-    const json steps =
-        Print({"privacy", "steps", "--epsilon", "3", "--delta", "1e-5", "--noise-multiplier",
-               multiplier, "--sampling-rate", "0.02", "--accountant", accountant});
-    ASSERT_EQ(steps.size(), 1u);
-    EXPECT_GE(steps.at("steps"), 200);
-    EXPECT_LE(steps.at("steps"), 201);
-  }
-}
-
-TEST(PrivacyNoise, HostileGoalsAreOneClearError) {
-  const auto noise = [](const std::string& epsilon, const std::string& delta,
-                        const std::string& rate, const std::string& steps) {
-    return std::vector<std::string>{"privacy",
-                                    "noise",
-                                    "--epsilon=" + epsilon,
-                                    "--delta=" + delta,
-                                    "--sampling-rate=" + rate,
-                                    "--steps=" + steps};
-  };
-  for (const char* const bad : {"-1", "nan", "inf"}) {
-    ExpectRefused(noise(bad, "1e-5", "0.1", "10"), 2, "epsilon");
-    ExpectRefused(noise("1", bad, "0.1", "10"), 2, "delta");
-    ExpectRefused(noise("1", "1e-5", bad, "10"), 2, "sampling_rate");
-  }
-  ExpectRefused(noise("1", "1e-5", "0.1", "0"), 2, "steps");
-  ExpectRefused(noise("1", "1e-5", "0.1", "1.5"), 2, "steps");
-  ExpectRefused(noise("0", "1e-30", "1", "10"), 2, "raise epsilon");
-  ExpectRefused({"privacy", "noise", "--epsilon", "3"}, 2, "required");
-  ExpectRefused({"privacy", "steps", "--epsilon", "x"}, 2, "epsilon");
-  ExpectRefused({"privacy", "steps", "--epsilon", "1", "--delta", "1e-5", "--sampling-rate", "0.1",
-                 "--noise-multiplier=-2"},
-                2, "noise_multiplier");
-  ExpectRefused({"privacy", "steps", "--epsilon", "1", "--delta", "1e-5", "--sampling-rate", "0.1",
-                 "--noise-multiplier", "1", "--accountant", "clt"},
-                2, "clt");
-  ExpectRefused({"privacy", "steps", "--epsilon", "1", "--delta", "1e-5", "--sampling-rate", "0.1",
-                 "--noise-multiplier", "1", "--neighbours", "some"},
-                2, "some");
 }
 
 TEST_F(PrivacyFiles, LedgerPrintsARowASpend) {

@@ -40,6 +40,20 @@ TEST(SmallestNoise, PldNeedsLessThanRdpAndReplaceOneMore) {
   EXPECT_NEAR(SmallestNoise(goal, 1, 1).value(), 3.7306314, 1e-4);
 }
 
+TEST(SmallestNoise, IsTheSmallestHoweverSmall) {
+  const PrivacyGoal large{1e7, 1e-5, Neighbours::kAddOrRemoveOne, Accountant::kPld};
+  const double noise = SmallestNoise(large, 1, 1).value();
+  EXPECT_LE(Epsilon(large, noise, 1, 1), 1e7);
+  EXPECT_GT(Epsilon(large, noise * (1 - 2e-5), 1, 1), 1e7);
+  // Any noise keeps a delta above the chance to be sampled.
+  const PrivacyGoal any{1, 0.5, Neighbours::kAddOrRemoveOne, Accountant::kPld};
+  EXPECT_EQ(SmallestNoise(any, 0.01, 1).value(), 1e-12);
+  EXPECT_EQ(SmallestNoise(any, 0.01, 10).value(), 1e-12);
+  // Below 0.02 no accountant has a bound.
+  const PrivacyGoal replaced{1e5, 1e-5, Neighbours::kReplaceOne, Accountant::kPld};
+  EXPECT_NEAR(SmallestNoise(replaced, 0.5, 2).value(), 0.02, 1e-5);
+}
+
 TEST(MostSteps, KeepsTheGoalAndOneMoreDoesNot) {
   for (const Accountant accountant : {Accountant::kPld, Accountant::kRdp}) {
     for (const double epsilon : {0.5, 8.0}) {

@@ -162,5 +162,42 @@ TEST(ComposeEvents, DiscreteGaussiansAreTheDirectSum) {
   }
 }
 
+// Tails of steps, infinity mass, are all that is left beyond the largest finite loss.
+TEST(ComposeEvents, IsABoundBeyondEveryFiniteLoss) {
+  for (const std::int64_t steps : {1, 3}) {
+    const Event event{1, 1, steps, Neighbours::kRemove};
+    const double mu = std::sqrt(static_cast<double>(steps));
+    // So small that the tilt leaves errors of transforms far below tails.
+    const ComposedLoss composed =
+        ComposeEvents({&event, 1}, Direction::kRemove, {true, 1e-30}).value();
+    const double first = EpsilonOfGaussian(mu, std::log(1e-30));
+    for (double epsilon = first; epsilon < 2 * first; epsilon += 0.05) {
+      EXPECT_GE(composed.LogDelta(epsilon), LogDeltaOfGaussian(mu, epsilon) - 1e-9)
+          << steps << " " << epsilon;
+    }
+  }
+}
+
+// Losses that may stand too low by so much are answered for as if they did.
+TEST(ComposedLoss, ShiftsAndMarginsOfLossesCount) {
+  TiltedLoss loss;
+  loss.loss = {0, 0.5, 1, 1.5};
+  loss.mass = {0.4, 0.3, 0.2, 0.1};
+  ComposedLoss::Scale scale;
+  scale.tilt = 1.5;
+  const ComposedLoss plain(loss, scale);
+  constexpr double kShift = 0.01;
+  constexpr double kMargin = 0.002;
+  loss.shift = kShift;
+  scale.loss_margin = kMargin;
+  const ComposedLoss moved(loss, scale);
+  for (const double epsilon : {0.1, 0.6, 1.2, 1.4}) {
+    EXPECT_NEAR(moved.LogDelta(epsilon + kShift + kMargin), plain.LogDelta(epsilon), 1e-9);
+  }
+  for (const double log_delta : {-1.5, -3.0, -5.0}) {
+    EXPECT_NEAR(moved.Epsilon(log_delta), plain.Epsilon(log_delta) + kShift + kMargin, 1e-9);
+  }
+}
+
 }  // namespace
 }  // namespace cloister::dp

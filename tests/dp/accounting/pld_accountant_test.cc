@@ -9,6 +9,7 @@
 #include <string>
 
 #include "dp/accounting/accountant.h"
+#include "dp/accounting/gaussian_profile.h"
 #include "dp/accounting/rdp_accountant.h"
 #include "dp/accounting/rdp_conversion.h"
 
@@ -240,7 +241,7 @@ TEST(PldAccountant, RefusesWhatItCannotAccountFor) {
   std::vector<Event> mixed = {good, good};
   mixed[1].neighbours = Neighbours::kReplaceOne;
   EXPECT_EQ(PldEpsilon(mixed, 1e-5).error().code, base::Code::kInvalidArgument);
-  const Event faint = Gaussian(0.001, 0.1, 1);
+  const Event faint = Gaussian(0.001, 0.1, 2);
   EXPECT_EQ(PldEpsilon({&faint, 1}, 1e-5).error().code, base::Code::kUnimplemented);
   const PrivacyCost cost = CostAtDelta({&faint, 1}, 1e-5, Accountant::kPld).value();
   EXPECT_EQ(cost.accountant, Accountant::kRdp);
@@ -290,6 +291,20 @@ TEST(PldAccountant, NoDeltaIsAboveTheChanceToBeSampled) {
     EXPECT_LE(PldDelta({&event, 1}, 0).value(), 1.00001e-5) << noise;
     EXPECT_EQ(Epsilon(event, 1.001e-5), 0) << noise;
   }
+}
+
+// Neither needs losses on lattices, and so no range of noise.
+TEST(PldAccountant, OneSampledReleaseAndLittleToSampleAreToldAtAnyNoise) {
+  const double inner = EpsilonOfGaussian(100, std::log(2e-5));
+  EXPECT_NEAR(Epsilon(Gaussian(0.01, 0.5, 1), 1e-5), inner + std::log(0.5), 1e-6);
+  const Event one = Gaussian(0.01, 0.5, 1);
+  EXPECT_NEAR(PldDelta({&one, 1}, inner + std::log(0.5)).value(), 1e-5, 1e-10);
+  EXPECT_EQ(Epsilon(Gaussian(1e-6, 0.01, 1), 0.5), 0);
+  EXPECT_EQ(Epsilon(Gaussian(1e-6, 0.01, 3), 0.03), 0);
+  Event event = Gaussian(1e-6, 0.01, 3);
+  event.delta_slack = 0.01;
+  EXPECT_EQ(Epsilon(event, 0.05), 0);
+  EXPECT_FALSE(PldEpsilon({&event, 1}, 0.03 + 0.019));
 }
 
 TEST(RdpOfStep, CoversLaplaceByItsClosedForm) {

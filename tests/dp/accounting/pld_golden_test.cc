@@ -1,7 +1,5 @@
 #include <gtest/gtest.h>
-#include <time.h>
 
-#include <algorithm>
 #include <cmath>
 
 #include "dp/accounting/accountant.h"
@@ -13,13 +11,6 @@
 // their accuracy and ours, and below only by their discretization of 1e-4 a step.
 namespace cloister::dp {
 namespace {
-
-// Of this thread's own processor time: other work on the machine counts little.
-double Milliseconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
-}
 
 TEST(PldGolden, EpsilonsOfSampledGaussians) {
   int rows = 0;
@@ -111,8 +102,9 @@ TEST(PldGolden, TinyDeltasAreToldByPld) {
 }
 
 // Common rows, and the slowest of a grid over σ from 0.3 to 200, rates from 1e-7, up to 10^7 steps
-// and δ to 1e-30: rare large losses, which need lattices both fine and long.
-TEST(PldGolden, ARowTakesMilliseconds) {
+// and δ to 1e-30: rare large losses, which need lattices both fine and long. How long they take is
+// measured by bench/accounting.py.
+TEST(PldGolden, SlowRowsComeToAnEnd) {
   struct Row {
     Event event;
     bool at_delta;
@@ -127,18 +119,9 @@ TEST(PldGolden, ARowTakesMilliseconds) {
         row(0.5, 1e-7, 1'000'000, true, 1e-8), row(0.8, 1e-5, 1'000'000, true, 1e-30),
         row(0.3, 1e-7, 100, false, 0), row(5, 0.01, 10'000'000, false, 50),
         row(2, 1e-5, 10'000, false, 10), row(200, 0.1, 10'000'000, false, 10)}) {
-    double best = 1e9;
-    for (int i = 0; i < 3; ++i) {
-      const double begin = Milliseconds();
-      ASSERT_TRUE(asked.at_delta ? PldEpsilon({&asked.event, 1}, asked.value)
-                                 : PldDelta({&asked.event, 1}, asked.value));
-      best = std::min(best, Milliseconds() - begin);
-    }
-#if defined(__SANITIZE_ADDRESS__) || !defined(NDEBUG)
-    continue;  // measured where it counts
-#endif
-    // 50 on an idle core; a loaded machine takes longer, a search that runs away far longer.
-    EXPECT_LT(best, 2000) << ToJson(asked.event) << asked.value;
+    ASSERT_TRUE(asked.at_delta ? PldEpsilon({&asked.event, 1}, asked.value)
+                               : PldDelta({&asked.event, 1}, asked.value))
+        << ToJson(asked.event) << asked.value;
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "dp/accounting/gaussian_profile.h"
+#include "dp/accounting/pld_accountant.h"
 #include "dp/accounting/tilted_loss.h"
 
 namespace cloister::dp {
@@ -194,6 +195,32 @@ TEST(OnLattice, DominatesWhereRoundingDownDoesNot) {
     }
     EXPECT_FALSE(Dominates(broken, exact)) << spacing;
   }
+}
+
+// Little noise and rare samples: losses far below the least whose reciprocal a double holds.
+TEST(StepLoss, IsADistributionAtTheLeastNoiseAndRate) {
+  for (const double noise : {0.02, 0.026, 0.05, 0.3}) {
+    for (const double rate : {1e-9, 2.8e-6, 0.5, 1.0}) {
+      for (const Direction direction : {Direction::kRemove, Direction::kAdd, Direction::kReplace}) {
+        for (const Mechanism mechanism : {Mechanism::kGaussian, Mechanism::kLaplace}) {
+          const Event event{noise, rate, 1, Neighbours::kRemove, 0, mechanism};
+          const PrivacyLoss loss = StepLoss(event, direction, {0.1, 1e-30});
+          double sum = 0;
+          for (const double mass : loss.mass) {
+            ASSERT_TRUE(std::isfinite(mass) && mass > -1e-25) << ToJson(event);
+            sum += mass;
+          }
+          EXPECT_NEAR(sum, 1, 1e-9) << ToJson(event);
+        }
+      }
+    }
+  }
+}
+
+// Five of 253 samples would have to hold the unit.
+TEST(PldDelta, OfLittleNoiseIsNotTheChanceToBeSampled) {
+  const Event event{0.026, 2.83e-6, 253, Neighbours::kRemove};
+  EXPECT_LT(PldDelta({&event, 1}, 3211).value(), 1e-15);
 }
 
 }  // namespace
