@@ -12,9 +12,9 @@ base::Status ValidateDelta(double delta) {
 }
 
 base::Status ValidateEpsilon(double epsilon) {
-  if (epsilon >= 0 && !std::isinf(epsilon)) return {};
+  if (epsilon >= 0 && epsilon <= 1e100) return {};
   return base::Fail(base::Code::kInvalidArgument,
-                    "epsilon, accounting: give a finite number that is not negative");
+                    "epsilon, accounting: give a number from 0 to 1e100");
 }
 
 base::Status ValidateEvents(std::span<const Event> events) {

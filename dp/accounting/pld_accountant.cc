@@ -89,9 +89,9 @@ base::Status CheckCovered(std::span<const Event> events) {
     if (HasStepLoss(event)) continue;
     return base::Fail(
         base::Code::kUnimplemented,
-        std::string(MechanismName(event.mechanism)) + " noise of multiplier " +
-            std::to_string(event.noise_multiplier) +
-            ", PLD accountant: it covers multipliers from 0.02 and discrete Gaussian sigmas to "
+        std::string(MechanismName(event.mechanism)) +
+            " noise of such a multiplier, PLD accountant: it covers multipliers from 0.02 and "
+            "discrete Gaussian sigmas to "
             "10000; " +
             OrUseRdp(events, "give noise in that range; RDP has no bound for it either"));
   }

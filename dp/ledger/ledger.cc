@@ -31,7 +31,7 @@ base::Status ValidateRegistration(const std::string& name, Neighbours neighbours
     return Wrong("name of the data set, privacy ledger: give 1 to 1024 bytes");
   }
   if (!(budget.epsilon > 0 && budget.epsilon <= 1e6)) {
-    return Wrong("budget of data set '" + name + "', epsilon: give a number above 0");
+    return Wrong("budget of data set '" + name + "', epsilon: give a number above 0, at most 1e6");
   }
   if (!(budget.delta > 0 && budget.delta < 1)) {
     return Wrong("budget of data set '" + name + "', delta: give a number between 0 and 1");

@@ -298,6 +298,7 @@ base::Result<security::SecretBytes> ReadKeyOrCreate(const fs::path& ledger) {
     return base::Fail(base::Code::kInvalidArgument,
                       "the privacy ledger is a folder, " + ledger.string() + ": name a file");
   }
+  if (IsThere(ledger)) CLOISTER_RETURN_IF_ERROR(CheckFile(ledger));
   const fs::path path = Beside(ledger, kKey);
   if (!IsThere(path)) {
     if (IsThere(ledger)) return KeyIsGone(ledger);

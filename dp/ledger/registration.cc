@@ -47,14 +47,12 @@ base::Result<Admission> Admit(const Database& database, const DataSetRow& asked,
     if (has_spent) spent.push_back(other);
   }
   CLOISTER_ASSIGN_OR_RETURN(const bool own, HasSpent(database, asked.id));
-  if (!own && spent.empty()) {
-    const bool anew = known && (known->budget.epsilon != asked.budget.epsilon ||
-                                known->budget.delta != asked.budget.delta);
-    return Admission{anew};
-  }
-  if (known) spent.push_back(*known);
+  if (known && own) spent.push_back(*known);
   for (const DataSetRow& row : spent) CLOISTER_RETURN_IF_ERROR(CheckBudget(row, asked, name));
-  return Admission{};
+  const bool anew =
+      known && !own &&
+      (known->budget.epsilon != asked.budget.epsilon || known->budget.delta != asked.budget.delta);
+  return Admission{anew};
 }
 
 base::Result<PrivacyBudget> BudgetInForce(const Database& database, const DataSetRow& row,

@@ -13,7 +13,7 @@ inline constexpr std::int64_t kLedgerVersion = 4;
 // meta            what binds the file to its key
 // seal            one row: the seal of all that was appended (dp/ledger/seal.h)
 // data_sets       one row a registered set of units
-// budgets         what a data set may spend: the newest row counts, and none follows a spend
+// budgets         what a data set may spend: the newest row counts, and none follows its spends
 // overlaps        both directions of every pair of data sets that share a unit
 // orders          the Rényi orders that a data set's filter looks at, fixed at its first spend
 // spends          one row a debit

@@ -47,7 +47,11 @@ TEST_F(LedgerTest, ASpendOnAnOverlappingSetFixesTheBudgetToo) {
   // Nothing was spent on these units: larger is allowed beside it as well.
   const std::string second = TryRegister(*ledger, Units(49, 99), {2, 1e-5}).value_or("");
   ASSERT_TRUE(ledger->Debit(second, SpendOf(0, 5)));
-  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), {1.5, 1e-5})), base::Code::kPermissionDenied);
+  // The first set's own budget was nobody's yet; its neighbour's binds it, as it would a new set.
+  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), {3, 1e-5})), base::Code::kPermissionDenied);
+  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), {1.5, 1e-5})), base::Code::kOk);
+  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), {2, 1e-5})), base::Code::kOk);
+  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 51), {3, 1e-5})), base::Code::kPermissionDenied);
   EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), kOne)), base::Code::kOk);
   EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(98, 120), {3, 1e-5})), base::Code::kPermissionDenied);
   EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(98, 120), {2, 1e-5})), base::Code::kOk);
@@ -64,7 +68,9 @@ TEST_F(LedgerTest, ARefusedSetDoesNotKeepItsNeighbourFromGoingOn) {
   ASSERT_TRUE(ledger->Debit(longer, SpendOf(0)));
   EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 51), kBudget)), base::Code::kOk);
   EXPECT_TRUE(ledger->Debit(longer, SpendOf(1)));
-  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), kOne)), base::Code::kPermissionDenied);
+  // Nor from being used itself, within what its units were released under.
+  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), {9, 1e-5})), base::Code::kPermissionDenied);
+  EXPECT_EQ(CodeOf(TryRegister(*ledger, Units(0, 50), kBudget)), base::Code::kOk);
 }
 
 // Once a release was made under the smaller budget, no unit of it passes that, whichever set the

@@ -17,22 +17,14 @@ namespace {
 
 constexpr const char* kTemporary = ".tmp.";  // and the number of the process that writes there
 
-// What killed processes left where `path` was to come; this one's number may be one of theirs.
-void RemoveAbandoned(const fs::path& path) {
-  std::error_code error;
-  const std::string prefix = path.filename().string() + kTemporary;
-  const fs::path parent = path.has_parent_path() ? path.parent_path() : ".";
-  for (const auto& entry : fs::directory_iterator(parent, error)) {
-    const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix)) continue;
-    pid_t process = 0;
-    const char* const end = name.data() + name.size();
-    const auto read = std::from_chars(name.data() + prefix.size(), end, process);
-    if (read.ec != std::errc() || read.ptr != end || process <= 0) continue;
-    const bool lives = process != ::getpid() && (::kill(process, 0) == 0 || errno != ESRCH);
-    std::error_code ignored;
-    if (!lives) fs::remove_all(entry.path(), ignored);
-  }
+// Whether this is the name of what a process that no longer lives here began to write.
+bool IsAbandoned(const std::string& name, const std::string& prefix) {
+  if (!name.starts_with(prefix)) return false;
+  pid_t process = 0;
+  const char* const end = name.data() + name.size();
+  const auto read = std::from_chars(name.data() + prefix.size(), end, process);
+  if (read.ec != std::errc() || read.ptr != end || process <= 0) return false;
+  return ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
 }  // namespace
@@ -47,7 +39,7 @@ base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path, bool
   }
   fs::path temporary = path;
   temporary += kTemporary + std::to_string(::getpid());
-  if (abandoned) RemoveAbandoned(path);
+  if (abandoned) fs::remove_all(temporary, error);
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
   const bool made = !error && fs::create_directory(temporary, error);
   if (!made && !error) {  // it was there: what lies in it is not ours to rename or to remove
@@ -61,6 +53,15 @@ base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path, bool
                                                 "): choose an output where you may write");
   }
   return OutputFolder(std::move(path), std::move(temporary));
+}
+
+void OutputFolder::RemoveAbandoned() const {
+  const std::string prefix = final_.filename().string() + kTemporary;
+  const fs::path parent = final_.has_parent_path() ? final_.parent_path() : ".";
+  std::error_code error, ignored;
+  for (fs::directory_iterator i(parent, error), end; !error && i != end; i.increment(error)) {
+    if (IsAbandoned(i->path().filename().string(), prefix)) fs::remove_all(i->path(), ignored);
+  }
 }
 
 OutputFolder::OutputFolder(OutputFolder&& other) noexcept

@@ -11,8 +11,8 @@ namespace cloister::trainer {
 class OutputFolder {
  public:
   // kAlreadyExists when `final_path` exists: results are never written over. `abandoned`: whether
-  // a run is gone on with, so that what stands beside it of processes that do not live on this
-  // machine, or of this one's number (as in a container), is a killed one's, and is removed.
+  // what stands where this process would write is known to be a killed one's (of the same number,
+  // as in a container), and is removed.
   static base::Result<OutputFolder> Create(const std::filesystem::path& final_path,
                                            bool abandoned = false);
 
@@ -21,6 +21,9 @@ class OutputFolder {
   ~OutputFolder();
 
   const std::filesystem::path& path() const { return temporary_; }
+  // Removes what killed processes left for the same output: for who goes on with their run and
+  // knows that nobody else does.
+  void RemoveAbandoned() const;
   base::Status Commit();
 
  private:

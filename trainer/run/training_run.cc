@@ -94,14 +94,14 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(plan,
                                 PlanPrivacy(recipe_, named.size.parameters, named.size.layers));
     }
-    CLOISTER_ASSIGN_OR_RETURN(RunData data, RunData::Open(recipe_, *named.files));
-    data_.emplace(std::move(data));
+    CLOISTER_ASSIGN_OR_RETURN(data_, RunData::Open(recipe_, *named.files));
     CLOISTER_ASSIGN_OR_RETURN(evaluation_,
                               Evaluation::Open(recipe_, *named.files, data_->train.file()));
     CLOISTER_ASSIGN_OR_RETURN(
         RunCheckpoints checkpoints,
         RunCheckpoints::Begin(kept, ranks_.first() ? options_.resume : std::nullopt));
     checkpoints_.emplace(std::move(checkpoints));
+    if (output_ && options_.resume) output_->RemoveAbandoned();  // the checkpoints are locked
     if (plan) {
       CLOISTER_ASSIGN_OR_RETURN(
           PrivateSide side,
