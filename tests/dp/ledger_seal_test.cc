@@ -9,8 +9,6 @@
 namespace cloister::dp {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr auto kLost = base::Code::kDataLoss;
 
 // Two sets that share units, with spends on both, one of them with a figure of its own, and steps.
@@ -46,6 +44,7 @@ class LedgerSealTest : public LedgerTest {
 // Whatever would make the stated epsilon too small, or would let a draw or a step out again.
 TEST_F(LedgerSealTest, WhoHasNoKeyChangesNothing) {
   ASSERT_EQ(OpenError(), base::Code::kOk);
+  // Statements of two halves are meant. NOLINTBEGIN(bugprone-suspicious-missing-comma)
   for (const char* const sql : {
            // Changed.
            R"(UPDATE spends SET event = replace(event, '"noise_multiplier":1.0',
@@ -96,6 +95,7 @@ TEST_F(LedgerSealTest, WhoHasNoKeyChangesNothing) {
            "CREATE TABLE notes(text TEXT)",
            "DROP TABLE released_steps",
        }) {
+    // NOLINTEND(bugprone-suspicious-missing-comma)
     PutBack(good_);
     Tamper(sql);
     EXPECT_EQ(OpenError(), kLost) << sql;

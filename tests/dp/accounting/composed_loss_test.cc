@@ -171,7 +171,8 @@ TEST(ComposeEvents, IsABoundBeyondEveryFiniteLoss) {
     const ComposedLoss composed =
         ComposeEvents({&event, 1}, Direction::kRemove, {true, 1e-30}).value();
     const double first = EpsilonOfGaussian(mu, std::log(1e-30));
-    for (double epsilon = first; epsilon < 2 * first; epsilon += 0.05) {
+    for (int i = 0; i < static_cast<int>(20 * first); ++i) {
+      const double epsilon = first + 0.05 * i;
       EXPECT_GE(composed.LogDelta(epsilon), LogDeltaOfGaussian(mu, epsilon) - 1e-9)
           << steps << " " << epsilon;
     }
