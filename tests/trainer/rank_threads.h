@@ -1,8 +1,6 @@
 #pragma once
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cstdint>
@@ -11,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "tests/trainer/loopback.h"
 #include "trainer/distributed/gloo_ranks.h"
 
 namespace cloister::trainer {
@@ -18,19 +17,12 @@ namespace cloister::trainer {
 // Where `size` ranks of this process meet: a socket that listens on the loopback interface, at a
 // port that nobody else has. The store of the first rank closes it.
 inline Placement MeetHere(std::int64_t size) {
-  const int socket = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  auto* const any = reinterpret_cast<sockaddr*>(&address);
-  EXPECT_EQ(::bind(socket, any, length), 0);
-  EXPECT_EQ(::listen(socket, 16), 0);
-  EXPECT_EQ(::getsockname(socket, any, &length), 0);
+  const LoopbackSocket here = BindLoopback();
+  EXPECT_EQ(::listen(here.descriptor, 16), 0);
   Placement place;
   place.size = size;
-  place.port = ::ntohs(address.sin_port);
-  place.socket = socket;
+  place.port = here.port;
+  place.socket = here.descriptor;
   place.loopback_only = true;
   return place;
 }

@@ -1,10 +1,7 @@
 #pragma once
 
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +21,7 @@
 #include "model/adapter.h"
 #include "model/model_files.h"
 #include "tests/base/own_path.h"
+#include "tests/trainer/loopback.h"
 #include "tests/trainer/tiny_chat_model.h"
 
 namespace cloister::trainer {
@@ -125,6 +123,17 @@ class RanksCommand : public InOwnFolder {
       std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
   }
+  // The losses that two runs of so many steps show, training's and held-out ones, are the same but
+  // for roundings.
+  void ExpectLossesOf(const std::string& name, const std::string& other, std::size_t steps) const {
+    const auto own = Events(name, "step"), others = Events(other, "step");
+    ASSERT_EQ(own.size(), steps);
+    ASSERT_EQ(others.size(), steps);
+    for (std::size_t i = 0; i < steps; ++i) EXPECT_NEAR(own[i]["loss"], others[i]["loss"], 1e-5);
+    const auto evals = Events(name, "eval");
+    ASSERT_EQ(evals.size(), 2);
+    EXPECT_NEAR(evals[1]["loss"], Events(other, "eval")[1]["loss"], 1e-5);
+  }
   std::vector<float> Adapter(const std::string& name) const {
     const auto files = model::ModelFiles::Open(folder_ / "model");
     const auto adapter = model::LoadAdapter(folder_ / name, (*files)->architecture().value());
@@ -157,22 +166,15 @@ class RanksCommand : public InOwnFolder {
   }
   // Of `count` processes that meet at a port that was free.
   static std::vector<Variables> Torchrun(int count) {
-    const int socket = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = ::htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    auto* const any = reinterpret_cast<sockaddr*>(&address);
-    EXPECT_EQ(::bind(socket, any, length), 0);
-    EXPECT_EQ(::getsockname(socket, any, &length), 0);
-    ::close(socket);
+    const LoopbackSocket free = BindLoopback();
+    ::close(free.descriptor);
     std::vector<Variables> ranks;
     for (int rank = 0; rank < count; ++rank) {
       ranks.push_back({{"RANK", std::to_string(rank)},
                        {"WORLD_SIZE", std::to_string(count)},
                        {"LOCAL_WORLD_SIZE", std::to_string(count)},
                        {"MASTER_ADDR", "127.0.0.1"},
-                       {"MASTER_PORT", std::to_string(::ntohs(address.sin_port))},
+                       {"MASTER_PORT", std::to_string(free.port)},
                        {"GLOO_SOCKET_IFNAME", "lo"}});
     }
     return ranks;

@@ -65,16 +65,8 @@ TEST_F(ShardedCommand, TrainsWhatWholeParametersDo) {
               0)
         << Said(name);
     EXPECT_LT(Furthest(Weights(name), one), 1e-5);
-    if (ranks == 2) {
-      EXPECT_EQ(Weights(name), whole);  // to the bit
-      ASSERT_EQ(Events(name, "step").size(), 4);
-    }
-    for (std::size_t i = 0; i < 4; ++i) {
-      EXPECT_NEAR(Events(name, "step")[i]["loss"], Events("one", "step")[i]["loss"], 1e-5);
-    }
-    const auto evals = Events(name, "eval");
-    ASSERT_EQ(evals.size(), 2);
-    EXPECT_NEAR(evals[1]["loss"], Events("one", "eval")[1]["loss"], 1e-5);
+    if (ranks == 2) EXPECT_EQ(Weights(name), whole);  // to the bit
+    ExpectLossesOf(name, "one", 4);
   }
   EXPECT_GT(Furthest(one, Weights("model")), 1e-3);
 }
