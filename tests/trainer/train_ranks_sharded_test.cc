@@ -65,7 +65,9 @@ TEST_F(ShardedCommand, TrainsWhatWholeParametersDo) {
               0)
         << Said(name);
     EXPECT_LT(Furthest(Weights(name), one), 1e-5);
-    if (ranks == 2) EXPECT_EQ(Weights(name), whole);  // to the bit
+    if (ranks == 2) {
+      EXPECT_EQ(Weights(name), whole);  // to the bit
+    }
     ExpectLossesOf(name, "one", 4);
   }
   EXPECT_GT(Furthest(one, Weights("model")), 1e-3);
