@@ -28,7 +28,7 @@ inline void AddStep(const float* left, std::int64_t left_stride, const float* pa
 // A tile of kRows x kVectors vectors, held in registers.
 template <int kLanes, int kRows, int kVectors, bool kAdd>
 void MultiplyRows(const float* left, std::int64_t left_stride, const float* panel,
-                  std::int64_t depth, float* tile, std::int64_t stride, FetchAhead ahead) {
+                  std::int64_t depth, float* tile, std::int64_t stride, const FetchAhead& ahead) {
   using Anywhere = typename Lanes<kLanes>::Anywhere;
   constexpr int kColumns = kLanes * kVectors;
   constexpr std::int64_t kSteps = 16;  // between fetches
@@ -42,12 +42,12 @@ void MultiplyRows(const float* left, std::int64_t left_stride, const float* pane
       }
     }
   }
-  for (; depth >= kSteps; depth -= kSteps) {
-    __builtin_prefetch(ahead.row);
-    __builtin_prefetch(ahead.row + ahead.spread);
-    __builtin_prefetch(ahead.row + 2 * ahead.spread);
-    __builtin_prefetch(ahead.row + 3 * ahead.spread);
-    ahead.row += ahead.step;
+  const char* row = ahead.row;
+  for (; depth >= kSteps; depth -= kSteps, row += ahead.step) {
+    __builtin_prefetch(row);
+    __builtin_prefetch(row + ahead.spread);
+    __builtin_prefetch(row + 2 * ahead.spread);
+    __builtin_prefetch(row + 3 * ahead.spread);
 #pragma GCC unroll 2
     for (int t = 0; t < kSteps; ++t, ++left, panel += kColumns) {
       AddStep<kLanes>(left, left_stride, panel, sum);
@@ -69,7 +69,7 @@ void MultiplyRows(const float* left, std::int64_t left_stride, const float* pane
 template <int kLanes, int kRows, int kVectors>
 void MultiplySomeRows(const float* left, std::int64_t left_stride, std::int64_t count,
                       const float* panel, std::int64_t depth, bool add, float* tile,
-                      std::int64_t stride, FetchAhead ahead) {
+                      std::int64_t stride, const FetchAhead& ahead) {
   if (count == kRows) {
     const auto multiply = add ? &MultiplyRows<kLanes, kRows, kVectors, true>
                               : &MultiplyRows<kLanes, kRows, kVectors, false>;

@@ -43,7 +43,7 @@ struct RowTileKernel {
   // fp32, in the order of t. Fetches `ahead`.
   void (*multiply)(const float* left, std::int64_t left_stride, std::int64_t count,
                    const float* panel, std::int64_t depth, bool add, float* tile,
-                   std::int64_t stride, FetchAhead ahead);
+                   std::int64_t stride, const FetchAhead& ahead);
   // As TileKernel's.
   void (*pack)(const float* x, std::int64_t stride, std::int64_t depth, float* panel);
   void (*transpose)(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t depth,
