@@ -94,6 +94,16 @@ base::Status CheckIsLedger(const Database& database, const fs::path& path) {
   return {};
 }
 
+// What stands where a journal belongs is opened by SQLite, which would wait on a pipe.
+base::Status CheckJournal(const fs::path& path) {
+  struct stat status {};
+  const fs::path journal = Beside(path, kJournal);
+  if (::lstat(journal.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return {};
+  return base::Fail(base::Code::kDataLoss, "the privacy ledger's journal is no regular file, " +
+                                               journal.string() +
+                                               ": remove what stands there, which no ledger made");
+}
+
 base::Status CheckFile(const fs::path& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) != 0) {
@@ -115,7 +125,7 @@ base::Status CheckFile(const fs::path& path) {
                         ", which this program never makes, stands beside the privacy ledger",
                     path);
   }
-  return {};
+  return CheckJournal(path);
 }
 
 base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
@@ -257,7 +267,13 @@ base::Status CompleteCreation(const fs::path& path, const security::SecretBytes&
 }
 
 base::Result<security::SecretBytes> ReadKeyFile(const fs::path& path) {
-  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kKeySize + 1));
+  std::error_code ignored;
+  if (const fs::file_status key = fs::status(path, ignored);
+      fs::exists(key) && !fs::is_regular_file(key)) {
+    return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is no regular file, " +
+                                                 path.string() + ": restore it from a backup");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadRegularFile(path, kKeySize + 1));
   if (text.size() != kKeySize) {
     return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is damaged, " +
                                                  path.string() + ": restore it from a backup");
@@ -269,13 +285,23 @@ base::Result<security::SecretBytes> ReadKeyFile(const fs::path& path) {
 }  // namespace
 
 base::Result<FileLock> FileLock::Take(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
+  const int fd =
+      ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+  // A link, a folder, and a socket or a device that nobody serves.
+  const bool other = fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO);
+  if (fd < 0 && !other) {
     return base::Fail(base::Code::kUnavailable, "cannot open the lock (" + System() + "), " +
                                                     path.string() +
                                                     ": its folder must exist and be writable");
   }
   FileLock lock(fd);
+  struct stat status {};
+  if (other || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    return base::Fail(base::Code::kDataLoss, "the privacy ledger's lock is no regular file, " +
+                                                 path.string() +
+                                                 ": remove what stands there, which no ledger "
+                                                 "made");
+  }
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (std::chrono::steady_clock::now() >= deadline) {

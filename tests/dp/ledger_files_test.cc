@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -234,6 +235,41 @@ TEST_F(LedgerTest, AJournalWithoutItsLedgerIsNotPlayedIntoANewOne) {
   EXPECT_FALSE(fs::exists(path_));
   fs::remove(path_.string() + "-journal");
   EXPECT_EQ(OpenError(), base::Code::kOk);
+}
+
+// Nothing is waited for: who opened a pipe would hang here.
+TEST_F(LedgerTest, APipeAFolderOrADeviceInPlaceOfAFileIsRefused) {
+  { Register(*Open(), Units(0, 5)); }
+  const fs::path kept = folder_ / "kept";
+  const auto refused = [](const base::Result<std::unique_ptr<Ledger>>& opened,
+                          const fs::path& place) {
+    ASSERT_FALSE(opened) << place;
+    EXPECT_EQ(opened.error().message.find('\n'), std::string::npos);
+    EXPECT_NE(opened.error().message.find(place.string()), std::string::npos)
+        << opened.error().message;
+    EXPECT_TRUE(opened.error().message.find("no regular file") != std::string::npos ||
+                opened.error().message.find("is a folder") != std::string::npos)
+        << opened.error().message;
+  };
+  const auto check = [&](const fs::path& place, bool also_for_looking) {
+    refused(Ledger::Open(path_), place);
+    if (also_for_looking) refused(Ledger::OpenReadOnly(path_), place);
+    fs::remove(place);
+  };
+  for (const char* const beside : {"", ".key", ".lock", "-journal"}) {
+    const fs::path place = path_.string() + beside;
+    const bool looked_at = beside != std::string(".lock");
+    const bool there = fs::exists(place);
+    if (there) fs::rename(place, kept);
+    ASSERT_EQ(::mkfifo(place.c_str(), 0600), 0);
+    check(place, looked_at);
+    ASSERT_TRUE(fs::create_directory(place));
+    check(place, looked_at);
+    fs::create_symlink("/dev/zero", place);
+    check(place, looked_at);
+    if (there) fs::rename(kept, place);
+    EXPECT_EQ(OpenError(), base::Code::kOk) << beside;
+  }
 }
 
 TEST_F(LedgerTest, LookingAtNothingMakesNothing) {
