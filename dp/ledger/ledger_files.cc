@@ -70,15 +70,23 @@ base::Status CheckJournalMode(const Database& database, const std::string& sql,
   return NoLedger("privacy ledger with another journal than this program's", path);
 }
 
+// Its spends cannot be read here, and a new ledger does not know them.
+tl::unexpected<base::Error> OtherVersion(std::int64_t version, const fs::path& path) {
+  return base::Fail(
+      base::Code::kDataLoss,
+      "privacy ledger of version " + std::to_string(version) +
+          ", where this program knows version " + std::to_string(kLedgerVersion) + " alone, " +
+          path.string() +
+          ": keep using the program version that made it, or start a new ledger for new data "
+          "only; what this one recorded counts as spent on its data");
+}
+
 base::Status CheckIsLedger(const Database& database, const fs::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t application, ReadPragma(database, "application_id"));
   if (application != kLedgerApplication) return NoLedger("not a privacy ledger", path);
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t version, ReadPragma(database, "user_version"));
   if (version != kLedgerVersion) {
-    return NoLedger("privacy ledger of version " + std::to_string(version) +
-                        ", where this program knows version " + std::to_string(kLedgerVersion) +
-                        " alone",
-                    path);
+    return OtherVersion(version, path);
   }
   CLOISTER_RETURN_IF_ERROR(CheckJournalMode(database, "PRAGMA journal_mode", path));
   // Also that each index has its rows: the seal is over tables, and they are searched by indexes.

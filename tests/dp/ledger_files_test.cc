@@ -84,6 +84,24 @@ TEST_F(LedgerTest, OtherDatabasesAreRefused) {
   EXPECT_EQ(after("UPDATE meta SET value = 'x'"), kLost) << "another ledger's key";
 }
 
+// An older copy, which other refusals ask for, is of no help; a new ledger for the same data would
+// forget its spends.
+TEST_F(LedgerTest, ALedgerOfAnotherVersionSaysWhatToDo) {
+  { Register(*Open(), Units(0, 5)); }
+  for (const char* const version : {"3", "5"}) {
+    Tamper(std::string("PRAGMA user_version=") + version);
+    for (const auto open : {&Ledger::Open, &Ledger::OpenReadOnly}) {
+      const auto opened = open(path_);
+      ASSERT_FALSE(opened);
+      EXPECT_EQ(opened.error().message,
+                "privacy ledger of version " + std::string(version) +
+                    ", where this program knows version 4 alone, " + path_.string() +
+                    ": keep using the program version that made it, or start a new ledger for new "
+                    "data only; what this one recorded counts as spent on its data");
+    }
+  }
+}
+
 TEST_F(LedgerTest, WithoutItsKeyALedgerIsNotOpened) {
   { Register(*Open(), Units(0, 5)); }
   const std::string key_path = path_.string() + ".key";
