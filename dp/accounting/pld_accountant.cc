@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dp/accounting/accounting_input.h"
+#include "dp/accounting/bounded_loss.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/gaussian_profile.h"
 #include "dp/accounting/rdp_conversion.h"
@@ -40,15 +41,6 @@ double GaussianRatio(std::span<const Event> events) {
   }
   const bool replaced = events.front().neighbours == Neighbours::kReplaceOne;
   return std::sqrt(squares) * (replaced ? 2 : 1) * (1 + 1e-15 * static_cast<double>(events.size()));
-}
-
-// What bounds every loss of a composition in one direction.
-double LargestTotal(std::span<const Event> events, Direction direction) {
-  double sum = 0;
-  for (const Event& event : events) {
-    sum += static_cast<double>(event.steps) * LargestLoss(event, direction);
-  }
-  return sum;
 }
 
 // log of the probability that the unit is in some sample: no δ is above it, since without the unit
@@ -86,7 +78,7 @@ base::Status CheckCovered(std::span<const Event> events) {
                           OrUseRdp(events, "give at most 200; RDP has no bound for them either"));
   }
   for (const Event& event : events) {
-    if (HasStepLoss(event)) continue;
+    if (HasStepLoss(event) || (HasLittleNoise(event) && HasBoundedLoss(event))) continue;
     return base::Fail(
         base::Code::kUnimplemented,
         std::string(MechanismName(event.mechanism)) +
@@ -98,20 +90,20 @@ base::Status CheckCovered(std::span<const Event> events) {
   return {};
 }
 
-// ε at exp(log_delta) in one direction, of a composition made for about that, or of none.
-double EpsilonOf(std::span<const Event> events, Direction direction, bool exact,
-                 const ComposedLoss* composed, double log_delta) {
-  double epsilon = kInfinity;
-  if (composed != nullptr) {
-    epsilon = composed->Epsilon(log_delta);
-  } else if (!exact) {
-    epsilon = RoughEpsilon(events, direction, log_delta);
-  }
-  epsilon = std::min(epsilon, LargestTotal(events, direction)) * (1 + kMargin);
-  if (AllGaussian(events)) {
-    epsilon = std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
-  }
-  return epsilon;
+// ε at exp(log_delta) in one direction, from losses that were composed for about that, or of none.
+double EpsilonOfComposed(const ShiftedEvents& parts, Direction direction,
+                         const std::optional<ComposedLoss>& composed, double log_delta) {
+  const double epsilon =
+      composed ? composed->Epsilon(log_delta) : RoughEpsilon(parts.composed, direction, log_delta);
+  return (parts.shift + std::max(0.0, epsilon)) * (1 + kMargin);
+}
+
+// What needs no losses on lattices.
+double EpsilonOf(std::span<const Event> events, Direction direction, double log_delta) {
+  const double epsilon =
+      EpsilonOfBounded(LargestTotal(events, direction), log_delta) * (1 + kMargin);
+  if (!AllGaussian(events)) return epsilon;
+  return std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
 }
 
 // As in accounting_input.h: the smallest fixed point of ε -> bound(delta - (1 + e^ε) slack), which
@@ -130,15 +122,20 @@ double WithSlack(double delta, double slack, const Bound& bound) {
   return kInfinity;
 }
 
-// log δ at ε in one direction: of the composition, or the rough bound where that says enough or is
+// log δ at ε in one direction: of the composition, or a quicker bound where that says enough or is
 // all there is.
 PldBound LogDeltaOf(std::span<const Event> events, Direction direction, double epsilon,
                     double enough) {
-  const double rough = RoughLogDelta(events, direction, epsilon, enough);
+  const double bounded = LogDeltaOfBounded(LargestTotal(events, direction), epsilon);
+  const ShiftedEvents parts = ShiftLittleNoise(events, direction);
+  if (bounded <= enough || parts.composed.empty()) return {bounded};
+  const double rest = epsilon - parts.shift;
+  if (rest < 0) return {bounded, true};
+  const double rough = std::min(bounded, RoughLogDelta(parts.composed, direction, rest, enough));
   if (rough <= enough) return {rough};
-  const auto composed = ComposeEvents(events, direction, {false, epsilon, enough});
+  const auto composed = ComposeEvents(parts.composed, direction, {false, rest, enough});
   if (!composed) return {rough, true};
-  return {std::min(rough, composed->LogDelta(epsilon))};
+  return {std::min(rough, composed->LogDelta(rest))};
 }
 
 PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
@@ -197,18 +194,24 @@ base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double del
   if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
   PldBound epsilon = {0, HasManySteps(events)};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
-    if (!exact && epsilon.value > 0 && slack == 0 &&
-        RoughLogDelta(events, direction, epsilon.value, std::log(delta)) <= std::log(delta)) {
-      continue;  // of no larger ε
+    const ShiftedEvents parts = ShiftLittleNoise(events, direction);
+    const bool compose = !exact && !parts.composed.empty();
+    // What is not larger than in the direction before.
+    const double known = std::max(0.0, epsilon.value - parts.shift);
+    if (compose && known > 0 && slack == 0 &&
+        RoughLogDelta(parts.composed, direction, known, std::log(delta)) <= std::log(delta)) {
+      continue;
     }
     std::optional<ComposedLoss> composed;
-    if (!exact) {
-      const double enough = slack == 0 ? epsilon.value / (1 + kMargin) : 0;
-      composed = ComposeEvents(events, direction, {true, delta, enough});
+    if (compose) {
+      const double enough = slack == 0 ? known / (1 + kMargin) : 0;
+      composed = ComposeEvents(parts.composed, direction, {true, delta, enough});
       epsilon.loose = epsilon.loose || !composed;
     }
     const double one = WithSlack(delta, slack, [&](double log_delta) {
-      return EpsilonOf(events, direction, exact, composed ? &*composed : nullptr, log_delta);
+      const double quick = EpsilonOf(events, direction, log_delta);
+      if (!compose) return quick;
+      return std::min(quick, EpsilonOfComposed(parts, direction, composed, log_delta));
     });
     epsilon.value = std::max(epsilon.value, one);
   }
