@@ -23,7 +23,7 @@ DEPENDS = {
     "cli/train": ["cli", "trainer"],
     "bench": ["dp", "model", "trainer"],
 }
-TORCH = {"dp/clipping", "trainer", "cli/train", "tests/trainer", "tests/clipping"}
+TORCH = {"dp/clipping", "trainer", "cli/train", "tests/trainer", "tests/clipping", "bench"}
 PROTOBUF = {"federation/rpc", "tests/federation"}
 # The one header that reads clipped sums before noise.
 UNNOISED = {"dp/mechanism", "dp/matrix_factorization", "tests"}
