@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dp/accounting/accounting_input.h"
+#include "dp/accounting/capped_moments.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/gaussian_profile.h"
 #include "dp/accounting/rdp_conversion.h"
@@ -20,6 +21,7 @@ constexpr double kManySteps = 1e7;
 // What is computed of a composition is raised by this part of itself: over all rounding that is not
 // bounded where it happens.
 constexpr double kMargin = 1e-4;
+constexpr double kLeastLogMomentDelta = -69.0775527898;  // 1e-30
 
 bool AllGaussian(std::span<const Event> events) {
   return std::all_of(events.begin(), events.end(),
@@ -98,15 +100,9 @@ base::Status CheckCovered(std::span<const Event> events) {
   return {};
 }
 
-// ε at exp(log_delta) in one direction, of a composition made for about that, or of none.
-double EpsilonOf(std::span<const Event> events, Direction direction, bool exact,
-                 const ComposedLoss* composed, double log_delta) {
-  double epsilon = kInfinity;
-  if (composed != nullptr) {
-    epsilon = composed->Epsilon(log_delta);
-  } else if (!exact) {
-    epsilon = RoughEpsilon(events, direction, log_delta);
-  }
+// What else is known of ε at exp(log_delta) in one direction, where `epsilon` was computed.
+double WithKnown(std::span<const Event> events, Direction direction, double epsilon,
+                 double log_delta) {
   epsilon = std::min(epsilon, LargestTotal(events, direction)) * (1 + kMargin);
   if (AllGaussian(events)) {
     epsilon = std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
@@ -130,6 +126,49 @@ double WithSlack(double delta, double slack, const Bound& bound) {
   return kInfinity;
 }
 
+// ε in one direction, by composition. Where that is seen to be at most `enough`, it is no closer.
+PldBound EpsilonOf(std::span<const Event> events, Direction direction, double delta, double slack,
+                   double enough) {
+  const double log_delta = std::log(delta);
+  if (enough > 0 && slack == 0 &&
+      RoughLogDelta(events, direction, enough, log_delta) <= log_delta) {
+    return {enough};
+  }
+  const auto composed =
+      ComposeEvents(events, direction, {true, delta, slack == 0 ? enough / (1 + kMargin) : 0});
+  const double epsilon = WithSlack(delta, slack, [&](double log_left) {
+    const double computed =
+        composed ? composed->Epsilon(log_left) : RoughEpsilon(events, direction, log_left);
+    return WithKnown(events, direction, computed, log_left);
+  });
+  return {epsilon, !composed};
+}
+
+// The same by moments.
+PldBound MomentEpsilonOf(std::span<const Event> events, Direction direction, double delta,
+                         double slack) {
+  const CappedMoments moments(events, direction, std::log(delta));
+  bool decides = false;
+  const double epsilon = WithSlack(delta, slack, [&](double log_left) {
+    const double computed = moments.Epsilon(log_left);
+    const double known = WithKnown(events, direction, computed, log_left);
+    decides = known == computed * (1 + kMargin);
+    return known;
+  });
+  return {epsilon, false, decides};
+}
+
+// log δ at ε by moments, not below 1e-30.
+double MomentLogDeltaOf(std::span<const Event> events, double epsilon) {
+  double log_delta = kLeastLogMomentDelta;
+  for (const Direction direction : DirectionsOf(events.front().neighbours)) {
+    if (epsilon >= LargestTotal(events, direction)) continue;
+    const CappedMoments moments(events, direction, kLeastLogMomentDelta);
+    log_delta = std::max(log_delta, moments.LogDelta(epsilon));
+  }
+  return log_delta;
+}
+
 // log δ at ε in one direction: of the composition, or the rough bound where that says enough or is
 // all there is.
 PldBound LogDeltaOf(std::span<const Event> events, Direction direction, double epsilon,
@@ -149,14 +188,18 @@ PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
   PldBound log_delta = {-kInfinity};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (epsilon >= LargestTotal(events, direction)) continue;  // no loss is above ε
-    // Below the least, bounds are as they happen to be, and would not even fall with ε.
+    // Below the least, compositions are as they happen to be, and would not even fall with ε.
     log_delta.value = std::max(log_delta.value, kLeastLogDelta);
     const PldBound one =
         exact ? PldBound{0} : LogDeltaOf(events, direction, epsilon, log_delta.value);
     log_delta.value = std::max(log_delta.value, one.value);
     log_delta.loose = log_delta.loose || one.loose;
   }
-  log_delta.loose = log_delta.loose || log_delta.value == kLeastLogDelta;
+  if (log_delta.value == kLeastLogDelta) {
+    const double by_moments = MomentLogDeltaOf(events, epsilon);
+    if (by_moments < kLeastLogDelta) log_delta = {by_moments, false, true};
+    log_delta.loose = by_moments == kLeastLogMomentDelta;
+  }
   if (std::isfinite(log_delta.value) && AllGaussian(events)) {
     log_delta.value = std::min(log_delta.value, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
   }
@@ -195,22 +238,24 @@ base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double del
   }
   const bool exact = IsExact(events);
   if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
-  PldBound epsilon = {0, HasManySteps(events)};
+  const bool small = std::log(delta) < kLeastLogDelta;
+  PldBound epsilon = {0, HasManySteps(events) && !small};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
-    if (!exact && epsilon.value > 0 && slack == 0 &&
-        RoughLogDelta(events, direction, epsilon.value, std::log(delta)) <= std::log(delta)) {
-      continue;  // of no larger ε
+    PldBound one;
+    if (exact) {
+      one.value = WithSlack(delta, slack, [&](double log_delta) {
+        return WithKnown(events, direction, kInfinity, log_delta);
+      });
+    } else if (small) {
+      one = MomentEpsilonOf(events, direction, delta, slack);
+    } else {
+      one = EpsilonOf(events, direction, delta, slack, epsilon.value);
     }
-    std::optional<ComposedLoss> composed;
-    if (!exact) {
-      const double enough = slack == 0 ? epsilon.value / (1 + kMargin) : 0;
-      composed = ComposeEvents(events, direction, {true, delta, enough});
-      epsilon.loose = epsilon.loose || !composed;
+    epsilon.loose = epsilon.loose || one.loose;
+    if (one.value > epsilon.value) {
+      epsilon.value = one.value;
+      epsilon.by_moments = one.by_moments;
     }
-    const double one = WithSlack(delta, slack, [&](double log_delta) {
-      return EpsilonOf(events, direction, exact, composed ? &*composed : nullptr, log_delta);
-    });
-    epsilon.value = std::max(epsilon.value, one);
   }
   return epsilon;
 }
@@ -227,7 +272,7 @@ base::Result<PldBound> PldDeltaBound(std::span<const Event> events, double epsil
   // Too small for a double, but not nothing.
   if (std::isfinite(log_delta)) delta = std::max(delta, std::numeric_limits<double>::denorm_min());
   return PldBound{std::min(1.0, slack == 0 ? delta : delta + (1 + std::exp(epsilon)) * slack),
-                  bound.loose || HasManySteps(events)};
+                  bound.loose || (HasManySteps(events) && !bound.by_moments), bound.by_moments};
 }
 
 base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {

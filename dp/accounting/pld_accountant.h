@@ -30,6 +30,8 @@ struct PldBound {
   // Beyond 10^7 steps, where lattices would be too long, and at a δ of 1e-30, the least that is
   // looked for.
   bool loose = false;
+  // A bound by moments, of a δ below 1e-12 (capped_moments.h).
+  bool by_moments = false;
 };
 base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double delta);
 base::Result<PldBound> PldDeltaBound(std::span<const Event> events, double epsilon);
