@@ -21,6 +21,7 @@ constexpr double kManySteps = 1e7;
 // What is computed of a composition is raised by this part of itself: over all rounding that is not
 // bounded where it happens.
 constexpr double kMargin = 1e-4;
+constexpr double kSmallEpsilon = 1e-3;
 constexpr double kLeastLogMomentDelta = -69.0775527898;  // 1e-30
 
 bool AllGaussian(std::span<const Event> events) {
@@ -126,6 +127,20 @@ double WithSlack(double delta, double slack, const Bound& bound) {
   return kInfinity;
 }
 
+// ε in one direction, by moments.
+PldBound MomentEpsilonOf(std::span<const Event> events, Direction direction, double delta,
+                         double slack) {
+  const CappedMoments moments(events, direction, std::log(delta));
+  bool decides = false;
+  const double epsilon = WithSlack(delta, slack, [&](double log_left) {
+    const double computed = moments.Epsilon(log_left);
+    const double known = WithKnown(events, direction, computed, log_left);
+    decides = known == computed * (1 + kMargin);
+    return known;
+  });
+  return {epsilon, false, decides};
+}
+
 // ε in one direction, by composition. Where that is seen to be at most `enough`, it is no closer.
 PldBound EpsilonOf(std::span<const Event> events, Direction direction, double delta, double slack,
                    double enough) {
@@ -141,21 +156,11 @@ PldBound EpsilonOf(std::span<const Event> events, Direction direction, double de
         composed ? composed->Epsilon(log_left) : RoughEpsilon(events, direction, log_left);
     return WithKnown(events, direction, computed, log_left);
   });
-  return {epsilon, !composed};
-}
-
-// The same by moments.
-PldBound MomentEpsilonOf(std::span<const Event> events, Direction direction, double delta,
-                         double slack) {
-  const CappedMoments moments(events, direction, std::log(delta));
-  bool decides = false;
-  const double epsilon = WithSlack(delta, slack, [&](double log_left) {
-    const double computed = moments.Epsilon(log_left);
-    const double known = WithKnown(events, direction, computed, log_left);
-    decides = known == computed * (1 + kMargin);
-    return known;
-  });
-  return {epsilon, false, decides};
+  // An ε that is all but nothing may be looser than moments, which would be out of order at 1e-12.
+  const PldBound bound = {epsilon, !composed};
+  if (!(epsilon < kSmallEpsilon)) return bound;
+  const PldBound by_moments = MomentEpsilonOf(events, direction, delta, slack);
+  return by_moments.value < epsilon ? by_moments : bound;
 }
 
 // log δ at ε by moments, not below 1e-30.
@@ -201,7 +206,8 @@ PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
     log_delta.loose = by_moments == kLeastLogMomentDelta;
   }
   if (std::isfinite(log_delta.value) && AllGaussian(events)) {
-    log_delta.value = std::min(log_delta.value, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
+    const double unsampled = LogDeltaOfGaussian(GaussianRatio(events), epsilon);
+    if (unsampled < log_delta.value) log_delta = {unsampled, log_delta.loose};
   }
   return log_delta;
 }

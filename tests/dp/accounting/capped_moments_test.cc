@@ -29,7 +29,7 @@ double Delta(const Event& event, double epsilon) {
 }
 
 TEST(CappedMoments, AreNotBelowTheProfileOfOneSampledGaussianAndClose) {
-  for (const double noise : {0.3, 0.7, 2.0, 20.0}) {
+  for (const double noise : {0.3, 2.0, 20.0}) {
     for (const double rate : {1e-7, 1e-4, 0.03, 0.6, 1.0}) {
       const Event event = Gaussian(noise, rate, 1);
       for (const double log_delta : {-28.0, -40.0, -69.0}) {
@@ -87,7 +87,7 @@ TEST(CappedMoments, ThinningALossAnOutcomeKeepsTheBound) {
 }
 
 // Random questions, each with one argument moved to where privacy costs more. Before these bounds
-// answers were out of order by up to 15 percent, and by more where a search looked for it.
+// answers were out of order by up to 3.3 times.
 TEST(CappedMoments, KeepAnswersBelowThatInOrder) {
   std::mt19937_64 random(8);
   std::uniform_real_distribution<double> uniform(0, 1);
@@ -96,7 +96,7 @@ TEST(CappedMoments, KeepAnswersBelowThatInOrder) {
   };
   const Neighbours relations[] = {Neighbours::kAddOrRemoveOne, Neighbours::kAdd,
                                   Neighbours::kReplaceOne};
-  for (int i = 0; i < 24; ++i) {
+  for (int i = 0; i < 15; ++i) {
     const Event event = Gaussian(between(0.3, 200), between(1e-7, 1), std::llround(between(1, 1e7)),
                                  relations[i % 3]);
     const double delta = between(1e-30, 1e-12);
@@ -131,8 +131,25 @@ TEST(CappedMoments, KeepRareSamplesAtTheLeastDeltasInOrder) {
   }
 }
 
-// From a lattice's answer to one by moments.
+// Pairs that a search found; lattices made the costlier one cheaper, by a factor of 3.4 and 7
+// percent.
+TEST(CappedMoments, KeepPairsInOrderThatLatticesSwapped) {
+  Event event = Gaussian(0.839412, 2.16616e-7, 6402250, Neighbours::kReplaceOne);
+  Event costlier = event;
+  costlier.sampling_rate = 2.16768e-7;
+  EXPECT_GE(Epsilon(costlier, 2.522e-20), Epsilon(event, 2.522e-20));
+  event = costlier = Gaussian(0.841358, 5.46051e-7, 1615772, Neighbours::kRemove);
+  costlier.steps = 1622446;
+  EXPECT_GE(Epsilon(costlier, 1.899e-29), Epsilon(event, 1.899e-29));
+}
+
+// From a lattice's answer to one by moments. Where ε is all but nothing, lattices' answers were a
+// percent above.
 TEST(CappedMoments, TakeOverInOrder) {
+  for (const Event& event : {Gaussian(0.395559, 2.65909e-07, 14, Neighbours::kAdd),
+                             Gaussian(0.309538, 1.07333e-06, 51, Neighbours::kAdd)}) {
+    EXPECT_LE(Epsilon(event, 1e-12), Epsilon(event, 0.9999999e-12)) << ToJson(event);
+  }
   for (const Neighbours relation :
        {Neighbours::kAddOrRemoveOne, Neighbours::kAdd, Neighbours::kReplaceOne}) {
     for (const double noise : {0.5, 30.0}) {
