@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -42,6 +43,36 @@ pid_t OwnerOf(const std::string& name, const std::string& prefix) {
   const char* const end = name.data() + name.size();
   const auto [stop, error] = std::from_chars(name.data() + prefix.size(), end, owner);
   return error == std::errc() && stop == end && owner > 0 ? owner : 0;
+}
+
+// All that `fd` gives, which is closed; of a failed open, errno is why.
+Result<std::string> ReadOpened(int fd, const std::filesystem::path& path, std::size_t limit) {
+  const auto cannot_read = [&path] {
+    return Fail(Code::kDataLoss, "cannot read " + path.string() + " (" + Reason() +
+                                     "): check its permissions and the disk");
+  };
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+    return Fail(Code::kNotFound, path.string() + " does not exist: check the path");
+  }
+  if (fd < 0) return cannot_read();
+  std::string text;
+  char buffer[65536];
+  ssize_t count = 0;
+  while (text.size() <= limit) {
+    count = ::read(fd, buffer, sizeof buffer);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) break;
+    text.append(buffer, static_cast<std::size_t>(count));
+  }
+  const int read_errno = errno;
+  ::close(fd);
+  errno = read_errno;
+  if (count < 0) return cannot_read();
+  if (text.size() > limit) {
+    return Fail(Code::kDataLoss, path.string() + " is longer than the " + std::to_string(limit) +
+                                     " bytes allowed here: shorten it");
+  }
+  return text;
 }
 
 }  // namespace
@@ -168,41 +199,17 @@ Status WriteFile(const std::filesystem::path& path, std::string_view text, unsig
 }
 
 Result<std::string> ReadFile(const std::filesystem::path& path, std::size_t limit) {
-  const auto cannot_read = [&path] {
-    return Fail(Code::kDataLoss, "cannot read " + path.string() + " (" + Reason() +
-                                     "): check its permissions and the disk");
-  };
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-    return Fail(Code::kNotFound, path.string() + " does not exist: check the path");
-  }
-  if (fd < 0) return cannot_read();
-  std::string text;
-  char buffer[65536];
-  ssize_t count = 0;
-  while (text.size() <= limit) {
-    count = ::read(fd, buffer, sizeof buffer);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) break;
-    text.append(buffer, static_cast<std::size_t>(count));
-  }
-  const int read_errno = errno;
-  ::close(fd);
-  errno = read_errno;
-  if (count < 0) return cannot_read();
-  if (text.size() > limit) {
-    return Fail(Code::kDataLoss, path.string() + " is longer than the " + std::to_string(limit) +
-                                     " bytes allowed here: shorten it");
-  }
-  return text;
+  return ReadOpened(::open(path.c_str(), O_RDONLY | O_CLOEXEC), path, limit);
 }
 
 Result<std::string> ReadRegularFile(const std::filesystem::path& path, std::size_t limit) {
-  std::error_code ignored;
-  if (std::filesystem::exists(path, ignored) && !std::filesystem::is_regular_file(path, ignored)) {
-    return Fail(Code::kDataLoss, path.string() + " is no regular file: put a file there");
-  }
-  return ReadFile(path, limit);
+  // Asked of what was opened: a name may lead elsewhere a moment later.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  struct stat info {};
+  const bool other = fd < 0 ? errno == ENXIO : ::fstat(fd, &info) == 0 && !S_ISREG(info.st_mode);
+  if (!other) return ReadOpened(fd, path, limit);
+  if (fd >= 0) ::close(fd);
+  return Fail(Code::kDataLoss, path.string() + " is no regular file: put a file there");
 }
 
 }  // namespace cloister::base

@@ -24,7 +24,11 @@ add_library(libtorch INTERFACE)
 target_compile_options(libtorch INTERFACE
   "SHELL:-idirafter ${torch_root}/include"
   "SHELL:-idirafter ${torch_root}/include/torch/csrc/api/include")
-target_link_libraries(libtorch INTERFACE ${torch_root}/lib/libtorch_cpu.so ${torch_root}/lib/libc10.so)
+# at::parallel_for() is a plain loop in code that is compiled without OpenMP. The wheel's own runtime
+# is linked, so that a process has one set of threads.
+target_compile_options(libtorch INTERFACE -fopenmp)
+target_link_libraries(libtorch INTERFACE ${torch_root}/lib/libtorch_cpu.so ${torch_root}/lib/libc10.so
+  ${torch_root}/lib/libgomp.so.1)
 target_link_options(libtorch INTERFACE
   -Wl,-rpath,${torch_root}/lib -Wl,-rpath,${CLOISTER_SITE_PACKAGES}/nvidia/cu13/lib
   -Wl,-rpath-link,${CLOISTER_SITE_PACKAGES}/nvidia/cu13/lib)

@@ -7,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "federation/aggregation/word_bound.h"
 #include "model/model_files.h"
 #include "security/primitives.h"
 #include "trainer/data/data_units.h"
@@ -95,14 +96,6 @@ dp::Event Times(dp::Event event, std::int64_t steps) {
   return event;
 }
 
-// What units_cap units come to in one coordinate, in spacings: what the job's bound against
-// wrapping around counts on. A site with more units takes part like any other, since its number is
-// a secret.
-std::int64_t LargestCoordinate(const worker::Open& job) {
-  const double most = static_cast<double>(job.units_cap) * job.clip_norm / job.spacing;
-  return static_cast<std::int64_t>(std::clamp(most, 1.0, 0x1p60));
-}
-
 // No more draws than Open asked the budget for: rounds 1 to `rounds`, each once.
 base::Status CheckTurn(const worker::Train& train, std::int64_t rounds) {
   if (train.round < 1 || train.round > rounds) {
@@ -182,17 +175,19 @@ base::Result<SiteWorker::Answer> SiteWorker::Open(const nlohmann::json& header) 
       trainer::RecordEncoder::Load(*files, kRecords.layout,
                                    {job.max_tokens, trainer::Truncation::kRight}));
   const std::int64_t parameters = model::AdapterSize(model::AdapterLayout(lora, architecture));
-  CLOISTER_ASSIGN_OR_RETURN(
-      auto mechanism, dp::GaussianMechanism::Create({.noise_multiplier = job.noise_multiplier,
-                                                     .clip_norm = job.clip_norm,
-                                                     .sampling_rate = job.sampling_rate,
-                                                     .dimension = parameters,
-                                                     .spacing = job.spacing,
-                                                     .neighbours = neighbours,
-                                                     .noise_shares = job.noise_shares,
-                                                     .summed_shares = job.sites,
-                                                     .largest_coordinate = LargestCoordinate(job)},
-                                                    security::AesCtrStream::FromSystem()));
+  CLOISTER_ASSIGN_OR_RETURN(auto mechanism,
+                            dp::GaussianMechanism::Create(
+                                {.noise_multiplier = job.noise_multiplier,
+                                 .clip_norm = job.clip_norm,
+                                 .sampling_rate = job.sampling_rate,
+                                 .dimension = parameters,
+                                 .spacing = job.spacing,
+                                 .neighbours = neighbours,
+                                 .noise_shares = job.noise_shares,
+                                 .summed_shares = job.sites,
+                                 .largest_coordinate = federation::aggregation::LargestCoordinate(
+                                     job.units_cap, job.clip_norm, job.spacing)},
+                                security::AesCtrStream::FromSystem()));
 
   CLOISTER_ASSIGN_OR_RETURN(trainer::RecordFile train_file,
                             trainer::RecordFile::Open(job.data / "train.jsonl", kRecords));

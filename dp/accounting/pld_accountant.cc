@@ -6,6 +6,7 @@
 #include <string>
 
 #include "dp/accounting/accounting_input.h"
+#include "dp/accounting/bounded_loss.h"
 #include "dp/accounting/capped_moments.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/gaussian_profile.h"
@@ -45,15 +46,6 @@ double GaussianRatio(std::span<const Event> events) {
   return std::sqrt(squares) * (replaced ? 2 : 1) * (1 + 1e-15 * static_cast<double>(events.size()));
 }
 
-// What bounds every loss of a composition in one direction.
-double LargestTotal(std::span<const Event> events, Direction direction) {
-  double sum = 0;
-  for (const Event& event : events) {
-    sum += static_cast<double>(event.steps) * LargestLoss(event, direction);
-  }
-  return sum;
-}
-
 // log of the probability that the unit is in some sample: no δ is above it, since without the unit
 // both laws are the same. Rounded up.
 double LogHitProbability(std::span<const Event> events) {
@@ -89,7 +81,7 @@ base::Status CheckCovered(std::span<const Event> events) {
                           OrUseRdp(events, "give at most 200; RDP has no bound for them either"));
   }
   for (const Event& event : events) {
-    if (HasStepLoss(event)) continue;
+    if (HasStepLoss(event) || (HasLittleNoise(event) && HasBoundedLoss(event))) continue;
     return base::Fail(
         base::Code::kUnimplemented,
         std::string(MechanismName(event.mechanism)) +
@@ -101,14 +93,12 @@ base::Status CheckCovered(std::span<const Event> events) {
   return {};
 }
 
-// What else is known of ε at exp(log_delta) in one direction, where `epsilon` was computed.
-double WithKnown(std::span<const Event> events, Direction direction, double epsilon,
-                 double log_delta) {
-  epsilon = std::min(epsilon, LargestTotal(events, direction)) * (1 + kMargin);
-  if (AllGaussian(events)) {
-    epsilon = std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
-  }
-  return epsilon;
+// What needs no losses on lattices.
+double EpsilonOf(std::span<const Event> events, Direction direction, double log_delta) {
+  const double epsilon =
+      EpsilonOfBounded(LargestTotal(events, direction), log_delta) * (1 + kMargin);
+  if (!AllGaussian(events)) return epsilon;
+  return std::min(epsilon, EpsilonOfGaussian(GaussianRatio(events), log_delta));
 }
 
 // As in accounting_input.h: the smallest fixed point of ε -> bound(delta - (1 + e^ε) slack), which
@@ -127,62 +117,81 @@ double WithSlack(double delta, double slack, const Bound& bound) {
   return kInfinity;
 }
 
-// ε in one direction, by moments.
-PldBound MomentEpsilonOf(std::span<const Event> events, Direction direction, double delta,
-                         double slack) {
-  const CappedMoments moments(events, direction, std::log(delta));
-  bool decides = false;
-  const double epsilon = WithSlack(delta, slack, [&](double log_left) {
-    const double computed = moments.Epsilon(log_left);
-    const double known = WithKnown(events, direction, computed, log_left);
-    decides = known == computed * (1 + kMargin);
-    return known;
+// ε in one direction, where that of the events that have to be composed is `computed` at a log δ.
+template <typename Computed>
+PldBound EpsilonWith(std::span<const Event> events, const ShiftedEvents& parts, Direction direction,
+                     double delta, double slack, const Computed& computed) {
+  PldBound made;
+  made.value = WithSlack(delta, slack, [&](double log_delta) {
+    const double quick = EpsilonOf(events, direction, log_delta);
+    const double epsilon = (parts.shift + std::max(0.0, computed(log_delta))) * (1 + kMargin);
+    made.by_moments = epsilon <= quick;
+    return std::min(quick, epsilon);
   });
-  return {epsilon, false, decides};
+  return made;
 }
 
-// ε in one direction, by composition. Where that is seen to be at most `enough`, it is no closer.
-PldBound EpsilonOf(std::span<const Event> events, Direction direction, double delta, double slack,
-                   double enough) {
+PldBound EpsilonByMoments(std::span<const Event> events, const ShiftedEvents& parts,
+                          Direction direction, double delta, double slack) {
+  const CappedMoments moments(parts.composed, direction, std::log(delta));
+  return EpsilonWith(events, parts, direction, delta, slack,
+                     [&](double log_delta) { return moments.Epsilon(log_delta); });
+}
+
+// Where ε is seen to be at most `enough`, it is no closer than that.
+PldBound EpsilonByComposing(std::span<const Event> events, const ShiftedEvents& parts,
+                            Direction direction, double delta, double slack, double enough) {
+  const double known = slack == 0 ? std::max(0.0, enough - parts.shift) : 0;
   const double log_delta = std::log(delta);
-  if (enough > 0 && slack == 0 &&
-      RoughLogDelta(events, direction, enough, log_delta) <= log_delta) {
+  if (known > 0 && RoughLogDelta(parts.composed, direction, known, log_delta) <= log_delta) {
     return {enough};
   }
   const auto composed =
-      ComposeEvents(events, direction, {true, delta, slack == 0 ? enough / (1 + kMargin) : 0});
-  const double epsilon = WithSlack(delta, slack, [&](double log_left) {
-    const double computed =
-        composed ? composed->Epsilon(log_left) : RoughEpsilon(events, direction, log_left);
-    return WithKnown(events, direction, computed, log_left);
+      ComposeEvents(parts.composed, direction, {true, delta, known / (1 + kMargin)});
+  PldBound made = EpsilonWith(events, parts, direction, delta, slack, [&](double log_left) {
+    return composed ? composed->Epsilon(log_left)
+                    : RoughEpsilon(parts.composed, direction, log_left);
   });
+  made.loose = !composed;
+  made.by_moments = false;
   // An ε that is all but nothing may be looser than moments, which would be out of order at 1e-12.
-  const PldBound bound = {epsilon, !composed};
-  if (!(epsilon < kSmallEpsilon)) return bound;
-  const PldBound by_moments = MomentEpsilonOf(events, direction, delta, slack);
-  return by_moments.value < epsilon ? by_moments : bound;
+  if (!(made.value < kSmallEpsilon)) return made;
+  const PldBound by_moments = EpsilonByMoments(events, parts, direction, delta, slack);
+  return by_moments.value < made.value ? by_moments : made;
 }
 
 // log δ at ε by moments, not below 1e-30.
-double MomentLogDeltaOf(std::span<const Event> events, double epsilon) {
+double LogDeltaByMoments(std::span<const Event> events, double epsilon) {
   double log_delta = kLeastLogMomentDelta;
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
-    if (epsilon >= LargestTotal(events, direction)) continue;
-    const CappedMoments moments(events, direction, kLeastLogMomentDelta);
-    log_delta = std::max(log_delta, moments.LogDelta(epsilon));
+    const double largest = LargestTotal(events, direction);
+    if (epsilon >= largest) continue;
+    double one = LogDeltaOfBounded(largest, epsilon);
+    const ShiftedEvents parts = ShiftLittleNoise(events, direction);
+    const double rest = epsilon - parts.shift;
+    if (!parts.composed.empty() && rest >= 0) {
+      const CappedMoments moments(parts.composed, direction, kLeastLogMomentDelta);
+      one = std::min(one, moments.LogDelta(rest));
+    }
+    log_delta = std::max(log_delta, one);
   }
   return log_delta;
 }
 
-// log δ at ε in one direction: of the composition, or the rough bound where that says enough or is
+// log δ at ε in one direction: of the composition, or a quicker bound where that says enough or is
 // all there is.
 PldBound LogDeltaOf(std::span<const Event> events, Direction direction, double epsilon,
                     double enough) {
-  const double rough = RoughLogDelta(events, direction, epsilon, enough);
+  const double bounded = LogDeltaOfBounded(LargestTotal(events, direction), epsilon);
+  const ShiftedEvents parts = ShiftLittleNoise(events, direction);
+  if (bounded <= enough || parts.composed.empty()) return {bounded};
+  const double rest = epsilon - parts.shift;
+  if (rest < 0) return {bounded, true};
+  const double rough = std::min(bounded, RoughLogDelta(parts.composed, direction, rest, enough));
   if (rough <= enough) return {rough};
-  const auto composed = ComposeEvents(events, direction, {false, epsilon, enough});
+  const auto composed = ComposeEvents(parts.composed, direction, {false, rest, enough});
   if (!composed) return {rough, true};
-  return {std::min(rough, composed->LogDelta(epsilon))};
+  return {std::min(rough, composed->LogDelta(rest))};
 }
 
 PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
@@ -201,7 +210,7 @@ PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
     log_delta.loose = log_delta.loose || one.loose;
   }
   if (log_delta.value == kLeastLogDelta) {
-    const double by_moments = MomentLogDeltaOf(events, epsilon);
+    const double by_moments = LogDeltaByMoments(events, epsilon);
     if (by_moments < kLeastLogDelta) log_delta = {by_moments, false, true};
     log_delta.loose = by_moments == kLeastLogMomentDelta;
   }
@@ -247,15 +256,15 @@ base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double del
   const bool small = std::log(delta) < kLeastLogDelta;
   PldBound epsilon = {0, HasManySteps(events) && !small};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
+    const ShiftedEvents parts = ShiftLittleNoise(events, direction);
     PldBound one;
-    if (exact) {
-      one.value = WithSlack(delta, slack, [&](double log_delta) {
-        return WithKnown(events, direction, kInfinity, log_delta);
-      });
+    if (exact || parts.composed.empty()) {
+      one.value = WithSlack(
+          delta, slack, [&](double log_delta) { return EpsilonOf(events, direction, log_delta); });
     } else if (small) {
-      one = MomentEpsilonOf(events, direction, delta, slack);
+      one = EpsilonByMoments(events, parts, direction, delta, slack);
     } else {
-      one = EpsilonOf(events, direction, delta, slack, epsilon.value);
+      one = EpsilonByComposing(events, parts, direction, delta, slack, epsilon.value);
     }
     epsilon.loose = epsilon.loose || one.loose;
     if (one.value > epsilon.value) {

@@ -196,9 +196,13 @@ std::vector<Direction> DirectionsOf(Neighbours relation) {
   base::CheckFailed(__FILE__, __LINE__, "a relation without directions");
 }
 
+bool HasLittleNoise(const Event& event) {
+  return event.mechanism != Mechanism::kLaplace && event.noise_multiplier < kSmallestMultiplier;
+}
+
 bool HasStepLoss(const Event& event) {
   if (event.mechanism == Mechanism::kLaplace) return true;
-  if (event.noise_multiplier < kSmallestMultiplier) return false;
+  if (HasLittleNoise(event)) return false;
   return event.mechanism == Mechanism::kGaussian || Sigma(event) <= kLargestDiscreteSigma;
 }
 

@@ -49,5 +49,7 @@ double LargestLoss(const Event& event, Direction direction);
 // noise of at least 0.02 times the sensitivity, the latter with a sigma of at most 10,000, and for
 // any Laplace.
 bool HasStepLoss(const Event& event);
+// Whether it cannot be had because the noise is less than that.
+bool HasLittleNoise(const Event& event);
 
 }  // namespace cloister::dp

@@ -67,10 +67,18 @@ double DeltaOfRdp(double order, double rdp, double epsilon) {
 
 std::vector<double> RdpOfStep(const Event& event, std::span<const double> orders) {
   if (event.mechanism == Mechanism::kLaplace) return RdpOfLaplace(event, orders);
+  // That of a removal, which is never the smaller; and no divergence is above the largest loss,
+  // which an addition has.
+  constexpr double kMargin = 1e-11;
+  double largest = 0;
+  for (const Direction direction : DirectionsOf(event.neighbours)) {
+    largest = std::max(largest, LargestLoss(event, direction) * (1 + kMargin));
+  }
   std::vector<double> rdp;
   rdp.reserve(orders.size());
   for (const double order : orders) {
-    rdp.push_back(RdpOfSampledGaussian(GaussianMultiplier(event), event.sampling_rate, order));
+    rdp.push_back(std::min(
+        largest, RdpOfSampledGaussian(GaussianMultiplier(event), event.sampling_rate, order)));
   }
   return rdp;
 }

@@ -62,8 +62,8 @@ void PackPanel(const float* x, std::int64_t stride, std::int64_t depth, float* p
 // Swaps the off-diagonal blocks of kSize x kSize in every block of twice the size, down to single
 // numbers: kLanes vectors as a matrix are transposed.
 template <int kLanes, int kSize, int... kLane>
-void SwapBlocks(typename Lanes<kLanes>::Vector (&rows)[kLanes],
-                std::integer_sequence<int, kLane...> lanes) {
+[[gnu::always_inline]] inline void SwapBlocks(typename Lanes<kLanes>::Vector (&rows)[kLanes],
+                                              std::integer_sequence<int, kLane...> lanes) {
 #pragma GCC unroll 16
   for (int i = 0; i < kLanes; ++i) {
     if ((i & kSize) != 0) continue;

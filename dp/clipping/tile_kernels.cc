@@ -1,5 +1,7 @@
 #include "dp/clipping/tile_kernels.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace cloister::dp::clipping {
@@ -26,9 +28,34 @@ TileKernel TileKernelOf(TileTier tier) {
   base::CheckFailed(__FILE__, __LINE__, "a tier without a tile kernel");
 }
 
+RowTileKernel RowTileKernelOf(TileTier tier) {
+  switch (tier) {
+    case TileTier::kScalar:
+      return ScalarRowTileKernel();
+    case TileTier::kAvx2:
+      return Avx2RowTileKernel();
+    case TileTier::kAvx512:
+      return Avx512RowTileKernel();
+  }
+  base::CheckFailed(__FILE__, __LINE__, "a tier without a tile kernel");
+}
+
 const TileKernel& BestTileKernel() {
   static const TileKernel best = TileKernelOf(SupportedTileTiers().back());
   return best;
+}
+
+const RowTileKernel& BestRowTileKernel() {
+  static const RowTileKernel best = RowTileKernelOf(SupportedTileTiers().back());
+  return best;
+}
+
+void PackPart(const float* x, std::int64_t stride, std::int64_t count, std::int64_t columns,
+              std::int64_t depth, float* panel) {
+  for (std::int64_t t = 0; t < depth; ++t, x += stride, panel += columns) {
+    std::copy_n(x, count, panel);
+    std::fill(panel + count, panel + columns, 0.0F);
+  }
 }
 
 }  // namespace cloister::dp::clipping

@@ -1,7 +1,8 @@
 #pragma once
 
-// Inside dp/clipping/ and its tests only: products of fp32 matrices by tiles that fit a processor's
-// registers, for each instruction set (tile_kernel_lanes.h).
+// Inside dp/clipping/, trainer/networks/ and their tests only: products of fp32 matrices by tiles
+// that fit a processor's registers, for each instruction set (tile_kernel_lanes.h,
+// row_tile_lanes.h).
 
 #include <cstdint>
 #include <vector>
@@ -25,18 +26,52 @@ struct TileKernel {
                     float* panel);
 };
 
+// Memory that a product will read soon: while a tile is multiplied, at each sixteenth step of its
+// depth, the lines at row, row + spread, row + 2 spread and row + 3 spread are fetched, and row
+// moves on by `step` bytes. Null where nothing is to be fetched.
+struct FetchAhead {
+  const char* row = nullptr;
+  std::int64_t spread = 0, step = 0;
+};
+
+// A tile of at most `rows` x `columns` numbers whose left factor stands in memory row by row, and
+// whose right factor in a panel as TileKernel's.
+struct RowTileKernel {
+  std::int64_t rows, columns;
+  // tile[i * stride + j] = (add ? that number : 0) + the sum over t < depth of
+  // left[i * left_stride + t] * panel[t * columns + j], for i < count <= rows, each added up in
+  // fp32, in the order of t. Fetches `ahead`.
+  void (*multiply)(const float* left, std::int64_t left_stride, std::int64_t count,
+                   const float* panel, std::int64_t depth, bool add, float* tile,
+                   std::int64_t stride, const FetchAhead& ahead);
+  // As TileKernel's.
+  void (*pack)(const float* x, std::int64_t stride, std::int64_t depth, float* panel);
+  void (*transpose)(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t depth,
+                    float* panel);
+};
+
 // In rising order. kAvx2 is AVX2 and FMA; kAvx512 AVX-512 F.
 enum class TileTier { kScalar, kAvx2, kAvx512 };
 
 // Those that this processor, and the operating system's saved state, can run; kScalar first.
 std::vector<TileTier> SupportedTileTiers();
 TileKernel TileKernelOf(TileTier tier);
+RowTileKernel RowTileKernelOf(TileTier tier);
 // Of the best tier.
 const TileKernel& BestTileKernel();
+const RowTileKernel& BestRowTileKernel();
 
 // tile_kernel_scalar.cc and its likes, compiled for their instructions.
 TileKernel ScalarTileKernel();
 TileKernel Avx2TileKernel();
 TileKernel Avx512TileKernel();
+RowTileKernel ScalarRowTileKernel();
+RowTileKernel Avx2RowTileKernel();
+RowTileKernel Avx512RowTileKernel();
+
+// A panel of columns' first `count` numbers a step, zeros after them: pack() for what is left over
+// at a matrix's end.
+void PackPart(const float* x, std::int64_t stride, std::int64_t count, std::int64_t columns,
+              std::int64_t depth, float* panel);
 
 }  // namespace cloister::dp::clipping

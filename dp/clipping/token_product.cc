@@ -36,10 +36,7 @@ void PackColumns(const FactorView& x, std::int64_t begin, std::int64_t columns,
       panels += width * x.tokens;
       continue;
     }
-    for (std::int64_t t = 0; t < x.tokens; ++t, panels += width) {
-      std::copy_n(from + t * x.width, columns - start, panels);
-      std::fill(panels + columns - start, panels + width, 0.0F);
-    }
+    PackPart(from, x.width, columns - start, width, x.tokens, panels);
   }
 }
 

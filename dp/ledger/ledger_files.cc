@@ -70,15 +70,23 @@ base::Status CheckJournalMode(const Database& database, const std::string& sql,
   return NoLedger("privacy ledger with another journal than this program's", path);
 }
 
+// Its spends cannot be read here, and a new ledger does not know them.
+tl::unexpected<base::Error> OtherVersion(std::int64_t version, const fs::path& path) {
+  return base::Fail(
+      base::Code::kDataLoss,
+      "privacy ledger of version " + std::to_string(version) +
+          ", where this program knows version " + std::to_string(kLedgerVersion) + " alone, " +
+          path.string() +
+          ": keep using the program version that made it, or start a new ledger for new data "
+          "only; what this one recorded counts as spent on its data");
+}
+
 base::Status CheckIsLedger(const Database& database, const fs::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t application, ReadPragma(database, "application_id"));
   if (application != kLedgerApplication) return NoLedger("not a privacy ledger", path);
   CLOISTER_ASSIGN_OR_RETURN(const std::int64_t version, ReadPragma(database, "user_version"));
   if (version != kLedgerVersion) {
-    return NoLedger("privacy ledger of version " + std::to_string(version) +
-                        ", where this program knows version " + std::to_string(kLedgerVersion) +
-                        " alone",
-                    path);
+    return OtherVersion(version, path);
   }
   CLOISTER_RETURN_IF_ERROR(CheckJournalMode(database, "PRAGMA journal_mode", path));
   // Also that each index has its rows: the seal is over tables, and they are searched by indexes.
@@ -92,6 +100,16 @@ base::Status CheckIsLedger(const Database& database, const fs::path& path) {
   CLOISTER_ASSIGN_OR_RETURN(const bool counted, foreign.Step());
   if (!counted || foreign.Integer(0) != 0) return NoLedger("not a privacy ledger", path);
   return {};
+}
+
+// What stands where a journal belongs is opened by SQLite, which would wait on a pipe.
+base::Status CheckJournal(const fs::path& path) {
+  struct stat status {};
+  const fs::path journal = Beside(path, kJournal);
+  if (::lstat(journal.c_str(), &status) != 0 || S_ISREG(status.st_mode)) return {};
+  return base::Fail(base::Code::kDataLoss, "the privacy ledger's journal is no regular file, " +
+                                               journal.string() +
+                                               ": remove what stands there, which no ledger made");
 }
 
 base::Status CheckFile(const fs::path& path) {
@@ -115,7 +133,7 @@ base::Status CheckFile(const fs::path& path) {
                         ", which this program never makes, stands beside the privacy ledger",
                     path);
   }
-  return {};
+  return CheckJournal(path);
 }
 
 base::Status Fill(const fs::path& path, const security::SecretBytes& key) {
@@ -257,7 +275,13 @@ base::Status CompleteCreation(const fs::path& path, const security::SecretBytes&
 }
 
 base::Result<security::SecretBytes> ReadKeyFile(const fs::path& path) {
-  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadFile(path, kKeySize + 1));
+  std::error_code ignored;
+  if (const fs::file_status key = fs::status(path, ignored);
+      fs::exists(key) && !fs::is_regular_file(key)) {
+    return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is no regular file, " +
+                                                 path.string() + ": restore it from a backup");
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const std::string text, base::ReadRegularFile(path, kKeySize + 1));
   if (text.size() != kKeySize) {
     return base::Fail(base::Code::kDataLoss, "the privacy ledger's key is damaged, " +
                                                  path.string() + ": restore it from a backup");
@@ -269,13 +293,23 @@ base::Result<security::SecretBytes> ReadKeyFile(const fs::path& path) {
 }  // namespace
 
 base::Result<FileLock> FileLock::Take(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0) {
+  const int fd =
+      ::open(path.c_str(), O_CREAT | O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0600);
+  // A link, a folder, and a socket or a device that nobody serves.
+  const bool other = fd < 0 && (errno == ELOOP || errno == EISDIR || errno == ENXIO);
+  if (fd < 0 && !other) {
     return base::Fail(base::Code::kUnavailable, "cannot open the lock (" + System() + "), " +
                                                     path.string() +
                                                     ": its folder must exist and be writable");
   }
   FileLock lock(fd);
+  struct stat status {};
+  if (other || ::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    return base::Fail(base::Code::kDataLoss, "the privacy ledger's lock is no regular file, " +
+                                                 path.string() +
+                                                 ": remove what stands there, which no ledger "
+                                                 "made");
+  }
   const auto deadline = std::chrono::steady_clock::now() + kPatience;
   while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (std::chrono::steady_clock::now() >= deadline) {

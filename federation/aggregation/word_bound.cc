@@ -1,5 +1,6 @@
 #include "federation/aggregation/word_bound.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <string>
@@ -39,11 +40,19 @@ base::Status CheckInputs(const WordBoundInput& input) {
 
 }  // namespace
 
+std::int64_t LargestCoordinate(std::int64_t units_cap, double clip_norm, double spacing) {
+  constexpr double kMost = 0x1p60;
+  const double most = static_cast<double>(units_cap) * clip_norm / spacing + 1;
+  if (!(most < kMost)) return static_cast<std::int64_t>(kMost);  // also what is no number
+  return static_cast<std::int64_t>(std::max(most, 1.0));
+}
+
 base::Result<WordBound> CheckWordBound(const WordBoundInput& input) {
   CLOISTER_RETURN_IF_ERROR(CheckInputs(input));
   const double sites = static_cast<double>(input.sites);
   WordBound bound;
-  bound.signal = static_cast<double>(input.units_cap) * input.clip_norm / input.spacing + 1;
+  bound.signal =
+      static_cast<double>(LargestCoordinate(input.units_cap, input.clip_norm, input.spacing));
   if (input.noise_sigma > 0) {
     // ln of each factor by itself: their product could overflow.
     bound.deviations = std::sqrt(2 * (std::log(2.0) + std::log(static_cast<double>(input.words)) +

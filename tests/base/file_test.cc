@@ -151,6 +151,20 @@ TEST(ReadFile, AFailingReadIsAnErrorNotAShortFile) {
   EXPECT_EQ(text.error().code, Code::kDataLoss);
 }
 
+TEST(ReadRegularFile, WaitsForNothingAndReadsNoDevice) {
+  TemporaryFolder folder;
+  WriteBytes(folder / "a", "12345");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_EQ(*ReadRegularFile(folder / "a"), "12345");
+  EXPECT_EQ(ReadRegularFile(folder / "absent").error().code, Code::kNotFound);
+  for (const std::filesystem::path& other :
+       {folder / "pipe", folder.path(), std::filesystem::path("/dev/zero")}) {
+    const auto text = ReadRegularFile(other, 100);
+    ASSERT_FALSE(text) << other;
+    EXPECT_EQ(text.error().message, other.string() + " is no regular file: put a file there");
+  }
+}
+
 TEST(MappedFile, MapsTheBytesAndSurvivesMoves) {
   TemporaryFolder folder;
   WriteBytes(folder / "a", "bytes");

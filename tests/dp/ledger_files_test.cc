@@ -1,4 +1,5 @@
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -81,6 +82,24 @@ TEST_F(LedgerTest, OtherDatabasesAreRefused) {
   EXPECT_EQ(after("CREATE TRIGGER t AFTER INSERT ON spends BEGIN DELETE FROM spends; END"), kLost);
   EXPECT_EQ(after("DROP TABLE meta"), kLost);
   EXPECT_EQ(after("UPDATE meta SET value = 'x'"), kLost) << "another ledger's key";
+}
+
+// An older copy, which other refusals ask for, is of no help; a new ledger for the same data would
+// forget its spends.
+TEST_F(LedgerTest, ALedgerOfAnotherVersionSaysWhatToDo) {
+  { Register(*Open(), Units(0, 5)); }
+  for (const char* const version : {"3", "5"}) {
+    Tamper(std::string("PRAGMA user_version=") + version);
+    for (const auto open : {&Ledger::Open, &Ledger::OpenReadOnly}) {
+      const auto opened = open(path_);
+      ASSERT_FALSE(opened);
+      EXPECT_EQ(opened.error().message,
+                "privacy ledger of version " + std::string(version) +
+                    ", where this program knows version 4 alone, " + path_.string() +
+                    ": keep using the program version that made it, or start a new ledger for new "
+                    "data only; what this one recorded counts as spent on its data");
+    }
+  }
 }
 
 TEST_F(LedgerTest, WithoutItsKeyALedgerIsNotOpened) {
@@ -234,6 +253,41 @@ TEST_F(LedgerTest, AJournalWithoutItsLedgerIsNotPlayedIntoANewOne) {
   EXPECT_FALSE(fs::exists(path_));
   fs::remove(path_.string() + "-journal");
   EXPECT_EQ(OpenError(), base::Code::kOk);
+}
+
+// Nothing is waited for: who opened a pipe would hang here.
+TEST_F(LedgerTest, APipeAFolderOrADeviceInPlaceOfAFileIsRefused) {
+  { Register(*Open(), Units(0, 5)); }
+  const fs::path kept = folder_ / "kept";
+  const auto refused = [](const base::Result<std::unique_ptr<Ledger>>& opened,
+                          const fs::path& place) {
+    ASSERT_FALSE(opened) << place;
+    EXPECT_EQ(opened.error().message.find('\n'), std::string::npos);
+    EXPECT_NE(opened.error().message.find(place.string()), std::string::npos)
+        << opened.error().message;
+    EXPECT_TRUE(opened.error().message.find("no regular file") != std::string::npos ||
+                opened.error().message.find("is a folder") != std::string::npos)
+        << opened.error().message;
+  };
+  const auto check = [&](const fs::path& place, bool also_for_looking) {
+    refused(Ledger::Open(path_), place);
+    if (also_for_looking) refused(Ledger::OpenReadOnly(path_), place);
+    fs::remove(place);
+  };
+  for (const char* const beside : {"", ".key", ".lock", "-journal"}) {
+    const fs::path place = path_.string() + beside;
+    const bool looked_at = beside != std::string(".lock");
+    const bool there = fs::exists(place);
+    if (there) fs::rename(place, kept);
+    ASSERT_EQ(::mkfifo(place.c_str(), 0600), 0);
+    check(place, looked_at);
+    ASSERT_TRUE(fs::create_directory(place));
+    check(place, looked_at);
+    fs::create_symlink("/dev/zero", place);
+    check(place, looked_at);
+    if (there) fs::rename(kept, place);
+    EXPECT_EQ(OpenError(), base::Code::kOk) << beside;
+  }
 }
 
 TEST_F(LedgerTest, LookingAtNothingMakesNothing) {

@@ -136,6 +136,30 @@ TEST(WordBound, AddsSignalAndNoise) {
   EXPECT_NEAR(bound->total, 4 * bound->signal + bound->noise, 1e-3);
 }
 
+// A job's bound counts on what its sites cut their sums to.
+TEST(WordBound, CountsASiteAsTheCoordinateThatItCutsTo) {
+  for (const std::int64_t cap : {1, 7, 1000, 32750}) {
+    for (const double spacing : {0.1 / 16384, 0.0007, 0.3}) {
+      WordBoundInput input = Input();
+      input.units_cap = cap;
+      input.spacing = spacing;
+      const auto largest = static_cast<double>(LargestCoordinate(cap, 0.1, spacing));
+      EXPECT_EQ(CheckWordBound(input).value().signal, largest);
+      const double most = static_cast<double>(cap) * 0.1 / spacing;
+      EXPECT_TRUE(largest > most && largest <= most + 1) << cap << " " << spacing;
+    }
+  }
+}
+
+// The worker asks it of what a daemon sent, before anything else looks at that.
+TEST(LargestCoordinate, IsAWholeNumberOfWhateverIsGiven) {
+  EXPECT_EQ(LargestCoordinate(1000, 0.1, 0.1 / 16384), 16384001);
+  EXPECT_EQ(LargestCoordinate(1, 1e-300, 1), 1);
+  EXPECT_EQ(LargestCoordinate(-5, 1, 0.1), 1);
+  EXPECT_EQ(LargestCoordinate(1, 1e300, 1e-300), std::int64_t{1} << 60);
+  EXPECT_EQ(LargestCoordinate(0, 0, 0), std::int64_t{1} << 60);
+}
+
 TEST(WordBound, RefusesAJobWhoseSumMayWrapAndGivesTheFigures) {
   WordBoundInput input = Input();
   input.units_cap = 32768;  // 4 * 32768 * 16384 = 2^31

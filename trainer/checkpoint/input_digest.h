@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -14,5 +15,12 @@ base::Result<std::string> ModelDigest(const std::filesystem::path& model);
 
 // SHA-256, hex, of one file's contents.
 base::Result<std::string> FileDigest(const std::filesystem::path& file);
+
+// Of a run's inputs, as far as they were computed already: each is read whole for it. Plain ones:
+// ranks may show them to each other, and a private run writes them nowhere.
+struct KnownDigests {
+  std::optional<std::string> model;  // ModelDigest
+  std::optional<std::string> train;  // FileDigest of data.train
+};
 
 }  // namespace cloister::trainer

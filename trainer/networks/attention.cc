@@ -8,6 +8,7 @@
 
 #include "trainer/networks/frozen_linear.h"
 #include "trainer/networks/operators.h"
+#include "trainer/networks/tiled_attention.h"
 
 namespace cloister::trainer {
 namespace {
@@ -28,6 +29,7 @@ at::Tensor WindowOf(const model::Architecture& a, std::int64_t tokens) {
 
 at::Tensor Attend(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, double scale,
                   const at::Tensor& window) {
+  if (!window.defined() && TakesTiledAttention(q, k, v)) return TiledAttention(q, k, v, scale);
   const std::int64_t times = q.size(1) / k.size(1);
   const std::optional<at::Tensor> mask =
       window.defined() ? std::optional<at::Tensor>(window) : std::nullopt;

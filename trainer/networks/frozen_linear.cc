@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "dp/clipping/onednn_linear.h"
+#include "dp/clipping/row_product.h"
 
 namespace cloister::trainer {
 namespace {
@@ -144,6 +145,7 @@ struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> 
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
   const at::Tensor addend = bias.defined() ? bias.to(x.scalar_type()) : bias;
   const bool bf16 = x.scalar_type() == at::kBFloat16;
+  if (dp::clipping::TakesRowProduct(x, w)) return dp::clipping::RowProduct(x, w, addend);
   if (bf16 ? OneDnnHasBf16() : at::hasMKLDNN()) return dp::clipping::OneDnnLinear(x, w, addend);
   return at::linear(x, w, IfDefined(addend));
 }

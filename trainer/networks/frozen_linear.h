@@ -7,8 +7,9 @@
 namespace cloister::trainer {
 
 // x w^T for x [.., in] and w [out, in], any strides, plus `bias` [out] where it is defined. fp32,
-// or both bfloat16 and added up in fp32. By oneDNN where this LibTorch has it for this processor:
-// its kernels use AVX-512 on every maker's processors. No gradient.
+// or both bfloat16 and added up in fp32. By RowProduct() where it takes them, else by oneDNN where
+// this LibTorch has it for this processor: its kernels use AVX-512 on every maker's processors. No
+// gradient.
 at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias = {});
 
 // x w^T plus the bias, and g w, for a layer's weight w as products read it. A weight in blocks

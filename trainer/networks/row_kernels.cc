@@ -26,6 +26,15 @@ const RowKernels<T>& Kernels() {
   return best;
 }
 
+ScoreKernels ScoreKernelsOf(RowTier tier) {
+  return TablesOf(tier, ScalarRowKernels, Avx2RowKernels, Avx512RowKernels).scores;
+}
+
+const ScoreKernels& BestScoreKernels() {
+  static const ScoreKernels best = ScoreKernelsOf(SupportedRowTiers().back());
+  return best;
+}
+
 template RowKernels<float> KernelsOf<float>(RowTier tier);
 template RowKernels<Bf16> KernelsOf<Bf16>(RowTier tier);
 template const RowKernels<float>& Kernels<float>();

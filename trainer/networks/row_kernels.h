@@ -43,6 +43,27 @@ struct RowKernels {
                         bool differentiate, float* loss);
 };
 
+// Attention's scores, fp32: `rows` rows, `stride` apart, of which row i sees its first `seen` + i
+// numbers, at most `width`. Up to a whole number of 16 numbers may be read of a row.
+struct ScoreKernels {
+  // What a row sees becomes softmax(scale * scores), and zeros follow up to `width`.
+  // statistics[2 * i] is the largest scaled score m, and the number after it one over the sum of
+  // e^(scale * score - m).
+  void (*softmax)(float* scores, std::int64_t stride, std::int64_t rows, std::int64_t seen,
+                  std::int64_t width, float scale, float* statistics);
+  // The scores become the same probabilities by their statistics, and their gradients those of the
+  // scores: scale * p * (gradient - inner[i]), where inner[i] is the row's sum of p * gradient.
+  // Zeros follow in both.
+  void (*softmax_backward)(float* scores, float* gradients, std::int64_t stride, std::int64_t rows,
+                           std::int64_t seen, std::int64_t width, float scale,
+                           const float* statistics, const float* inner);
+  // result[i] = the inner product of row i of x and y, rows of `size` numbers `x_stride` and
+  // `y_stride` apart.
+  void (*inner_products)(const float* x, std::int64_t x_stride, const float* y,
+                         std::int64_t y_stride, std::int64_t rows, std::int64_t size,
+                         float* result);
+};
+
 // In rising order. kAvx2 is AVX2; kAvx512 AVX-512 F, BW, DQ and VL.
 enum class RowTier { kScalar, kAvx2, kAvx512 };
 
@@ -54,11 +75,14 @@ RowKernels<T> KernelsOf(RowTier tier);
 // Of the best tier.
 template <typename T>
 const RowKernels<T>& Kernels();
+ScoreKernels ScoreKernelsOf(RowTier tier);
+const ScoreKernels& BestScoreKernels();
 
 // row_kernels_scalar.cc and its likes, compiled for their instructions.
 struct RowKernelTables {
   RowKernels<float> fp32;
   RowKernels<Bf16> bf16;
+  ScoreKernels scores;
 };
 RowKernelTables ScalarRowKernels();
 RowKernelTables Avx2RowKernels();

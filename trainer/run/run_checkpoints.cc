@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "dp/matrix_factorization/sealed_noise.h"
 #include "security/primitives.h"
-#include "trainer/checkpoint/input_digest.h"
 
 namespace cloister::trainer {
 namespace {
@@ -126,6 +125,11 @@ base::Result<RunCheckpoints> RunCheckpoints::Begin(
   if (run.keep_best_ && best && run.folder_->At(best->step)) run.best_ = best;
   run.file_.emplace(std::move(newest));
   return run;
+}
+
+KnownDigests RunCheckpoints::digests() const {
+  if (!folder_) return {};
+  return {constant_.model_digest, constant_.data_digest};
 }
 
 bool RunCheckpoints::Due(std::int64_t step) {

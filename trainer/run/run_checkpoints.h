@@ -14,6 +14,7 @@
 #include "dp/matrix_factorization/correlated_noise.h"
 #include "trainer/checkpoint/background_writer.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/checkpoint/input_digest.h"
 #include "trainer/optimisation/optimizer.h"
 #include "trainer/recipe/recipe.h"
 
@@ -36,6 +37,9 @@ class RunCheckpoints {
   // step, recipe and data are what they were.
   base::Status Authenticate(const dp::Ledger& ledger) const;
   const std::filesystem::path& path() const { return folder_->path(); }
+  // Of the model and the training file as Begin() found them; none where the run has no
+  // checkpoints. Those of the file that are written are keyed, with privacy.
+  KnownDigests digests() const;
   // Whether one is to be written after `step`: so many steps after the last one as the recipe says,
   // or because it is the best so far.
   bool Due(std::int64_t step);

@@ -126,7 +126,7 @@ class TrainingRun {
 
   // Together: all ranks begin with what the first has.
   base::Status Begin() {
-    CLOISTER_RETURN_IF_ERROR(CheckSameInputs(ranks_, recipe_));
+    CLOISTER_RETURN_IF_ERROR(CheckSameInputs(ranks_, recipe_, checkpoints_->digests()));
     if (private_) CLOISTER_RETURN_IF_ERROR(private_->Begin());
     CLOISTER_RETURN_IF_ERROR(BeginAlike(recipe_, ranks_, *model_));
     updater_.emplace(recipe_, steps_, model_->values(), ranks_);

@@ -87,7 +87,7 @@ TEST(CappedMoments, ThinningALossAnOutcomeKeepsTheBound) {
 }
 
 // Random questions, each with one argument moved to where privacy costs more. Before these bounds
-// answers were out of order by up to 3.3 times.
+// answers were out of order by up to 330 percent.
 TEST(CappedMoments, KeepAnswersBelowThatInOrder) {
   std::mt19937_64 random(8);
   std::uniform_real_distribution<double> uniform(0, 1);
