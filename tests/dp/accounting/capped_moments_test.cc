@@ -62,6 +62,16 @@ TEST(CappedMoments, AreNotBelowTheProfileOfManyGaussiansAndClose) {
   }
 }
 
+TEST(CappedMoments, AreRdpsWhereNoLossIsLarge) {
+  const Event event = Gaussian(20, 0.5, 10'000);
+  for (const double log_delta : {-28.0, -69.0}) {
+    const double rdp = RdpEpsilon({&event, 1}, std::exp(log_delta)).value();
+    const double made =
+        CappedMoments({&event, 1}, Direction::kRemove, log_delta).Epsilon(log_delta);
+    EXPECT_NEAR(made, rdp, 4e-3 * rdp) << log_delta;
+  }
+}
+
 // RDP's bound of rare samples is hundreds of times too large; at 1e-12 lattices tell the truth.
 TEST(CappedMoments, StayCloseWhereLargeLossesAreRare) {
   for (const Event& event :
