@@ -29,7 +29,9 @@ Flags MakeFlags() {
       "has none). What a run leaves as privacy_events.json is such a list, with its\n"
       "neighbours and a delta_slack that is charged to the delta.\n"
       "The pld accountant is tight; rdp is what a data set's ledger enforces. Where pld has no\n"
-      "bound, or a worse one, rdp's is printed, and named in the output.\n"
+      "bound, or a worse one, rdp's is printed, and below a delta of 1e-12 one by the moments "
+      "that\n"
+      "rdp is of; the output names either rdp.\n"
       "Example: cloister privacy epsilon --noise-multiplier 1.1 --sampling-rate 0.01 --steps 1000 "
       "--delta 1e-5";
   AddNoiseFlag(flags, Flag::kOptional);

@@ -14,18 +14,23 @@ struct Bound {
   Accountant accountant{};
 };
 
+// Moments bound Rényi divergences, here of what is left of a step without its large losses.
+Accountant NameOf(const PldBound& pld) {
+  return pld.by_moments ? Accountant::kRdp : Accountant::kPld;
+}
+
 // The better of two bounds, `pld` being taken alone where nothing says that it could be bettered.
 template <typename Rdp>
 base::Result<Bound> Better(const base::Result<PldBound>& pld, double nothing, const Rdp& rdp) {
   if (!pld && pld.error().code != base::Code::kUnimplemented) return tl::unexpected(pld.error());
-  if (pld && pld->value < nothing && !pld->loose) return Bound{pld->value, Accountant::kPld};
+  if (pld && pld->value < nothing && !pld->loose) return Bound{pld->value, NameOf(*pld)};
   const base::Result<double> other = rdp();
   if (!pld) {
     if (!other) return tl::unexpected(pld.error());
     return Bound{*other, Accountant::kRdp};
   }
   if (other && *other < pld->value) return Bound{*other, Accountant::kRdp};
-  return Bound{pld->value, Accountant::kPld};
+  return Bound{pld->value, NameOf(*pld)};
 }
 
 }  // namespace

@@ -61,6 +61,13 @@ double LogNormalUpperTail(double x) {
 }
 
 double NormalUpperQuantile(double tail) {
+  // All kinds of a composition ask for the same one.
+  struct Known {
+    double tail = 0;
+    double quantile = 0;
+  };
+  thread_local Known last;
+  if (tail == last.tail) return last.quantile;
   double low = 0;
   double high = 40;
   const double target = std::log(tail);
@@ -68,6 +75,7 @@ double NormalUpperQuantile(double tail) {
     const double middle = (low + high) / 2;
     (LogNormalUpperTail(middle) <= target ? high : low) = middle;
   }
+  last = {tail, high};
   return high;
 }
 

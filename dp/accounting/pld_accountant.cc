@@ -7,6 +7,7 @@
 
 #include "dp/accounting/accounting_input.h"
 #include "dp/accounting/bounded_loss.h"
+#include "dp/accounting/capped_moments.h"
 #include "dp/accounting/composed_loss.h"
 #include "dp/accounting/gaussian_profile.h"
 #include "dp/accounting/rdp_conversion.h"
@@ -21,6 +22,8 @@ constexpr double kManySteps = 1e7;
 // What is computed of a composition is raised by this part of itself: over all rounding that is not
 // bounded where it happens.
 constexpr double kMargin = 1e-4;
+constexpr double kSmallEpsilon = 1e-3;
+constexpr double kLeastLogMomentDelta = -69.0775527898;  // 1e-30
 
 bool AllGaussian(std::span<const Event> events) {
   return std::all_of(events.begin(), events.end(),
@@ -90,14 +93,6 @@ base::Status CheckCovered(std::span<const Event> events) {
   return {};
 }
 
-// ε at exp(log_delta) in one direction, from losses that were composed for about that, or of none.
-double EpsilonOfComposed(const ShiftedEvents& parts, Direction direction,
-                         const std::optional<ComposedLoss>& composed, double log_delta) {
-  const double epsilon =
-      composed ? composed->Epsilon(log_delta) : RoughEpsilon(parts.composed, direction, log_delta);
-  return (parts.shift + std::max(0.0, epsilon)) * (1 + kMargin);
-}
-
 // What needs no losses on lattices.
 double EpsilonOf(std::span<const Event> events, Direction direction, double log_delta) {
   const double epsilon =
@@ -120,6 +115,67 @@ double WithSlack(double delta, double slack, const Bound& bound) {
     if (epsilon <= aimed) return aimed;
   }
   return kInfinity;
+}
+
+// ε in one direction, where that of the events that have to be composed is `computed` at a log δ.
+template <typename Computed>
+PldBound EpsilonWith(std::span<const Event> events, const ShiftedEvents& parts, Direction direction,
+                     double delta, double slack, const Computed& computed) {
+  PldBound made;
+  made.value = WithSlack(delta, slack, [&](double log_delta) {
+    const double quick = EpsilonOf(events, direction, log_delta);
+    const double epsilon = (parts.shift + std::max(0.0, computed(log_delta))) * (1 + kMargin);
+    made.by_moments = epsilon <= quick;
+    return std::min(quick, epsilon);
+  });
+  return made;
+}
+
+PldBound EpsilonByMoments(std::span<const Event> events, const ShiftedEvents& parts,
+                          Direction direction, double delta, double slack) {
+  const CappedMoments moments(parts.composed, direction, std::log(delta));
+  return EpsilonWith(events, parts, direction, delta, slack,
+                     [&](double log_delta) { return moments.Epsilon(log_delta); });
+}
+
+// Where ε is seen to be at most `enough`, it is no closer than that.
+PldBound EpsilonByComposing(std::span<const Event> events, const ShiftedEvents& parts,
+                            Direction direction, double delta, double slack, double enough) {
+  const double known = slack == 0 ? std::max(0.0, enough - parts.shift) : 0;
+  const double log_delta = std::log(delta);
+  if (known > 0 && RoughLogDelta(parts.composed, direction, known, log_delta) <= log_delta) {
+    return {enough};
+  }
+  const auto composed =
+      ComposeEvents(parts.composed, direction, {true, delta, known / (1 + kMargin)});
+  PldBound made = EpsilonWith(events, parts, direction, delta, slack, [&](double log_left) {
+    return composed ? composed->Epsilon(log_left)
+                    : RoughEpsilon(parts.composed, direction, log_left);
+  });
+  made.loose = !composed;
+  made.by_moments = false;
+  // An ε that is all but nothing may be looser than moments, which would be out of order at 1e-12.
+  if (!(made.value < kSmallEpsilon)) return made;
+  const PldBound by_moments = EpsilonByMoments(events, parts, direction, delta, slack);
+  return by_moments.value < made.value ? by_moments : made;
+}
+
+// log δ at ε by moments, not below 1e-30.
+double LogDeltaByMoments(std::span<const Event> events, double epsilon) {
+  double log_delta = kLeastLogMomentDelta;
+  for (const Direction direction : DirectionsOf(events.front().neighbours)) {
+    const double largest = LargestTotal(events, direction);
+    if (epsilon >= largest) continue;
+    double one = LogDeltaOfBounded(largest, epsilon);
+    const ShiftedEvents parts = ShiftLittleNoise(events, direction);
+    const double rest = epsilon - parts.shift;
+    if (!parts.composed.empty() && rest >= 0) {
+      const CappedMoments moments(parts.composed, direction, kLeastLogMomentDelta);
+      one = std::min(one, moments.LogDelta(rest));
+    }
+    log_delta = std::max(log_delta, one);
+  }
+  return log_delta;
 }
 
 // log δ at ε in one direction: of the composition, or a quicker bound where that says enough or is
@@ -146,16 +202,21 @@ PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
   PldBound log_delta = {-kInfinity};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     if (epsilon >= LargestTotal(events, direction)) continue;  // no loss is above ε
-    // Below the least, bounds are as they happen to be, and would not even fall with ε.
+    // Below the least, compositions are as they happen to be, and would not even fall with ε.
     log_delta.value = std::max(log_delta.value, kLeastLogDelta);
     const PldBound one =
         exact ? PldBound{0} : LogDeltaOf(events, direction, epsilon, log_delta.value);
     log_delta.value = std::max(log_delta.value, one.value);
     log_delta.loose = log_delta.loose || one.loose;
   }
-  log_delta.loose = log_delta.loose || log_delta.value == kLeastLogDelta;
+  if (log_delta.value == kLeastLogDelta) {
+    const double by_moments = LogDeltaByMoments(events, epsilon);
+    if (by_moments < kLeastLogDelta) log_delta = {by_moments, false, true};
+    log_delta.loose = by_moments == kLeastLogMomentDelta;
+  }
   if (std::isfinite(log_delta.value) && AllGaussian(events)) {
-    log_delta.value = std::min(log_delta.value, LogDeltaOfGaussian(GaussianRatio(events), epsilon));
+    const double unsampled = LogDeltaOfGaussian(GaussianRatio(events), epsilon);
+    if (unsampled < log_delta.value) log_delta = {unsampled, log_delta.loose};
   }
   return log_delta;
 }
@@ -192,28 +253,24 @@ base::Result<PldBound> PldEpsilonBound(std::span<const Event> events, double del
   }
   const bool exact = IsExact(events);
   if (!exact) CLOISTER_RETURN_IF_ERROR(CheckCovered(events));
-  PldBound epsilon = {0, HasManySteps(events)};
+  const bool small = std::log(delta) < kLeastLogDelta;
+  PldBound epsilon = {0, HasManySteps(events) && !small};
   for (const Direction direction : DirectionsOf(events.front().neighbours)) {
     const ShiftedEvents parts = ShiftLittleNoise(events, direction);
-    const bool compose = !exact && !parts.composed.empty();
-    // What is not larger than in the direction before.
-    const double known = std::max(0.0, epsilon.value - parts.shift);
-    if (compose && known > 0 && slack == 0 &&
-        RoughLogDelta(parts.composed, direction, known, std::log(delta)) <= std::log(delta)) {
-      continue;
+    PldBound one;
+    if (exact || parts.composed.empty()) {
+      one.value = WithSlack(
+          delta, slack, [&](double log_delta) { return EpsilonOf(events, direction, log_delta); });
+    } else if (small) {
+      one = EpsilonByMoments(events, parts, direction, delta, slack);
+    } else {
+      one = EpsilonByComposing(events, parts, direction, delta, slack, epsilon.value);
     }
-    std::optional<ComposedLoss> composed;
-    if (compose) {
-      const double enough = slack == 0 ? known / (1 + kMargin) : 0;
-      composed = ComposeEvents(parts.composed, direction, {true, delta, enough});
-      epsilon.loose = epsilon.loose || !composed;
+    epsilon.loose = epsilon.loose || one.loose;
+    if (one.value > epsilon.value) {
+      epsilon.value = one.value;
+      epsilon.by_moments = one.by_moments;
     }
-    const double one = WithSlack(delta, slack, [&](double log_delta) {
-      const double quick = EpsilonOf(events, direction, log_delta);
-      if (!compose) return quick;
-      return std::min(quick, EpsilonOfComposed(parts, direction, composed, log_delta));
-    });
-    epsilon.value = std::max(epsilon.value, one);
   }
   return epsilon;
 }
@@ -230,7 +287,7 @@ base::Result<PldBound> PldDeltaBound(std::span<const Event> events, double epsil
   // Too small for a double, but not nothing.
   if (std::isfinite(log_delta)) delta = std::max(delta, std::numeric_limits<double>::denorm_min());
   return PldBound{std::min(1.0, slack == 0 ? delta : delta + (1 + std::exp(epsilon)) * slack),
-                  bound.loose || HasManySteps(events)};
+                  bound.loose || (HasManySteps(events) && !bound.by_moments), bound.by_moments};
 }
 
 base::Result<double> PldEpsilon(std::span<const Event> events, double delta) {

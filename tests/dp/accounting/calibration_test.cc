@@ -68,6 +68,17 @@ TEST(MostSteps, KeepsTheGoalAndOneMoreDoesNot) {
             0);
 }
 
+TEST(Calibration, KeepsTheGoalBelowWhatLatticesTell) {
+  const PrivacyGoal goal{1, 1e-20, Neighbours::kAddOrRemoveOne, Accountant::kPld};
+  const double noise = SmallestNoise(goal, 0.001, 100).value();
+  EXPECT_LE(Epsilon(goal, noise, 0.001, 100), 1);
+  EXPECT_GT(Epsilon(goal, noise * (1 - 2e-5), 0.001, 100), 1);
+  const std::int64_t steps = MostSteps(goal, noise, 0.001).value();
+  EXPECT_GE(steps, 100);
+  EXPECT_LE(Epsilon(goal, noise, 0.001, steps), 1);
+  EXPECT_GT(Epsilon(goal, noise, 0.001, steps + 1), 1);
+}
+
 TEST(Calibration, RefusesWhatIsNoGoal) {
   const double nan = std::nan("");
   const auto refused = [](PrivacyGoal goal, double rate, std::int64_t steps) {

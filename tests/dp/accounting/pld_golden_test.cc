@@ -90,15 +90,19 @@ TEST(PldGolden, DeltaIsZeroWhereLossesAreBoundedBelowEpsilon) {
   EXPECT_EQ(PldDelta({&added, 1}, -10 * std::log1p(-0.1) + 1e-9).value(), 0);
 }
 
-TEST(PldGolden, TinyDeltasAreToldByPld) {
+TEST(PldGolden, TinyDeltasAreToldByMomentsWhichSaySo) {
   const Event event{1, 0.01, 1000, Neighbours::kAddOrRemoveOne};
   for (const double delta : {1e-13, 1e-20, 1e-30}) {
     const PrivacyCost cost = CostAtDelta({&event, 1}, delta, Accountant::kPld).value();
-    EXPECT_EQ(cost.accountant, Accountant::kPld);
-    EXPECT_LT(cost.epsilon, RdpEpsilon({&event, 1}, delta).value());
-    const double back = PldDelta({&event, 1}, cost.epsilon).value();
-    EXPECT_NEAR(back, delta, 0.15 * delta);
+    EXPECT_EQ(cost.accountant, Accountant::kRdp);
+    EXPECT_LE(cost.epsilon, 1.001 * RdpEpsilon({&event, 1}, delta).value());
+    // Which calibration by the same accountant relies on.
+    const PrivacyCost back = CostAtEpsilon({&event, 1}, cost.epsilon, Accountant::kPld).value();
+    EXPECT_EQ(back.accountant, Accountant::kRdp);
+    EXPECT_LE(back.delta, delta);
+    EXPECT_GE(back.delta, 0.9 * delta);
   }
+  EXPECT_EQ(CostAtDelta({&event, 1}, 1e-12, Accountant::kPld).value().accountant, Accountant::kPld);
 }
 
 // Common rows, and the slowest of a grid over σ from 0.3 to 200, rates from 1e-7, up to 10^7 steps

@@ -220,7 +220,7 @@ TEST(StepLoss, IsADistributionAtTheLeastNoiseAndRate) {
 // Five of 253 samples would have to hold the unit.
 TEST(PldDelta, OfLittleNoiseIsNotTheChanceToBeSampled) {
   const Event event{0.026, 2.83e-6, 253, Neighbours::kRemove};
-  EXPECT_LT(PldDelta({&event, 1}, 3211).value(), 1e-15);
+  EXPECT_LT(PldDelta({&event, 1}, 3211).value(), 1e-14);
 }
 
 }  // namespace

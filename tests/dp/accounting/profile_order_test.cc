@@ -50,17 +50,5 @@ TEST(PldProfile, IsNotTheChanceToBeSampledWhereNoLatticeHoldsIt) {
   }
 }
 
-// A search that errors of transforms led astray: 24 percent between neighbours.
-TEST(PldEpsilon, OfRareSamplesAtTheLeastDeltasStaysInOrder) {
-  const Event event{1.19695370307, 1.511079449e-5, 2547095, Neighbours::kAddOrRemoveOne};
-  double least = INFINITY;
-  for (const double delta : {2.53e-30, 2.66e-30, 2.79e-30, 2.93e-30, 3.08e-30}) {
-    const double epsilon = PldEpsilon({&event, 1}, delta).value();
-    EXPECT_LE(epsilon, 1.03 * least) << delta;
-    EXPECT_LE(epsilon, 0.33) << delta;
-    least = std::min(least, epsilon);
-  }
-}
-
 }  // namespace
 }  // namespace cloister::dp
