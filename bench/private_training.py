@@ -236,6 +236,8 @@ def main():
     print(f"\nCloister, private over not private: "
           f"{statistics.median(seconds[private]) / statistics.median(seconds[plain]):.2f} times the time, "
           f"{statistics.median(peaks[private]) / statistics.median(peaks[plain]):.2f} times the memory")
+    if arguments.full:
+        return
     operations = product_operations() / 1e9
     print(f"\nA step's products with frozen matrices: {operations:.0f} GFLOP")
     for rows, measured in rates.items():
