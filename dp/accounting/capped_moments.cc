@@ -155,6 +155,19 @@ void CappedMoments::AddSteps(const PrivacyLoss& step, double steps) {
   }
 }
 
+template <typename Visit>
+void CappedMoments::ForMoments(const Visit& visit) const {
+  double tilt = 0;
+  double log_factor = 0;
+  for (const Moment& moment : moments_) {
+    if (moment.tilt != tilt) {
+      tilt = moment.tilt;
+      log_factor = LogFactor(tilt);
+    }
+    visit(moment, moment.log_value + log_factor);
+  }
+}
+
 double CappedMoments::Epsilon(double log_delta) const {
   const double delta = std::exp(log_delta);
   std::vector<double> log_left(beyond_.size());
@@ -162,32 +175,19 @@ double CappedMoments::Epsilon(double log_delta) const {
     log_left[i] = delta > beyond_[i] ? std::log(delta - beyond_[i]) : -kInfinity;
   }
   double epsilon = kInfinity;
-  double tilt = 0;
-  double log_factor = 0;
-  for (const Moment& moment : moments_) {
-    if (moment.tilt != tilt) {
-      tilt = moment.tilt;
-      log_factor = LogFactor(tilt);
-    }
-    const double left = log_left[moment.cap];
-    epsilon = std::min(epsilon, (moment.log_value + log_factor - left) / tilt);
-  }
+  ForMoments([&](const Moment& moment, double log_bound) {
+    epsilon = std::min(epsilon, (log_bound - log_left[moment.cap]) / moment.tilt);
+  });
   return std::max(0.0, epsilon);
 }
 
 double CappedMoments::LogDelta(double epsilon) const {
   double delta = 1;
-  double tilt = 0;
-  double log_factor = 0;
-  for (const Moment& moment : moments_) {
-    if (moment.tilt != tilt) {
-      tilt = moment.tilt;
-      log_factor = LogFactor(tilt);
-    }
+  ForMoments([&](const Moment& moment, double log_bound) {
     const double beyond = beyond_[moment.cap];
-    if (beyond >= delta) continue;
-    delta = std::min(delta, beyond + std::exp(moment.log_value + log_factor - tilt * epsilon));
-  }
+    if (beyond >= delta) return;
+    delta = std::min(delta, beyond + std::exp(log_bound - moment.tilt * epsilon));
+  });
   return std::log(delta);
 }
 

@@ -42,6 +42,9 @@ class CappedMoments {
   };
 
   void AddSteps(const PrivacyLoss& step, double steps);
+  // Calls visit(moment, log of what e^{-λε} is multiplied with) for all.
+  template <typename Visit>
+  void ForMoments(const Visit& visit) const;
 
   std::vector<double> beyond_;  // Σ steps · δ₁, at each cap
   std::vector<Moment> moments_;

@@ -63,6 +63,21 @@ void ExpectNear(const at::Tensor& got, const at::Tensor& expected, double tolera
             tolerance * (1 + expected.abs().max().item<double>()));
 }
 
+// Output and gradients against autograd's of the plain formula in fp64.
+void ExpectPlain(const Inputs& in, double scale, const AttentionKernels& kernels,
+                 double tolerance) {
+  const auto wide = [](const at::Tensor& x) { return x.to(at::kDouble).requires_grad_(); };
+  const at::Tensor q = wide(in.q), k = wide(in.k), v = wide(in.v);
+  const at::Tensor y = Plain(q, k, v, scale);
+  const auto exact = torch::autograd::grad({y}, {q, k, v}, {in.g.to(at::kDouble)});
+  const AttentionOutput output = AttendForward(in.q, in.k, in.v, scale, kernels);
+  const AttentionGradients got = AttendBackward(in.g, in.q, in.k, in.v, output, scale, kernels);
+  ExpectNear(output.y, y.detach(), tolerance);
+  ExpectNear(got.q, exact[0], tolerance);
+  ExpectNear(got.k, exact[1], tolerance);
+  ExpectNear(got.v, exact[2], tolerance);
+}
+
 TEST_P(AttentionOnTier, OutputAndGradientsAreThePlainOnes) {
   const std::vector<std::vector<std::int64_t>> shapes = {
       {1, 1, 1, 1, 8, 8},    {2, 4, 2, 5, 8, 8},  {1, 3, 1, 64, 16, 16},  {1, 9, 3, 127, 64, 64},
@@ -71,17 +86,8 @@ TEST_P(AttentionOnTier, OutputAndGradientsAreThePlainOnes) {
   for (const auto& s : shapes) {
     const Inputs in = RandomInputs(s[0], s[1], s[2], s[3], s[4], s[5]);
     const double scale = 1.3 / std::sqrt(static_cast<double>(s[4]));
-    const auto wide = [](const at::Tensor& x) { return x.to(at::kDouble).requires_grad_(); };
-    const at::Tensor q = wide(in.q), k = wide(in.k), v = wide(in.v);
-    const at::Tensor y = Plain(q, k, v, scale);
-    const auto exact = torch::autograd::grad({y}, {q, k, v}, {in.g.to(at::kDouble)});
-    const AttentionOutput output = AttendForward(in.q, in.k, in.v, scale, kernels());
-    const AttentionGradients got = AttendBackward(in.g, in.q, in.k, in.v, output, scale, kernels());
     SCOPED_TRACE(testing::PrintToString(s));
-    ExpectNear(output.y, y.detach(), 3e-6);
-    ExpectNear(got.q, exact[0], 3e-6);
-    ExpectNear(got.k, exact[1], 3e-6);
-    ExpectNear(got.v, exact[2], 3e-6);
+    ExpectPlain(in, scale, kernels(), 3e-6);
   }
 }
 
@@ -114,16 +120,7 @@ TEST_P(AttentionOnTier, ThreadsShareTheWorkWithoutChangingABit) {
 TEST_P(AttentionOnTier, LargeScoresNeitherOverflowNorLoseTheGradient) {
   Inputs in = RandomInputs(1, 2, 1, 40, 16, 16);
   in.q = in.q * 100;
-  const auto wide = [](const at::Tensor& x) { return x.to(at::kDouble).requires_grad_(); };
-  const at::Tensor q = wide(in.q), k = wide(in.k), v = wide(in.v);
-  const at::Tensor y = Plain(q, k, v, 1);
-  const auto exact = torch::autograd::grad({y}, {q, k, v}, {in.g.to(at::kDouble)});
-  const AttentionOutput output = AttendForward(in.q, in.k, in.v, 1, kernels());
-  const AttentionGradients got = AttendBackward(in.g, in.q, in.k, in.v, output, 1, kernels());
-  ExpectNear(output.y, y.detach(), 2e-4);
-  ExpectNear(got.q, exact[0], 2e-4);
-  ExpectNear(got.k, exact[1], 2e-4);
-  ExpectNear(got.v, exact[2], 2e-4);
+  ExpectPlain(in, 1, kernels(), 2e-4);
 }
 
 TEST_P(AttentionOnTier, WhatIsNotFiniteShowsInItsOwnRowsAlone) {
