@@ -28,7 +28,11 @@ constexpr double kRounding = 4e-16;
 constexpr double kMargin = 1e-9;  // for what is rounded after
 
 void AddGeometric(std::vector<double>& values, double least, double most, double ratio) {
-  for (double at = least; at < most; at *= ratio) values.push_back(at);
+  double at = least;
+  while (at < most) {
+    values.push_back(at);
+    at *= ratio;
+  }
 }
 
 // The last is no cap at all.

@@ -133,11 +133,13 @@ TEST(CappedMoments, KeepAnswersBelowThatInOrder) {
 TEST(CappedMoments, KeepRareSamplesAtTheLeastDeltasInOrder) {
   const Event event = Gaussian(1.19695370307, 1.511079449e-5, 2547095);
   double least = INFINITY;
-  for (double delta = 2.4e-30; delta < 3.2e-30; delta *= 1.02) {
+  double delta = 2.4e-30;
+  while (delta < 3.2e-30) {
     const double epsilon = Epsilon(event, delta);
     EXPECT_LE(epsilon, least) << delta;
     EXPECT_LE(epsilon, 0.36) << delta;
     least = epsilon;
+    delta *= 1.02;
   }
 }
 
@@ -172,10 +174,12 @@ TEST(CappedMoments, TakeOverInOrder) {
           before = epsilon;
         }
         double last = 1;
-        for (double epsilon = before / 4; epsilon < 2 * before; epsilon *= 1.4) {
+        double epsilon = before / 4;
+        while (epsilon < 2 * before) {
           const double delta = Delta(event, epsilon);
           EXPECT_LE(delta, last * (1 + 1e-4)) << ToJson(event) << epsilon;
           last = delta;
+          epsilon *= 1.4;
         }
       }
     }
