@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/check.h"
+
 namespace cloister::dp::clipping {
 namespace {
 
@@ -133,6 +135,8 @@ at::Tensor RowProduct(const at::Tensor& x, const at::Tensor& w, const at::Tensor
 
 at::Tensor RowProduct(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias,
                       const RowTileKernel& kernel) {
+  CLOISTER_CHECK(x.dim() > 0 && w.dim() == 2 && x.size(-1) == w.size(1));
+  CLOISTER_CHECK(!bias.defined() || (bias.dim() == 1 && bias.size(0) == w.size(0)));
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.back() = w.size(0);
   const at::Tensor y = at::empty(shape, x.options());

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <bit>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -127,7 +128,8 @@ TEST_P(AttentionOnTier, WhatIsNotFiniteShowsInItsOwnRowsAlone) {
   const Inputs in = RandomInputs(1, 1, 1, 100, 16, 16);
   const at::Tensor before = AttendForward(in.q, in.k, in.v, 0.25, kernels()).y;
   at::Tensor q = in.q.clone();
-  q[0][0][40][3] = std::numeric_limits<float>::quiet_NaN();
+  // One whose every bit is set.
+  q[0][0][40][3] = std::bit_cast<float>(0xffffffffU);
   const at::Tensor after = AttendForward(q, in.k, in.v, 0.25, kernels()).y;
   EXPECT_TRUE(after[0][0][40].isnan().all().item<bool>());
   EXPECT_TRUE(at::equal(after.narrow(2, 0, 40), before.narrow(2, 0, 40)));

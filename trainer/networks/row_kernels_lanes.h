@@ -78,8 +78,9 @@ Floats Exp(Floats x) {
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   p = p * r * r + r + 1.0F;
-  return reinterpret_cast<Floats>(reinterpret_cast<Words>(p) +
-                                  (reinterpret_cast<Words>(shifted) << 23));
+  const auto scaled = reinterpret_cast<Floats>(reinterpret_cast<Words>(p) +
+                                               (reinterpret_cast<Words>(shifted) << 23));
+  return x == x ? scaled : x;  // a NaN's payload would be added to the exponent
 }
 
 Floats Sigmoid(Floats x) { return 1.0F / (1.0F + Exp(-x)); }

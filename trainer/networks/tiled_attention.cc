@@ -159,7 +159,11 @@ struct Shape {
         kv_heads(k.size(1)),
         tokens(q.size(2)),
         size(q.size(3)),
-        value_size(v.size(3)) {}
+        value_size(v.size(3)) {
+    CLOISTER_CHECK(k.size(0) == batch && v.size(0) == batch && v.size(1) == kv_heads &&
+                   heads % kv_heads == 0);
+    CLOISTER_CHECK(k.size(2) == tokens && v.size(2) == tokens && k.size(3) == size);
+  }
   std::int64_t times() const { return heads / kv_heads; }
 };
 
