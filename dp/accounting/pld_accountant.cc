@@ -65,6 +65,11 @@ bool IsOneSampled(std::span<const Event> events) {
           events[0].neighbours == Neighbours::kZeroOut);
 }
 
+// Whether no lattices are needed.
+bool IsExact(std::span<const Event> events) {
+  return (AllGaussian(events) && AllUnsampled(events)) || IsOneSampled(events);
+}
+
 // The end of an error: the other accountant where that has a bound, or else what to change.
 std::string OrUseRdp(std::span<const Event> events, const std::string& other) {
   const bool covered = std::all_of(events.begin(), events.end(), [](const Event& event) {
@@ -195,7 +200,7 @@ PldBound LogDeltaOf(std::span<const Event> events, Direction direction, double e
 }
 
 PldBound LogDeltaOf(std::span<const Event> events, double epsilon) {
-  const bool exact = AllGaussian(events) && AllUnsampled(events);
+  const bool exact = IsExact(events);
   if (IsOneSampled(events)) {
     return {LogDeltaOfOneSampled(GaussianRatio(events), events[0].sampling_rate, epsilon)};
   }
@@ -225,11 +230,6 @@ bool HasManySteps(std::span<const Event> events) {
   double steps = 0;
   for (const Event& event : events) steps += static_cast<double>(event.steps);
   return steps > kManySteps;
-}
-
-// Whether no lattices are needed.
-bool IsExact(std::span<const Event> events) {
-  return (AllGaussian(events) && AllUnsampled(events)) || IsOneSampled(events);
 }
 
 base::Result<double> ValueOf(const base::Result<PldBound>& bound) {

@@ -90,12 +90,8 @@ class PanelProduct {
                         panel);
       return;
     }
-    const float* const from = problem_.w + step * problem_.columns + column;
-    if (count == kernel_.columns) {
-      kernel_.pack(from, problem_.columns, depth, panel);
-    } else {
-      PackPart(from, problem_.columns, count, kernel_.columns, depth, panel);
-    }
+    PackColumns(kernel_, problem_.w + step * problem_.columns + column, problem_.columns, count,
+                depth, panel);
   }
 
   // The t-th tile's share of a panel's numbers of w, if there is such a part: four rows of w for a
@@ -124,9 +120,9 @@ bool ByRows(const at::Tensor& w) { return w.stride(0) == 1 && w.stride(1) == w.s
 }  // namespace
 
 bool TakesRowProduct(const at::Tensor& x, const at::Tensor& w) {
-  static const bool fast = SupportedTileTiers().back() != TileTier::kScalar;
-  return fast && x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat && w.dim() == 2 &&
-         x.numel() > 0 && w.numel() > 0 && x.is_contiguous() && (ByColumns(w) || ByRows(w));
+  return HasFastTiles() && x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat &&
+         w.dim() == 2 && x.numel() > 0 && w.numel() > 0 && x.is_contiguous() &&
+         (ByColumns(w) || ByRows(w));
 }
 
 at::Tensor RowProduct(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {

@@ -9,22 +9,6 @@
 namespace cloister::dp::clipping {
 namespace {
 
-// One step of a tile's depth: sum[i][j] += left[i * left_stride] * panel[j].
-template <int kLanes, int kRows, int kVectors>
-inline void AddStep(const float* left, std::int64_t left_stride, const float* panel,
-                    typename Lanes<kLanes>::Vector (&sum)[kRows][kVectors]) {
-  using Anywhere = typename Lanes<kLanes>::Anywhere;
-  typename Lanes<kLanes>::Vector row[kVectors];
-#pragma GCC unroll 4
-  for (int j = 0; j < kVectors; ++j)
-    row[j] = *reinterpret_cast<const Anywhere*>(panel + j * kLanes);
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) sum[i][j] += left[i * left_stride] * row[j];
-  }
-}
-
 // A tile of kRows x kVectors vectors, held in registers.
 template <int kLanes, int kRows, int kVectors, bool kAdd>
 void MultiplyRows(const float* left, std::int64_t left_stride, const float* panel,
@@ -56,13 +40,7 @@ void MultiplyRows(const float* left, std::int64_t left_stride, const float* pane
   for (; depth > 0; --depth, ++left, panel += kColumns) {
     AddStep<kLanes>(left, left_stride, panel, sum);
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j) {
-      *reinterpret_cast<Anywhere*>(tile + i * stride + j * kLanes) = sum[i][j];
-    }
-  }
+  StoreTile<kLanes>(sum, tile, stride);
 }
 
 // The one of `count` rows.

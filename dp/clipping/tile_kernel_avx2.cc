@@ -3,7 +3,6 @@
 
 namespace cloister::dp::clipping {
 
-TileKernel Avx2TileKernel() { return kTileKernel<8, 4, 3>; }
-RowTileKernel Avx2RowTileKernel() { return kRowTileKernel<8, 4, 3>; }
+TileKernels Avx2TileKernels() { return {kTileKernel<8, 4, 3>, kRowTileKernel<8, 4, 3>}; }
 
 }  // namespace cloister::dp::clipping

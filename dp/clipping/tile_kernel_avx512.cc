@@ -3,7 +3,6 @@
 
 namespace cloister::dp::clipping {
 
-TileKernel Avx512TileKernel() { return kTileKernel<16, 8, 2>; }
-RowTileKernel Avx512RowTileKernel() { return kRowTileKernel<16, 6, 4>; }
+TileKernels Avx512TileKernels() { return {kTileKernel<16, 8, 2>, kRowTileKernel<16, 6, 4>}; }
 
 }  // namespace cloister::dp::clipping

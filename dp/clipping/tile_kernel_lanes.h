@@ -19,25 +19,29 @@ struct Lanes {
           float;
 };
 
-// A tile of kRows x kVectors vectors, held in registers.
+// One step of a tile's depth: sum[i][j] += left[i * left_stride] * panel[j].
 template <int kLanes, int kRows, int kVectors>
-void MultiplyTile(const float* left, const float* right, std::int64_t depth, float* tile,
-                  std::int64_t stride) {
-  using Vector = typename Lanes<kLanes>::Vector;
+[[gnu::always_inline]] inline void AddStep(const float* left, std::int64_t left_stride,
+                                           const float* panel,
+                                           typename Lanes<kLanes>::Vector (&sum)[kRows][kVectors]) {
   using Anywhere = typename Lanes<kLanes>::Anywhere;
-  constexpr int kColumns = kLanes * kVectors;
-  Vector sum[kRows][kVectors] = {};
-  for (std::int64_t t = 0; t < depth; ++t, left += kColumns, right += kColumns) {
-    Vector row[kVectors];
+  typename Lanes<kLanes>::Vector row[kVectors];
 #pragma GCC unroll 4
-    for (int j = 0; j < kVectors; ++j)
-      row[j] = *reinterpret_cast<const Anywhere*>(right + j * kLanes);
+  for (int j = 0; j < kVectors; ++j)
+    row[j] = *reinterpret_cast<const Anywhere*>(panel + j * kLanes);
 #pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) sum[i][j] += left[i] * row[j];
-    }
+    for (int j = 0; j < kVectors; ++j) sum[i][j] += left[i * left_stride] * row[j];
   }
+}
+
+// tile[i * stride + j] = sum[i][j].
+template <int kLanes, int kRows, int kVectors>
+[[gnu::always_inline]] inline void StoreTile(
+    const typename Lanes<kLanes>::Vector (&sum)[kRows][kVectors], float* tile,
+    std::int64_t stride) {
+  using Anywhere = typename Lanes<kLanes>::Anywhere;
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
 #pragma GCC unroll 4
@@ -45,6 +49,18 @@ void MultiplyTile(const float* left, const float* right, std::int64_t depth, flo
       *reinterpret_cast<Anywhere*>(tile + i * stride + j * kLanes) = sum[i][j];
     }
   }
+}
+
+// A tile of kRows x kVectors vectors, held in registers.
+template <int kLanes, int kRows, int kVectors>
+void MultiplyTile(const float* left, const float* right, std::int64_t depth, float* tile,
+                  std::int64_t stride) {
+  constexpr int kColumns = kLanes * kVectors;
+  typename Lanes<kLanes>::Vector sum[kRows][kVectors] = {};
+  for (std::int64_t t = 0; t < depth; ++t, left += kColumns, right += kColumns) {
+    AddStep<kLanes>(left, 1, right, sum);
+  }
+  StoreTile<kLanes>(sum, tile, stride);
 }
 
 template <int kLanes, int kVectors>

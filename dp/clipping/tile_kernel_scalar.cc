@@ -3,7 +3,6 @@
 
 namespace cloister::dp::clipping {
 
-TileKernel ScalarTileKernel() { return kTileKernel<4, 4, 2>; }
-RowTileKernel ScalarRowTileKernel() { return kRowTileKernel<4, 4, 2>; }
+TileKernels ScalarTileKernels() { return {kTileKernel<4, 4, 2>, kRowTileKernel<4, 4, 2>}; }
 
 }  // namespace cloister::dp::clipping

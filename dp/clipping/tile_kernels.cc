@@ -5,6 +5,21 @@
 #include "base/check.h"
 
 namespace cloister::dp::clipping {
+namespace {
+
+TileKernels KernelsOf(TileTier tier) {
+  switch (tier) {
+    case TileTier::kScalar:
+      return ScalarTileKernels();
+    case TileTier::kAvx2:
+      return Avx2TileKernels();
+    case TileTier::kAvx512:
+      return Avx512TileKernels();
+  }
+  base::CheckFailed(__FILE__, __LINE__, "a tier without a tile kernel");
+}
+
+}  // namespace
 
 std::vector<TileTier> SupportedTileTiers() {
   // The compiler's run-time test includes the operating system's (XGETBV).
@@ -16,29 +31,8 @@ std::vector<TileTier> SupportedTileTiers() {
   return tiers;
 }
 
-TileKernel TileKernelOf(TileTier tier) {
-  switch (tier) {
-    case TileTier::kScalar:
-      return ScalarTileKernel();
-    case TileTier::kAvx2:
-      return Avx2TileKernel();
-    case TileTier::kAvx512:
-      return Avx512TileKernel();
-  }
-  base::CheckFailed(__FILE__, __LINE__, "a tier without a tile kernel");
-}
-
-RowTileKernel RowTileKernelOf(TileTier tier) {
-  switch (tier) {
-    case TileTier::kScalar:
-      return ScalarRowTileKernel();
-    case TileTier::kAvx2:
-      return Avx2RowTileKernel();
-    case TileTier::kAvx512:
-      return Avx512RowTileKernel();
-  }
-  base::CheckFailed(__FILE__, __LINE__, "a tier without a tile kernel");
-}
+TileKernel TileKernelOf(TileTier tier) { return KernelsOf(tier).panels; }
+RowTileKernel RowTileKernelOf(TileTier tier) { return KernelsOf(tier).rows; }
 
 const TileKernel& BestTileKernel() {
   static const TileKernel best = TileKernelOf(SupportedTileTiers().back());
@@ -48,6 +42,11 @@ const TileKernel& BestTileKernel() {
 const RowTileKernel& BestRowTileKernel() {
   static const RowTileKernel best = RowTileKernelOf(SupportedTileTiers().back());
   return best;
+}
+
+bool HasFastTiles() {
+  static const bool fast = SupportedTileTiers().back() != TileTier::kScalar;
+  return fast;
 }
 
 void PackPart(const float* x, std::int64_t stride, std::int64_t count, std::int64_t columns,

@@ -50,6 +50,12 @@ struct RowTileKernel {
                     float* panel);
 };
 
+// Those of one instruction set.
+struct TileKernels {
+  TileKernel panels;
+  RowTileKernel rows;
+};
+
 // In rising order. kAvx2 is AVX2 and FMA; kAvx512 AVX-512 F.
 enum class TileTier { kScalar, kAvx2, kAvx512 };
 
@@ -60,18 +66,29 @@ RowTileKernel RowTileKernelOf(TileTier tier);
 // Of the best tier.
 const TileKernel& BestTileKernel();
 const RowTileKernel& BestRowTileKernel();
+// Whether that is one for the processor's vectors, and not the compiler's plain one.
+bool HasFastTiles();
 
 // tile_kernel_scalar.cc and its likes, compiled for their instructions.
-TileKernel ScalarTileKernel();
-TileKernel Avx2TileKernel();
-TileKernel Avx512TileKernel();
-RowTileKernel ScalarRowTileKernel();
-RowTileKernel Avx2RowTileKernel();
-RowTileKernel Avx512RowTileKernel();
+TileKernels ScalarTileKernels();
+TileKernels Avx2TileKernels();
+TileKernels Avx512TileKernels();
 
-// A panel of columns' first `count` numbers a step, zeros after them: pack() for what is left over
-// at a matrix's end.
+// A panel of `columns` numbers a step, of which the first `count` are x's and the others zero: what
+// is left over at a matrix's end.
 void PackPart(const float* x, std::int64_t stride, std::int64_t count, std::int64_t columns,
               std::int64_t depth, float* panel);
+
+// The panel of x's columns from its first on, as far as there are: `left` of them. Of a TileKernel
+// or a RowTileKernel.
+template <typename Kernel>
+void PackColumns(const Kernel& kernel, const float* x, std::int64_t stride, std::int64_t left,
+                 std::int64_t depth, float* panel) {
+  if (left >= kernel.columns) {
+    kernel.pack(x, stride, depth, panel);
+  } else {
+    PackPart(x, stride, left, kernel.columns, depth, panel);
+  }
+}
 
 }  // namespace cloister::dp::clipping

@@ -26,17 +26,11 @@ class Scratch {
 
 // Columns [begin, begin + columns) of x, in panels of the kernel's width, zeros at the end:
 // panels[(p * tokens + t) * width + c] = x[t][begin + p * width + c].
-void PackColumns(const FactorView& x, std::int64_t begin, std::int64_t columns,
-                 const TileKernel& kernel, float* panels) {
-  const std::int64_t width = kernel.columns;
-  const float* from = x.values + begin;
-  for (std::int64_t start = 0; start < columns; start += width, from += width) {
-    if (columns - start >= width) {
-      kernel.pack(from, x.width, x.tokens, panels);
-      panels += width * x.tokens;
-      continue;
-    }
-    PackPart(from, x.width, columns - start, width, x.tokens, panels);
+void PackPanels(const FactorView& x, std::int64_t begin, std::int64_t columns,
+                const TileKernel& kernel, float* panels) {
+  for (std::int64_t start = 0; start < columns; start += kernel.columns) {
+    PackColumns(kernel, x.values + begin + start, x.width, columns - start, x.tokens,
+                panels + start * x.tokens);
   }
 }
 
@@ -63,10 +57,10 @@ void ForEachRows(const FactorView& left, const FactorView& right, const ProductV
   float *const rights = right_panels.data(), *const lefts = left_panels.data();
   float *const strip = strip_memory.data(), *const last = last_memory.data();
   const std::int64_t whole = columns / width * width;
-  PackColumns(right, 0, columns, kernel, rights);
+  PackPanels(right, 0, columns, kernel, rights);
   for (std::int64_t begin = 0; begin < left.width; begin += block) {
     const std::int64_t block_rows = std::min(block, left.width - begin);
-    PackColumns(left, begin, block_rows, kernel, lefts);
+    PackPanels(left, begin, block_rows, kernel, lefts);
     for (std::int64_t row = 0; row < block_rows; row += kernel.rows) {
       const std::int64_t rows = std::min(kernel.rows, block_rows - row);
       const float* panel = lefts + row / width * width * depth + row % width;

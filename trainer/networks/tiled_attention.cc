@@ -13,7 +13,6 @@
 namespace cloister::trainer {
 namespace {
 
-using dp::clipping::PackPart;
 using dp::clipping::RowTileKernel;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
@@ -78,12 +77,7 @@ class Workspace {
 void Pack(const RowTileKernel& kernel, const Rows& x, std::int64_t rows, std::int64_t columns,
           const Panels& to) {
   for (std::int64_t c = 0; c < columns; c += kernel.columns) {
-    float* const panel = to.at + c * to.depth;
-    if (columns - c >= kernel.columns) {
-      kernel.pack(x.at + c, x.stride, rows, panel);
-    } else {
-      PackPart(x.at + c, x.stride, columns - c, kernel.columns, rows, panel);
-    }
+    dp::clipping::PackColumns(kernel, x.at + c, x.stride, columns - c, rows, to.at + c * to.depth);
   }
 }
 
@@ -296,12 +290,10 @@ AttentionGradients AttendBackward(const at::Tensor& g, const at::Tensor& q, cons
 }
 
 bool TakesTiledAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-  static const bool fast =
-      dp::clipping::SupportedTileTiers().back() != dp::clipping::TileTier::kScalar;
   const auto takes = [](const at::Tensor& x) {
     return x.scalar_type() == at::kFloat && x.numel() > 0 && x.stride(-1) == 1;
   };
-  return fast && takes(q) && takes(k) && takes(v) && q.size(2) == k.size(2);
+  return dp::clipping::HasFastTiles() && takes(q) && takes(k) && takes(v) && q.size(2) == k.size(2);
 }
 
 at::Tensor TiledAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
