@@ -123,14 +123,20 @@ double WithSlack(double delta, double slack, const Bound& bound) {
 }
 
 // ε in one direction, where that of the events that have to be composed is `computed` at a log δ.
+// Tells whether it is by them, and not by all events' own quick bound.
+struct DirectionEpsilon {
+  double value = 0;
+  bool computed = false;
+};
 template <typename Computed>
-PldBound EpsilonWith(std::span<const Event> events, const ShiftedEvents& parts, Direction direction,
-                     double delta, double slack, const Computed& computed) {
-  PldBound made;
+DirectionEpsilon EpsilonWith(std::span<const Event> events, const ShiftedEvents& parts,
+                             Direction direction, double delta, double slack,
+                             const Computed& computed) {
+  DirectionEpsilon made;
   made.value = WithSlack(delta, slack, [&](double log_delta) {
     const double quick = EpsilonOf(events, direction, log_delta);
     const double epsilon = (parts.shift + std::max(0.0, computed(log_delta))) * (1 + kMargin);
-    made.by_moments = epsilon <= quick;
+    made.computed = epsilon <= quick;
     return std::min(quick, epsilon);
   });
   return made;
@@ -139,8 +145,10 @@ PldBound EpsilonWith(std::span<const Event> events, const ShiftedEvents& parts, 
 PldBound EpsilonByMoments(std::span<const Event> events, const ShiftedEvents& parts,
                           Direction direction, double delta, double slack) {
   const CappedMoments moments(parts.composed, direction, std::log(delta));
-  return EpsilonWith(events, parts, direction, delta, slack,
-                     [&](double log_delta) { return moments.Epsilon(log_delta); });
+  const DirectionEpsilon epsilon =
+      EpsilonWith(events, parts, direction, delta, slack,
+                  [&](double log_delta) { return moments.Epsilon(log_delta); });
+  return {.value = epsilon.value, .by_moments = epsilon.computed};
 }
 
 // Where ε is seen to be at most `enough`, it is no closer than that.
@@ -153,12 +161,13 @@ PldBound EpsilonByComposing(std::span<const Event> events, const ShiftedEvents& 
   }
   const auto composed =
       ComposeEvents(parts.composed, direction, {true, delta, known / (1 + kMargin)});
-  PldBound made = EpsilonWith(events, parts, direction, delta, slack, [&](double log_left) {
+  const auto epsilon = [&](double log_left) {
     return composed ? composed->Epsilon(log_left)
                     : RoughEpsilon(parts.composed, direction, log_left);
-  });
-  made.loose = !composed;
-  made.by_moments = false;
+  };
+  const PldBound made = {
+      .value = EpsilonWith(events, parts, direction, delta, slack, epsilon).value,
+      .loose = !composed};
   // An ε that is all but nothing may be looser than moments, which would be out of order at 1e-12.
   if (!(made.value < kSmallEpsilon)) return made;
   const PldBound by_moments = EpsilonByMoments(events, parts, direction, delta, slack);

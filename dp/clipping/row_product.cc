@@ -17,6 +17,9 @@ constexpr std::int64_t kDepth = 640;
 constexpr std::int64_t kRowBlock = 256;
 // Less work than so many multiplications is not worth a thread of its own.
 constexpr std::int64_t kGrain = std::int64_t{1} << 22;
+// To put a panel in order and fetch it costs as much as to multiply it with so many rows.
+constexpr std::int64_t kRowsOfPacking = 8;
+constexpr std::int64_t kFewestRows = 4;
 
 // Parts of `size` numbers, of `parts` parts in all, as even as whole numbers allow.
 struct Split {
@@ -121,8 +124,8 @@ bool ByRows(const at::Tensor& w) { return w.stride(0) == 1 && w.stride(1) == w.s
 
 bool TakesRowProduct(const at::Tensor& x, const at::Tensor& w) {
   return HasFastTiles() && x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat &&
-         w.dim() == 2 && x.numel() > 0 && w.numel() > 0 && x.is_contiguous() &&
-         (ByColumns(w) || ByRows(w));
+         w.dim() == 2 && x.numel() >= kFewestRows * x.size(-1) && w.numel() > 0 &&
+         x.is_contiguous() && (ByColumns(w) || ByRows(w));
 }
 
 at::Tensor RowProduct(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {
@@ -149,7 +152,7 @@ at::Tensor RowProduct(const at::Tensor& x, const at::Tensor& w, const at::Tensor
   const Split blocks(problem.rows, kRowBlock);
   const std::int64_t panels = product.panels();
   const std::int64_t work =
-      std::min(problem.rows, kRowBlock) * kernel.columns * problem.depth;  // of a block's panel
+      (std::min(problem.rows, kRowBlock) + kRowsOfPacking) * kernel.columns * problem.depth;
   at::parallel_for(0, blocks.parts * panels, kGrain / work + 1,
                    [&](std::int64_t begin, std::int64_t end) {
                      for (std::int64_t at = begin; at < end;) {

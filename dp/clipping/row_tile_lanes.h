@@ -17,15 +17,6 @@ void MultiplyRows(const float* left, std::int64_t left_stride, const float* pane
   constexpr int kColumns = kLanes * kVectors;
   constexpr std::int64_t kSteps = 16;  // between fetches
   typename Lanes<kLanes>::Vector sum[kRows][kVectors] = {};
-  if constexpr (kAdd) {
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-#pragma GCC unroll 4
-      for (int j = 0; j < kVectors; ++j) {
-        sum[i][j] = *reinterpret_cast<const Anywhere*>(tile + i * stride + j * kLanes);
-      }
-    }
-  }
   const char* row = ahead.row;
   for (; depth >= kSteps; depth -= kSteps, row += ahead.step) {
     __builtin_prefetch(row);
@@ -39,6 +30,15 @@ void MultiplyRows(const float* left, std::int64_t left_stride, const float* pane
   }
   for (; depth > 0; --depth, ++left, panel += kColumns) {
     AddStep<kLanes>(left, left_stride, panel, sum);
+  }
+  if constexpr (kAdd) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) {
+        sum[i][j] += *reinterpret_cast<const Anywhere*>(tile + i * stride + j * kLanes);
+      }
+    }
   }
   StoreTile<kLanes>(sum, tile, stride);
 }

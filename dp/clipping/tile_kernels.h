@@ -38,9 +38,9 @@ struct FetchAhead {
 // whose right factor in a panel as TileKernel's.
 struct RowTileKernel {
   std::int64_t rows, columns;
-  // tile[i * stride + j] = (add ? that number : 0) + the sum over t < depth of
-  // left[i * left_stride + t] * panel[t * columns + j], for i < count <= rows, each added up in
-  // fp32, in the order of t. Fetches `ahead`.
+  // tile[i * stride + j] = the sum over t < depth of left[i * left_stride + t] *
+  // panel[t * columns + j], for i < count <= rows, each added up in fp32, from zero and in the
+  // order of t; plus, with `add`, what was there. Fetches `ahead`.
   void (*multiply)(const float* left, std::int64_t left_stride, std::int64_t count,
                    const float* panel, std::int64_t depth, bool add, float* tile,
                    std::int64_t stride, const FetchAhead& ahead);
