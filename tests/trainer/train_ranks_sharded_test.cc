@@ -7,6 +7,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -166,17 +167,37 @@ TEST_F(ShardedCommand, StoppedTheyGoOnAsAnyNumber) {
   EXPECT_LT(Furthest(Weights("stopped"), resumed), 1e-5);
 }
 
+// Private or not: with what was debited on record.
 TEST_F(ShardedCommand, OneThatIsKilledEndsTheOthers) {
-  const pid_t parent = Start(
-      "killed", With(Full("killed", "steps: 1000000, batch_size: 4" + kSharded), {"--nproc=3"}));
-  AwaitStep("killed");
-  const std::vector<pid_t> children = ChildrenOf(parent);
-  ASSERT_EQ(children.size(), 3);
-  const auto since = std::chrono::steady_clock::now();
-  ::kill(children[1], SIGKILL);
-  EXPECT_EQ(Wait(parent), 1);
-  EXPECT_LT(std::chrono::steady_clock::now() - since, std::chrono::seconds(30));
-  EXPECT_THAT(Said("killed"), HasSubstr("error: rank 1 was lost: killed by signal 9"));
+  const std::string settings =
+      "privacy: {noise_multiplier: 20, delta: 5.0e-4, clip_norm: 0.5, sampling_rate: 0.2, unit: "
+      "record, neighbours: add-or-remove-one, nominal_units: 20, ledger: LEDGER, budget_epsilon: "
+      "50, budget_delta: 0.001}\n";
+  const std::string plain = Full("plain", "steps: 1000000, batch_size: 4" + kSharded);
+  const std::string secret = Full("private", "steps: 20000" + kSharded, settings);
+  const std::map<std::string, std::string> recipes = {{"plain", plain}, {"private", secret}};
+  for (const auto& [name, recipe] : recipes) {
+    for (const std::size_t lost : {std::size_t{1}, std::size_t{0}}) {
+      const std::string log = name + std::to_string(lost);
+      SCOPED_TRACE(log);
+      const pid_t parent = Start(log, With(recipe, {"--nproc=3"}));
+      AwaitStep(log);
+      const std::vector<pid_t> children = ChildrenOf(parent);
+      ASSERT_EQ(children.size(), 3) << Said(log);
+      const auto since = std::chrono::steady_clock::now();
+      ::kill(children[lost], SIGKILL);
+      EXPECT_EQ(Wait(parent), 1);
+      EXPECT_LT(std::chrono::steady_clock::now() - since, std::chrono::seconds(30));
+      EXPECT_THAT(Said(log), HasSubstr("error: rank " + std::to_string(lost) +
+                                       " was lost: killed by signal 9"));
+      for (const pid_t child : children) EXPECT_NE(::kill(child, 0), 0) << "still there";
+      EXPECT_FALSE(fs::exists(folder_ / name));
+    }
+  }
+  const auto ledger = dp::Ledger::Open(folder_ / "private.sqlite");
+  ASSERT_TRUE(ledger);
+  EXPECT_GE((*ledger)->Rows().value().size(),
+            Events("private1", "step").size() + Events("private0", "step").size());
 }
 
 TEST_F(ShardedCommand, AnAdapterIsNotSharded) {
