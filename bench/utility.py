@@ -6,12 +6,14 @@
 
 SmolLM2-135M and the MedQuAD records of the demo's four sites, pooled. Without privacy and at epsilon 8, 3 and
 1 the same adapter, batch, steps and schedule; each learning rate is that of the search, which looks at one half
-of the held-out records, while the rows below are of the other half. A run that has ended is not run again: its
-folder under runs/bench/utility holds what it did, so an interrupted study goes on where it was.
+of the held-out records, while the rows below are of the other half. What a run gave is kept beside this file, in
+utility_results.json, with its recipe: a run whose recipe is there is not run again, so that the study can be
+read, checked in parts, and goes on where it was. --again forgets it all.
 """
 import argparse
 import itertools
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -20,12 +22,13 @@ import sys
 import machine
 
 FOLDER = pathlib.Path("runs/bench/utility")
+RESULTS = pathlib.Path(__file__).with_name("utility_results.json")
 DATA = pathlib.Path("configs/demo/data")
 SITES = ["niddk", "ninds", "nhlbi", "cancergov"]
 RECORDS = 2279           # the public number of them; every rate and divisor is made of it
 DELTA = 1e-5
-BATCH, STEPS = 96, 48    # of the rows: two passes over the records
-SEARCH_STEPS = 16        # of a candidate
+BATCH, STEPS = 96, 24    # of the rows: one pass over the records
+SEARCH_STEPS = 12        # of a candidate
 
 # One rank on one projection carries little noise; another shape is tried with the norm that is usual for it.
 SHAPES = {
@@ -53,7 +56,7 @@ def recipe(name, shape, rate, epsilon, steps, held_out):
     shape = dict(SHAPES[shape])
     clip_norm = shape.pop("clip_norm")
     training = {"steps": steps, "micro_batch_tokens": 512, "precision": "bf16",
-                "eval_every": max(1, steps // 4)}
+                "eval_every": steps}
     made = {
         "model": "models/SmolLM2-135M-Instruct.Q4_1.gguf", "output": str(FOLDER / name),
         "data": {"train": str(FOLDER / "train.jsonl"), "eval": str(FOLDER / held_out),
@@ -76,23 +79,40 @@ def recipe(name, shape, rate, epsilon, steps, held_out):
     return made
 
 
+def results():
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
+def keep(name, result):
+    """Written whole or not at all."""
+    known = dict(sorted({**results(), name: result}.items()))
+    lines = [f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in known.items()]
+    beside = RESULTS.with_suffix(".tmp")
+    beside.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    os.replace(beside, RESULTS)
+
+
 def run(cloister, name, *of):
-    """(loss before, loss after, epsilon or None) of a run, made where it was not yet."""
-    events = FOLDER / name / "events.jsonl"
-    if not events.exists():
+    """What a run gave: before and after, held-out losses; and its epsilon, or None."""
+    made = recipe(name, *of)
+    known = results().get(name)
+    if known is None or known["recipe"] != made:
+        shutil.rmtree(FOLDER / name, ignore_errors=True)
         for rest in FOLDER.glob(f"{name}.sqlite*"):
             rest.unlink()
         path = FOLDER / f"{name}.json"
-        path.write_text(json.dumps(recipe(name, *of)))
+        path.write_text(json.dumps(made))
         print(f"{name} …", file=sys.stderr, flush=True)
         subprocess.run([cloister, "train", "--config", path], check=True, stdout=subprocess.DEVNULL)
-    losses, epsilon = [], None
-    for line in events.read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event["event"] == "eval":
-            losses.append(event["loss"])
-        epsilon = event.get("epsilon", epsilon)
-    return losses[0], losses[-1], epsilon
+        losses, epsilon = [], None
+        for line in (FOLDER / name / "events.jsonl").read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            if event["event"] == "eval":
+                losses.append(event["loss"])
+            epsilon = event.get("epsilon", epsilon)
+        known = {"before": losses[0], "after": losses[-1], "epsilon": epsilon, "recipe": made}
+        keep(name, known)
+    return known["before"], known["after"], known["epsilon"]
 
 
 def search(cloister):
@@ -127,6 +147,7 @@ def main():
     arguments = parser.parse_args()
     if arguments.again:
         shutil.rmtree(FOLDER, ignore_errors=True)
+        RESULTS.unlink(missing_ok=True)
     prepare()
     (search if arguments.what else rows)(pathlib.Path(arguments.bin) / "cloister")
 

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "dp/clipping/observer_handle.h"
+#include "dp/clipping/once_differentiable.h"
 
 namespace cloister::dp::clipping {
 namespace {
@@ -26,6 +27,7 @@ struct LoraPathFunction : torch::autograd::Function<LoraPathFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &a = saved[1], &b = saved[2], &h = saved[3];
     const at::Tensor g = gradients[0] * context->saved_data["scale"].toDouble();

@@ -17,6 +17,9 @@ namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+// Every bit set, and the smallest that signals: as garbage has them, unlike what arithmetic makes.
+constexpr float kNanOfOnes = std::bit_cast<float>(0xffffffffU);
+constexpr float kSignallingNan = std::bit_cast<float>(0x7f800001U);
 constexpr double kEpsilon = 1e-5;
 // With and without a rest beyond the lanes, and shorter than they are.
 constexpr std::int64_t kSizes[] = {1, 5, 16, 31, 32, 48, 576, 1031};
@@ -104,7 +107,7 @@ TEST_P(RowKernel, CrossEntropyHoldsAtTheEnds) {
 
 // What a loss or a gradient is made of must stay visibly not finite: its unit is left out by it.
 TEST_P(RowKernel, WhatIsNotFiniteStaysSo) {
-  for (const float poison : {kNan, kInfinity, -kInfinity}) {
+  for (const float poison : {kNan, kNanOfOnes, kInfinity, -kInfinity}) {
     for (const std::int64_t place : {0, 20, 36}) {
       at::Tensor x = at::randn({1, 37});
       x[0][place] = poison;
@@ -119,6 +122,52 @@ TEST_P(RowKernel, WhatIsNotFiniteStaysSo) {
       const at::Tensor loss = CrossEntropy(scores, at::zeros({1}, at::kLong), true);
       EXPECT_FALSE(at::isfinite(loss).item<bool>());
       EXPECT_FALSE(at::isfinite(scores.to(at::kFloat).sum()).item<bool>());
+    }
+  }
+}
+
+// On each tier, in a vector of its lanes and in the rest beyond them.
+template <typename T>
+void ExpectNanStays(RowTier tier, at::ScalarType type, float nan) {
+  const RowKernels<T> kernels = KernelsOf<T>(tier);
+  constexpr std::int64_t kSize = 37;
+  // Stored as it is: a number that passes through a double is quiet.
+  const at::Tensor bits = at::empty({1});
+  *bits.mutable_data_ptr<float>() = nan;
+  const at::Tensor poison = bits.to(type);
+  const auto is_nan = [](const at::Tensor& x) { return x.isnan().all().item<bool>(); };
+  for (const std::int64_t place : {0, 17, 36}) {
+    for (const std::int64_t half : {0, 1}) {
+      const at::Tensor g = at::randn({1, kSize}).to(type);
+      const at::Tensor gate_up = at::randn({1, 2 * kSize}).to(type);
+      gate_up.narrow(1, half * kSize + place, 1).copy_(poison);
+      at::Tensor y = at::empty_like(g), back = at::empty_like(gate_up);
+      kernels.swiglu(Read<T>(gate_up), 1, kSize, Write<T>(y));
+      kernels.swiglu_backward(Read<T>(g), Read<T>(gate_up), 1, kSize, Write<T>(back));
+      EXPECT_TRUE(is_nan(y[0][place])) << place << " " << half;
+      // Of the other half at least: the gradient of what is linear does not depend on it.
+      EXPECT_TRUE(is_nan(back[0][(1 - half) * kSize + place])) << place << " " << half;
+      EXPECT_EQ(y.isnan().sum().item<std::int64_t>(), 1);
+    }
+    at::Tensor scores = at::randn({1, kSize}).to(type), loss = at::empty({1});
+    scores.narrow(1, place, 1).copy_(poison);
+    const at::Tensor target = at::full({1}, 5, at::kLong);
+    for (const bool differentiate : {false, true}) {
+      kernels.cross_entropy(Write<T>(scores), Read<std::int64_t>(target), 1, kSize, differentiate,
+                            Write<float>(loss));
+      EXPECT_TRUE(is_nan(loss)) << place;
+    }
+    EXPECT_TRUE(is_nan(scores)) << place;
+  }
+}
+
+TEST_P(RowKernel, EveryKindOfNanStaysOneOnEveryTier) {
+  for (const RowTier tier : SupportedRowTiers()) {
+    for (const float nan : {kNan, -kNan, kNanOfOnes, kSignallingNan}) {
+      SCOPED_TRACE(testing::Message()
+                   << static_cast<int>(tier) << " " << std::bit_cast<std::uint32_t>(nan));
+      GetParam() == at::kFloat ? ExpectNanStays<float>(tier, at::kFloat, nan)
+                               : ExpectNanStays<Bf16>(tier, at::kBFloat16, nan);
     }
   }
 }
@@ -201,22 +250,25 @@ INSTANTIATE_TEST_SUITE_P(Types, RowKernel, testing::Values(at::kFloat, at::kBFlo
                            return info.param == at::kFloat ? "fp32" : "bf16";
                          });
 
+// Autograd cannot follow what they compute of a gradient.
+TEST(RowKernels, RefuseASecondDerivative) {
+  const at::Tensor x = at::ones({2, 8}).requires_grad_(), weight = at::ones({8});
+  for (const at::Tensor& y : {SwiGlu(x), RmsNorm(x, weight, kEpsilon)}) {
+    EXPECT_THROW(torch::autograd::grad({y.sum()}, {x}, {}, /*retain_graph=*/true,
+                                       /*create_graph=*/true),
+                 c10::Error);
+  }
+}
+
 // Stored as LibTorch rounds: to nearest, ties to even.
 TEST(RowKernels, RoundToBf16AsLibTorchDoes) {
-  const std::vector<float> values = {0.0F,
-                                     -0.0F,
-                                     1.0F,
-                                     1.00390625F,
-                                     1.01171875F,
-                                     1.0039063F,
-                                     3.4e38F,
-                                     -3.4e38F,
-                                     1e-40F,
-                                     kInfinity,
-                                     -kInfinity,
-                                     kNan,
-                                     std::bit_cast<float>(0x7f800001U),
-                                     std::bit_cast<float>(0x7fffffffU)};
+  const std::vector<float> values = {0.0F,           -0.0F,
+                                     1.0F,           1.00390625F,
+                                     1.01171875F,    1.0039063F,
+                                     3.4e38F,        -3.4e38F,
+                                     1e-40F,         kInfinity,
+                                     -kInfinity,     kNan,
+                                     kSignallingNan, std::bit_cast<float>(0x7fffffffU)};
   for (const RowTier tier : SupportedRowTiers()) {
     for (const float value : values) {
       // A row of one number is 1 over its own size; times the weight it is the weight.

@@ -103,18 +103,29 @@ TEST_P(AttentionOnTier, TokenIsTheSameBitsWhateverFollowsIt) {
 }
 
 TEST_P(AttentionOnTier, ThreadsShareTheWorkWithoutChangingABit) {
-  const Inputs in = RandomInputs(3, 4, 2, 140, 64, 64);
   const int threads = at::get_num_threads();
-  std::vector<at::Tensor> all;
-  for (const int count : {1, 3}) {
-    at::set_num_threads(count);
-    const AttentionOutput output = AttendForward(in.q, in.k, in.v, 0.1, kernels());
-    const AttentionGradients gradients =
-        AttendBackward(in.g, in.q, in.k, in.v, output, 0.1, kernels());
-    for (const at::Tensor& x : {output.y, gradients.q, gradients.k, gradients.v}) all.push_back(x);
+  // More keys than threads, fewer, and one for all heads.
+  const std::vector<std::vector<std::int64_t>> shapes = {{3, 4, 2}, {1, 9, 3}, {1, 5, 1}};
+  for (const auto& s : shapes) {
+    SCOPED_TRACE(testing::PrintToString(s));
+    const Inputs in = RandomInputs(s[0], s[1], s[2], 140, 64, 48);
+    std::vector<at::Tensor> all;
+    for (const int count : {1, 3, 4}) {
+      at::set_num_threads(count);
+      const AttentionOutput output = AttendForward(in.q, in.k, in.v, 0.1, kernels());
+      const AttentionGradients gradients =
+          AttendBackward(in.g, in.q, in.k, in.v, output, 0.1, kernels());
+      for (const at::Tensor& x : {output.y, gradients.q, gradients.k, gradients.v}) {
+        all.push_back(x);
+      }
+    }
+    for (std::size_t i = 4; i < all.size(); ++i) EXPECT_TRUE(at::equal(all[i], all[i % 4])) << i;
   }
   at::set_num_threads(threads);
-  for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(at::equal(all[i], all[i + 4])) << i;
+}
+
+TEST_P(AttentionOnTier, HoldsOverThousandsOfTokens) {
+  ExpectPlain(RandomInputs(1, 2, 1, 2100, 16, 16), 0.25, kernels(), 3e-6);
 }
 
 // Scores of hundreds, as networks have them whose training goes wrong.
@@ -138,6 +149,55 @@ TEST_P(AttentionOnTier, WhatIsNotFiniteShowsInItsOwnRowsAlone) {
 
 INSTANTIATE_TEST_SUITE_P(Tiers, AttentionOnTier, testing::ValuesIn(SupportedTileTiers()),
                          [](const auto& tier) { return kNames[static_cast<int>(tier.param)]; });
+
+// As a network calls it: each gradient goes to its own input, however the gradient of the output
+// lies in memory.
+TEST(TiledAttention, AutogradGetsThePlainGradients) {
+  at::manual_seed(43);
+  std::printf("seed 43\n");
+  const Inputs in = RandomInputs(2, 4, 2, 33, 16, 16);
+  const std::vector<at::Tensor> gradients = {
+      in.g, in.g.contiguous(), at::ones({1, 1, 1, 1}).expand(in.g.sizes()),
+      at::randn({2, 4, 16, 33}).transpose(2, 3), at::randn({1, 4, 1, 16}).expand(in.g.sizes())};
+  for (const at::Tensor& g : gradients) {
+    SCOPED_TRACE(testing::PrintToString(g.strides()));
+    std::vector<at::Tensor> narrow, wide;
+    for (const at::Tensor& x : {in.q, in.k, in.v}) {
+      narrow.push_back(x.detach().requires_grad_());
+      wide.push_back(x.to(at::kDouble).requires_grad_());
+    }
+    const at::Tensor y = TiledAttention(narrow[0], narrow[1], narrow[2], 0.3);
+    const at::Tensor exact = Plain(wide[0], wide[1], wide[2], 0.3);
+    ExpectNear(y.detach(), exact.detach(), 3e-6);
+    const auto got = torch::autograd::grad({y}, narrow, {g});
+    const auto expected = torch::autograd::grad({exact}, wide, {g.to(at::kDouble)});
+    for (std::size_t i = 0; i < 3; ++i) ExpectNear(got[i], expected[i], 3e-6);
+  }
+}
+
+TEST(TiledAttention, RefusesASecondDerivative) {
+  const Inputs in = RandomInputs(1, 1, 1, 5, 8, 8);
+  const at::Tensor q = in.q.detach().requires_grad_();
+  const at::Tensor y = TiledAttention(q, in.k, in.v, 1);
+  EXPECT_THROW(torch::autograd::grad({y.sum()}, {q}, {}, /*retain_graph=*/true,
+                                     /*create_graph=*/true),
+               c10::Error);
+}
+
+TEST(TiledAttention, TakesWhatItsKernelsCanRead) {
+  if (SupportedTileTiers().size() == 1) GTEST_SKIP() << "no vector instructions here";
+  const Inputs in = RandomInputs(1, 4, 2, 9, 8, 8);
+  EXPECT_TRUE(TakesTiledAttention(in.q, in.k, in.v));
+  EXPECT_TRUE(TakesTiledAttention(in.q.contiguous(), in.k, in.v));
+  const auto bf16 = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
+  EXPECT_FALSE(TakesTiledAttention(bf16(in.q), bf16(in.k), bf16(in.v)));
+  EXPECT_FALSE(TakesTiledAttention(in.q, in.k, in.v.to(at::kDouble)));
+  const at::Tensor across = in.k.transpose(2, 3).contiguous().transpose(2, 3);
+  EXPECT_FALSE(TakesTiledAttention(in.q, across, in.v));
+  // One query against what was kept of the tokens before it.
+  EXPECT_FALSE(TakesTiledAttention(in.q.narrow(2, 8, 1), in.k, in.v));
+  EXPECT_FALSE(TakesTiledAttention(in.q.narrow(2, 0, 0), in.k.narrow(2, 0, 0), in.v));
+}
 
 // The tiers of the score kernels against each other.
 TEST(ScoreKernels, GiveTheSameBitsOnEveryTier) {

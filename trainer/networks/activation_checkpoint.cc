@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "dp/clipping/once_differentiable.h"
+
 namespace cloister::trainer {
 namespace {
 
@@ -32,6 +34,7 @@ struct CheckpointFunction : torch::autograd::Function<CheckpointFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const auto segment =
         c10::static_intrusive_pointer_cast<HeldSegment>(context->saved_data["segment"].toCapsule());

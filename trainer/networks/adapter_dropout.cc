@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/check.h"
+#include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
@@ -79,6 +80,7 @@ struct DropFunction : torch::autograd::Function<DropFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const at::Tensor none;
     return {Drop(gradients[0], context->saved_data["draws"].toTensor(),
                  context->saved_data["rate"].toDouble(), context->saved_data["path"].toInt()),

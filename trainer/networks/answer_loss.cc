@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "dp/clipping/observer_handle.h"
+#include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/frozen_linear.h"
 #include "trainer/networks/gradient_sum.h"
 #include "trainer/networks/operators.h"
@@ -67,6 +68,7 @@ struct AnswerLossFunction : torch::autograd::Function<AnswerLossFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor of_row = gradients[0].index_select(0, saved[1]).unsqueeze(1);
     const std::int64_t observer = context->saved_data["observer"].toInt();

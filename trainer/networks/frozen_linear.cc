@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "dp/clipping/once_differentiable.h"
 #include "dp/clipping/onednn_linear.h"
 #include "dp/clipping/row_product.h"
 
@@ -53,6 +54,7 @@ struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const at::Tensor weight = context->get_saved_variables()[0];
     return {Product(gradients[0], weight.t()), at::Tensor(), at::Tensor()};
   }
@@ -108,6 +110,7 @@ struct FrozenBlocksFunction : torch::autograd::Function<FrozenBlocksFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const BlockMatrix* const blocks = BlocksOf(context->saved_data["blocks"].toInt());
     return {BlockInputGradient(gradients[0], *blocks), at::Tensor(), at::Tensor()};
   }
@@ -124,6 +127,7 @@ struct TrainedLinearFunction : torch::autograd::Function<TrainedLinearFunction> 
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor& g = gradients[0];
     const at::Tensor x_rows = saved[0].reshape({-1, saved[0].size(-1)});

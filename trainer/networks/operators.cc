@@ -5,6 +5,8 @@
 
 #include <vector>
 
+#include "base/check.h"
+#include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
@@ -25,6 +27,7 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 
   // With n = x * inverse:  dw = sum of g n.
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
     const at::Tensor& g = gradients[0];
@@ -56,6 +59,7 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const at::Tensor gate_up = context->get_saved_variables()[0], g = gradients[0].contiguous();
     at::Tensor result = at::empty_like(gate_up);
     const std::int64_t size = g.size(-1);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
@@ -47,6 +48,7 @@ struct RotateFunction : torch::autograd::Function<RotateFunction> {
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const bool interleaved = context->saved_data["interleaved"].toBool();
     return {Rotated(gradients[0], saved[0], saved[1], interleaved, /*back=*/true), at::Tensor(),

@@ -6,8 +6,11 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
+#include "base/check.h"
+#include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
@@ -111,14 +114,20 @@ void SeenProducts(const RowTileKernel& kernel, const Rows& x, const Block& block
 }
 
 // to[i] = the sum over the tokens that the block's row i sees of weights[i][token] times that
-// token's row of `panels`. The weights are zero up to the block's end.
+// token's row of `panels`, in pieces, so that roundings do not pile up over thousands of tokens.
+// The weights are zero up to the block's end.
 void WeightedSums(const RowTileKernel& kernel, const Rows& weights, const Block& block,
                   const Panels& panels, std::int64_t size, const Rows& to) {
+  constexpr std::int64_t kPiece = 512;
   for (std::int64_t i = 0; i < block.count; i += kernel.rows) {
     const std::int64_t count = std::min(kernel.rows, block.count - i);
+    const std::int64_t seen = block.first + i + count;
     for (std::int64_t c = 0; c < size; c += kernel.columns) {
-      kernel.multiply(weights[i], weights.stride, count, panels[c / kernel.columns],
-                      block.first + i + count, /*add=*/false, to[i] + c, to.stride, {});
+      for (std::int64_t t = 0; t < seen; t += kPiece) {
+        kernel.multiply(weights[i] + t, weights.stride, count,
+                        panels[c / kernel.columns] + t * kernel.columns, std::min(kPiece, seen - t),
+                        /*add=*/t > 0, to[i] + c, to.stride, {});
+      }
     }
   }
 }
@@ -161,27 +170,92 @@ struct Shape {
   std::int64_t times() const { return heads / kv_heads; }
 };
 
-// Calls body(batch, kv_head) for all, on LibTorch's threads where there is enough to do.
+// Heads [first, end) of a batch, all of which one key head serves.
+struct Heads {
+  std::int64_t batch, kv, first, end;
+};
+
+// How many parts the heads of one key are shared in, so that each thread has about `share` of them.
+// Each part puts keys and values in order for itself: they are no more than threads need.
+std::int64_t PartsOfHeads(const Shape& s, std::int64_t share) {
+  const std::int64_t keys = s.batch * s.kv_heads, threads = at::get_num_threads();
+  if (at::in_parallel_region() || threads == 1) return 1;
+  return std::clamp(Ceiling(share * threads, keys), std::int64_t{1}, s.times());
+}
+
+// Calls body(heads) for all heads, on LibTorch's threads where there is enough to do.
 template <typename Body>
-void ForKeys(const Shape& s, const Body& body) {
+void ForHeads(const Shape& s, std::int64_t parts, const Body& body) {
   constexpr std::int64_t kGrain = std::int64_t{1} << 20;
-  const std::int64_t work = s.tokens * s.tokens * (s.size + s.value_size) * s.times();
-  at::parallel_for(0, s.batch * s.kv_heads, kGrain / (work + 1) + 1,
+  const std::int64_t work = s.tokens * s.tokens * (s.size + s.value_size) * s.times() / parts;
+  at::parallel_for(0, s.batch * s.kv_heads * parts, kGrain / (work + 1) + 1,
                    [&](std::int64_t begin, std::int64_t end) {
-                     for (std::int64_t i = begin; i < end; ++i)
-                       body(i / s.kv_heads, i % s.kv_heads);
+                     for (std::int64_t i = begin; i < end; ++i) {
+                       const std::int64_t key = i / parts, part = i % parts;
+                       const std::int64_t kv = key % s.kv_heads, first = kv * s.times();
+                       body(Heads{key / s.kv_heads, kv, first + s.times() * part / parts,
+                                  first + s.times() * (part + 1) / parts});
+                     }
                    });
 }
 
-// Calls body(head, block) for the rows of the heads that key and value head `kv` serves.
+// Calls body(block) for the rows of a head.
 template <typename Body>
-void ForBlocks(const Shape& s, std::int64_t kv, std::int64_t rows, const Body& body) {
-  for (std::int64_t head = kv * s.times(); head < (kv + 1) * s.times(); ++head) {
-    for (std::int64_t first = 0; first < s.tokens; first += rows) {
-      body(head, Block{first, std::min(rows, s.tokens - first)});
-    }
+void ForBlocks(const Shape& s, std::int64_t rows, const Body& body) {
+  for (std::int64_t first = 0; first < s.tokens; first += rows) {
+    body(Block{first, std::min(rows, s.tokens - first)});
   }
 }
+
+// The gradient of a key or value head [tokens, size]: the sum of what each head that it serves
+// gives, in their order, so that it does not depend on who computes which.
+class SharedGradient {
+ public:
+  // `apart` where more than one part gives to a key.
+  SharedGradient(const Shape& shape, const at::Tensor& to, bool apart) : shape_(shape), to_(to) {
+    if (apart) {
+      each_ = at::empty({shape.batch, shape.heads, shape.tokens, to.size(3)}, to.options());
+    }
+  }
+
+  // From any thread.
+  void Give(std::int64_t batch, std::int64_t head, const Rows& sums) const {
+    if (each_.defined()) {
+      const Rows kept = HeadOf(each_, batch, head);
+      CopyRows(sums, shape_.tokens, to_.size(3), kept.at, kept.stride);
+    } else {
+      Add(batch, head, sums);
+    }
+  }
+
+  // When all have given.
+  void Finish() const {
+    if (!each_.defined()) return;
+    at::parallel_for(
+        0, shape_.batch * shape_.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin * shape_.times(); i < end * shape_.times(); ++i) {
+            const std::int64_t batch = i / shape_.heads, head = i % shape_.heads;
+            Add(batch, head, HeadOf(each_, batch, head));
+          }
+        });
+  }
+
+ private:
+  void Add(std::int64_t batch, std::int64_t head, const Rows& sums) const {
+    const Rows to = HeadOf(to_, batch, head / shape_.times());
+    if (head % shape_.times() == 0) {
+      CopyRows(sums, shape_.tokens, to_.size(3), to.at, to.stride);
+      return;
+    }
+    for (std::int64_t i = 0; i < shape_.tokens; ++i) {
+      std::transform(to[i], to[i] + to_.size(3), sums[i], to[i], std::plus<>());
+    }
+  }
+
+  const Shape& shape_;
+  const at::Tensor& to_;
+  at::Tensor each_;
+};
 
 struct TiledAttentionFunction : torch::autograd::Function<TiledAttentionFunction> {
   static AttentionKernels kernels() {
@@ -197,6 +271,7 @@ struct TiledAttentionFunction : torch::autograd::Function<TiledAttentionFunction
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor g = gradients[0].stride(-1) == 1 ? gradients[0] : gradients[0].contiguous();
     const AttentionGradients result =
@@ -214,23 +289,25 @@ AttentionOutput AttendForward(const at::Tensor& q, const at::Tensor& k, const at
   const Shape s(q, k, v);
   const AttentionOutput output = {ByTokens(q, s.value_size),
                                   at::empty({s.batch, s.heads, s.tokens, 2}, q.options())};
-  ForKeys(s, [&](std::int64_t batch, std::int64_t kv) {
+  ForHeads(s, PartsOfHeads(s, 4), [&](const Heads& heads) {
     Workspace memory(tiles);
     const Panels keys = memory.PanelsFor(s.size, s.tokens);
     const Panels values = memory.PanelsFor(s.tokens, s.value_size);
     const Rows scores = memory.Matrix(tiles.columns, s.tokens);
     const Rows sums = memory.Matrix(tiles.columns, s.value_size);
-    Transpose(tiles, HeadOf(k, batch, kv), s.tokens, s.size, keys);
-    Pack(tiles, HeadOf(v, batch, kv), s.tokens, s.value_size, values);
-    ForBlocks(s, kv, tiles.columns, [&](std::int64_t head, const Block& block) {
-      SeenProducts(tiles, HeadOf(q, batch, head), block, keys, scores);
-      kernels.scores.softmax(scores.at, scores.stride, block.count, block.first + 1, block.end(),
-                             static_cast<float>(scale),
-                             HeadOf(output.statistics, batch, head)[block.first]);
-      WeightedSums(tiles, scores, block, values, s.value_size, sums);
-      const Rows y = HeadOf(output.y, batch, head);
-      CopyRows(sums, block.count, s.value_size, y[block.first], y.stride);
-    });
+    Transpose(tiles, HeadOf(k, heads.batch, heads.kv), s.tokens, s.size, keys);
+    Pack(tiles, HeadOf(v, heads.batch, heads.kv), s.tokens, s.value_size, values);
+    for (std::int64_t head = heads.first; head < heads.end; ++head) {
+      const Rows query = HeadOf(q, heads.batch, head), y = HeadOf(output.y, heads.batch, head);
+      const Rows statistics = HeadOf(output.statistics, heads.batch, head);
+      ForBlocks(s, tiles.columns, [&](const Block& block) {
+        SeenProducts(tiles, query, block, keys, scores);
+        kernels.scores.softmax(scores.at, scores.stride, block.count, block.first + 1, block.end(),
+                               static_cast<float>(scale), statistics[block.first]);
+        WeightedSums(tiles, scores, block, values, s.value_size, sums);
+        CopyRows(sums, block.count, s.value_size, y[block.first], y.stride);
+      });
+    }
   });
   return output;
 }
@@ -242,9 +319,12 @@ AttentionGradients AttendBackward(const at::Tensor& g, const at::Tensor& q, cons
   const Shape s(q, k, v);
   const AttentionGradients result = {ByTokens(q, s.size), ByTokens(k, s.size),
                                      ByTokens(v, s.value_size)};
-  ForKeys(s, [&](std::int64_t batch, std::int64_t kv) {
+  const std::int64_t parts = PartsOfHeads(s, 1);
+  const SharedGradient to_k(s, result.k, parts > 1), to_v(s, result.v, parts > 1);
+  ForHeads(s, parts, [&](const Heads& heads) {
     Workspace memory(tiles);
-    const Rows key_rows = HeadOf(k, batch, kv), value_rows = HeadOf(v, batch, kv);
+    const Rows key_rows = HeadOf(k, heads.batch, heads.kv);
+    const Rows value_rows = HeadOf(v, heads.batch, heads.kv);
     const Panels keys_across = memory.PanelsFor(s.size, s.tokens);
     const Panels values_across = memory.PanelsFor(s.value_size, s.tokens);
     const Panels keys = memory.PanelsFor(s.tokens, s.size);
@@ -260,32 +340,35 @@ AttentionGradients AttendBackward(const at::Tensor& g, const at::Tensor& q, cons
     const Panels all_outer = memory.PanelsFor(tiles.columns, s.value_size);
     const Rows key_sums = memory.Matrix(s.tokens, s.size);
     const Rows value_sums = memory.Matrix(s.tokens, s.value_size);
-    std::fill_n(key_sums.at, s.tokens * key_sums.stride, 0.0F);
-    std::fill_n(value_sums.at, s.tokens * value_sums.stride, 0.0F);
-    ForBlocks(s, kv, tiles.columns, [&](std::int64_t head, const Block& block) {
-      const Rows query = HeadOf(q, batch, head), of = HeadOf(g, batch, head);
-      const Rows y = HeadOf(output.y, batch, head);
-      SeenProducts(tiles, query, block, keys_across, scores);
-      SeenProducts(tiles, of, block, values_across, changes);
-      kernels.scores.inner_products(of[block.first], of.stride, y[block.first], y.stride,
-                                    block.count, s.value_size, inner.at);
-      kernels.scores.softmax_backward(
-          scores.at, changes.at, scores.stride, block.count, block.first + 1, block.end(),
-          static_cast<float>(scale), HeadOf(output.statistics, batch, head)[block.first], inner.at);
-      WeightedSums(tiles, changes, block, keys, s.size, sums);
-      const Rows to = HeadOf(result.q, batch, head);
-      CopyRows(sums, block.count, s.size, to[block.first], to.stride);
-      const Panels queries = all_queries.OfDepth(block.count);
-      const Panels outer = all_outer.OfDepth(block.count);
-      Pack(tiles, query.From(block.first), block.count, s.size, queries);
-      Pack(tiles, of.From(block.first), block.count, s.value_size, outer);
-      AddTransposed(tiles, changes, block, queries, s.size, turned.at, key_sums);
-      AddTransposed(tiles, scores, block, outer, s.value_size, turned.at, value_sums);
-    });
-    const Rows to_k = HeadOf(result.k, batch, kv), to_v = HeadOf(result.v, batch, kv);
-    CopyRows(key_sums, s.tokens, s.size, to_k.at, to_k.stride);
-    CopyRows(value_sums, s.tokens, s.value_size, to_v.at, to_v.stride);
+    for (std::int64_t head = heads.first; head < heads.end; ++head) {
+      const Rows query = HeadOf(q, heads.batch, head), of = HeadOf(g, heads.batch, head);
+      const Rows y = HeadOf(output.y, heads.batch, head), to = HeadOf(result.q, heads.batch, head);
+      const Rows statistics = HeadOf(output.statistics, heads.batch, head);
+      std::fill_n(key_sums.at, s.tokens * key_sums.stride, 0.0F);
+      std::fill_n(value_sums.at, s.tokens * value_sums.stride, 0.0F);
+      ForBlocks(s, tiles.columns, [&](const Block& block) {
+        SeenProducts(tiles, query, block, keys_across, scores);
+        SeenProducts(tiles, of, block, values_across, changes);
+        kernels.scores.inner_products(of[block.first], of.stride, y[block.first], y.stride,
+                                      block.count, s.value_size, inner.at);
+        kernels.scores.softmax_backward(scores.at, changes.at, scores.stride, block.count,
+                                        block.first + 1, block.end(), static_cast<float>(scale),
+                                        statistics[block.first], inner.at);
+        WeightedSums(tiles, changes, block, keys, s.size, sums);
+        CopyRows(sums, block.count, s.size, to[block.first], to.stride);
+        const Panels queries = all_queries.OfDepth(block.count);
+        const Panels outer = all_outer.OfDepth(block.count);
+        Pack(tiles, query.From(block.first), block.count, s.size, queries);
+        Pack(tiles, of.From(block.first), block.count, s.value_size, outer);
+        AddTransposed(tiles, changes, block, queries, s.size, turned.at, key_sums);
+        AddTransposed(tiles, scores, block, outer, s.value_size, turned.at, value_sums);
+      });
+      to_k.Give(heads.batch, head, key_sums);
+      to_v.Give(heads.batch, head, value_sums);
+    }
   });
+  to_k.Finish();
+  to_v.Finish();
   return result;
 }
 

@@ -11,7 +11,8 @@ namespace cloister::trainer {
 // it, and the scores are computed again for the gradient (Dao et al. 2022). What no token sees is
 // not computed but for a tile's corner, and no key or value is repeated for the heads it serves.
 // The sums are fp32; a token's output is a function of it and the tokens before it alone, bit for
-// bit, whatever stands after it, unless that is not finite.
+// bit, whatever stands after it, unless that is not finite. No bit depends on the number of
+// threads. A second derivative is refused (c10::Error).
 
 // True of what TiledAttention() takes, on a processor with a kernel faster than the compiler's
 // plain one.

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "dp/clipping/observer_handle.h"
+#include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/frozen_linear.h"
 #include "trainer/networks/operators.h"
 
@@ -34,6 +35,7 @@ struct WatchedLinearFunction : torch::autograd::Function<WatchedLinearFunction> 
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &factor = saved[1];
     GradientObserver& observer = Observer(*context);
@@ -60,6 +62,7 @@ struct WatchedRmsNormFunction : torch::autograd::Function<WatchedRmsNormFunction
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const variable_list saved = context->get_saved_variables();
     const at::Tensor &x = saved[0], &weight = saved[1], &inverse = saved[2];
     Observer(*context).ObserveVector(context->saved_data["number"].toInt(),
@@ -79,6 +82,7 @@ struct WatchedLookupFunction : torch::autograd::Function<WatchedLookupFunction> 
   }
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
+    dp::clipping::RefuseSecondDerivative();
     const at::Tensor ids = context->get_saved_variables()[0];
     Observer(*context).ObserveLookup(context->saved_data["number"].toInt(), ids.reshape(-1),
                                      TokenRows(gradients[0]));
