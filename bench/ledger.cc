@@ -26,14 +26,15 @@ namespace fs = std::filesystem;
 
 constexpr dp::PrivacyBudget kBudget{8, 1e-5};
 
-// Units of 64 bytes, made one at a time, as a reader of a large file would.
+// Units with two keys each, of 32 bytes and of 16, made one at a time, as a reader of a large file
+// would.
 dp::UnitSource Units(std::int64_t from, std::int64_t to) {
-  return [next = from, to,
-          text = std::string(64, '.')]() mutable -> base::Result<std::optional<std::string_view>> {
+  return [next = 2 * from, to = 2 * to,
+          text = std::string(32, '.')]() mutable -> base::Result<std::optional<dp::UnitKey>> {
     if (next == to) return std::nullopt;
     const std::string digits = std::to_string(next++);
     text.replace(0, digits.size(), digits);
-    return text;
+    return dp::UnitKey{std::string_view(text).substr(0, next % 2 == 0 ? 16 : 32), {}};
   };
 }
 

@@ -58,8 +58,10 @@ base::Status PrintTotals(const dp::Ledger& ledger,
     CLOISTER_ASSIGN_OR_RETURN(const dp::Ledger::Total total, ledger.Spent(id));
     char figures[160];
     std::snprintf(figures, sizeof figures,
-                  "used so far epsilon %.4g of %.4g, with own noise alone %.4g, at delta %.3g",
-                  total.epsilon, total.budget, total.epsilon_own_noise, total.delta);
+                  "used so far %.3g %% of the budget of epsilon %.4g at delta %.3g "
+                  "(running value %.4g, with own noise alone %.4g)",
+                  100 * total.share, total.budget, total.delta, total.epsilon,
+                  total.epsilon_own_noise);
     std::cout << Printable(name) << " (" << id.substr(0, 12) << "): " << figures << "\n";
   }
   return {};
@@ -73,7 +75,9 @@ base::Status Run(std::span<const std::string> arguments) {
       "without\n"
       "--json also what of each data set's budget is used so far, counting those that share a "
       "unit\n"
-      "with it. Only looks: a job that has the ledger open is not disturbed.";
+      "with it. The running value is the epsilon that the budget's count has come to; it begins\n"
+      "well above 0, so that the share says better how much is left. Only looks: a job that has\n"
+      "the ledger open is not disturbed.";
   flags.options.add_options()                                              //
       ("ledger", po::value<std::string>()->required(), "The ledger file")  //
       ("json", po::bool_switch(), "Print one JSON object a row");

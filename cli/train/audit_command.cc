@@ -40,7 +40,9 @@ base::Status Compare(const trainer::AuditResult& result, double confidence) {
     base::LogWarning("this audit could not have refuted epsilon " + Text(result.epsilon) +
                      ": even with every guess correct it shows " +
                      Text(result.verdict.epsilon_most) +
-                     " at most. Raise --canaries, or audit the recipe with more noise");
+                     " at most. More --canaries, of which a model has as many as parameters are "
+                     "trained, or other --guesses show more; a smaller delta does, as each guess "
+                     "costs a part of it; or audit the recipe with more noise");
   }
   return {};
 }

@@ -81,8 +81,13 @@ base::Result<double> SmallestNoise(const PrivacyGoal& goal, double sampling_rate
       kept.at = passed.at + unit;
       if (kept.at > std::log(kLargestNoise)) {
         return base::Fail(base::Code::kInvalidArgument,
-                          "no noise multiplier up to 1e9 keeps epsilon, calibration: raise epsilon "
-                          "or delta, or take fewer steps");
+                          goal.accountant == Accountant::kRdp
+                              ? "no noise multiplier up to 1e9 keeps epsilon by Renyi divergences, "
+                                "which cannot show an epsilon this small at this delta for any "
+                                "number of steps: take the pld accountant, or raise epsilon or "
+                                "delta"
+                              : "no noise multiplier up to 1e9 keeps epsilon, calibration: raise "
+                                "epsilon or delta, or take fewer steps");
       }
       CLOISTER_ASSIGN_OR_RETURN(kept.excess, excess_at(kept.at));
       if (kept.excess <= 0) break;

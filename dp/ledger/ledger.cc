@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <system_error>
 
 #include "dp/accounting/accountant.h"
 #include "dp/accounting/rdp_conversion.h"
@@ -102,19 +103,14 @@ class SqliteLedger final : public Ledger {
     if (set.hashes().empty()) {
       return Wrong("data set '" + name + "' has no privacy units: nothing can be learned from it");
     }
-    const DataSetRow asked{set.Id(), unit, neighbours, budget};
+    const DataSetRow asked{set.Id(unit, neighbours), unit, neighbours, budget};
     CLOISTER_ASSIGN_OR_RETURN(Transaction transaction, BeginWriting());
     CLOISTER_ASSIGN_OR_RETURN(const auto known, FindDataSet(database_, asked.id));
     CLOISTER_ASSIGN_OR_RETURN(
-        const std::vector<std::string> overlapping,
+        const std::vector<Overlap> overlapping,
         known ? OverlapsOf(database_, asked.id) : SetsSharing(database_, keys_.blocks, set));
-    std::vector<DataSetRow> others;
-    for (const std::string& other : overlapping) {
-      CLOISTER_ASSIGN_OR_RETURN(DataSetRow row, Find(other));
-      others.push_back(std::move(row));
-    }
     CLOISTER_ASSIGN_OR_RETURN(const Admission admission,
-                              Admit(database_, asked, known, others, name));
+                              Admit(database_, asked, known, overlapping, name));
     if (!known) {
       const auto count = static_cast<std::int64_t>(set.hashes().size());
       CLOISTER_RETURN_IF_ERROR(InsertDataSet(database_, seal_, asked, name, count, overlapping));
@@ -213,6 +209,7 @@ class SqliteLedger final : public Ledger {
     // A part of the noise is never the better bound, whatever an event says.
     total.epsilon_own_noise = std::max(FilterEpsilon(own, orders, total.delta), total.epsilon);
     total.releases = ReleasesOf(counted);
+    total.share = FilterShare(counted, orders, row.budget);
     return total;
   }
 
@@ -308,9 +305,9 @@ base::Result<std::string> Ledger::RegisterDataSet(const std::string& name,
                                                   PrivacyUnit unit, Neighbours neighbours,
                                                   PrivacyBudget budget) {
   std::size_t next = 0;
-  const UnitSource source = [&]() -> base::Result<std::optional<std::string_view>> {
+  const UnitSource source = [&]() -> base::Result<std::optional<UnitKey>> {
     if (next == units.size()) return std::nullopt;
-    return units[next++];
+    return UnitKey{units[next++], {}};
   };
   return RegisterDataSet(name, source, unit, neighbours, budget);
 }
@@ -327,6 +324,8 @@ base::Result<std::unique_ptr<Ledger>> Verified(Database database, const security
 }  // namespace
 
 base::Result<std::unique_ptr<Ledger>> Ledger::Open(const std::filesystem::path& path) {
+  std::error_code ignored;  // what stands in the way is named by who wants the folder
+  std::filesystem::create_directories(std::filesystem::absolute(path).parent_path(), ignored);
   // One process at a time makes a ledger or completes a half-made one.
   CLOISTER_ASSIGN_OR_RETURN(const FileLock lock, FileLock::Take(path.string() + ".lock"));
   CLOISTER_ASSIGN_OR_RETURN(security::SecretBytes key, ReadKeyOrCreate(path));

@@ -50,14 +50,23 @@ struct ReleasedStep {
   std::array<StepMark, 2> follows{};
 };
 
-// Gives the units of a data set one after another, in any order; nothing after the last. A view has
+// What a unit of a data set, or a part of one, is known by: two data sets with a key in common hold
+// data of the same unit. `owner`, where units have parts (a user's records): whose part it is,
+// itself a key of the data set. Empty: the key is of a whole unit.
+struct UnitKey {
+  std::string_view key;
+  std::string_view owner;
+};
+// Gives the keys of a data set one after another, in any order; nothing after the last. Views have
 // to live until the next call. A failure of the source becomes the registration's.
-using UnitSource = std::function<base::Result<std::optional<std::string_view>>()>;
+using UnitSource = std::function<base::Result<std::optional<UnitKey>>()>;
 
 // Durable record of what was spent on the units of a data holder (SQLite, rollback journal,
 // synchronous EXTRA, mode 0600). A data set is the set of keyed hashes (HMAC-SHA-256 under a key
-// beside the ledger file, 16 bytes a unit) of its units: one that shares a unit with an earlier one
-// inherits its spends, so a renamed, extended or trimmed file buys no fresh budget. Spends compose
+// beside the ledger file, 16 bytes each) of its units' keys: one that shares a key with an earlier
+// one inherits its spends, so a renamed, extended or trimmed file buys no fresh budget. Spends of
+// sets that divide the same data into units in different ways do not compose, as what is one unit
+// here is several there: such sets spend one or the other. Spends compose
 // by an RDP filter, which stays valid when jobs are chosen after seeing earlier outputs (the
 // argument and its sources are in dp/ledger/rdp_filter.h). Nothing is ever refunded.
 //
@@ -80,6 +89,7 @@ using UnitSource = std::function<base::Result<std::optional<std::string_view>>()
 // is told kUnavailable. Not thread-safe; not to be used on both sides of a fork.
 class Ledger {
  public:
+  // Makes what is not there, its folder too.
   static base::Result<std::unique_ptr<Ledger>> Open(const std::filesystem::path& path);
   // For looking: changes nothing that was committed; kFailedPrecondition for what would. Needs the
   // key as well. kNotFound when absent.
@@ -90,10 +100,10 @@ class Ledger {
   // The budget is fixed by the first spend on it or on a set that it shares a unit with; until then
   // the last registration counts, so that a job that was refused decides nothing. After, to ask for
   // more than the set was registered with, or than a set with a shared unit that has spent, is
-  // kPermissionDenied; to ask for less binds the debits of this object. Repeated units count once.
-  // kInvalidArgument where units are shared with a set of another privacy unit or neighbour
-  // relation.
-  // Memory: 16 bytes a unit and a few MiB, whatever the ledger holds.
+  // kPermissionDenied; to ask for less binds the debits of this object. Repeated keys count once.
+  // kInvalidArgument where a key is shared with a set that has spent and is of another privacy unit
+  // or neighbour relation, or knows a part of a unit, whose owners are none of those it has here.
+  // Memory: 16 bytes a key, 32 one with an owner, and a few MiB, whatever the ledger holds.
   virtual base::Result<std::string> RegisterDataSet(const std::string& name,
                                                     const UnitSource& units, PrivacyUnit unit,
                                                     Neighbours neighbours,
@@ -109,7 +119,8 @@ class Ledger {
 
   // Makes the spend durable. On return of success the release may happen; never before.
   // kResourceExhausted when it would pass the budget, or that of a set with a shared unit that has
-  // spent; kAlreadyExists for a key spent before; then nothing was written.
+  // spent; kInvalidArgument where such a set, as for RegisterDataSet, is one that this set's spends
+  // do not compose with; kAlreadyExists for a key spent before; then nothing was written.
   virtual base::Status Debit(const std::string& data_set, const Spend& spend) = 0;
 
   // Makes durable that the job is about to release a step. On return of success the release may
@@ -142,6 +153,7 @@ class Ledger {
     double delta = 0;
     std::int64_t releases = 0;  // whatever they cost: ε can be 0 where sampling is rare
     double budget = 0;          // the data set's ε in all, as it is registered
+    double share = 0;           // of that budget that is used up, in proportion; Spent()'s alone
   };
   // Used so far, at the budget's delta: the running value of the filter, which is ε of every spend
   // on the data set and on those it shares a unit with, at the Rényi order that was fixed at the

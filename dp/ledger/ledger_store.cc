@@ -60,30 +60,32 @@ base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
   return std::optional(DataSetRow{id, *unit, *neighbours, budget});
 }
 
-base::Result<std::vector<std::string>> OverlapsOf(const Database& database, const std::string& id) {
+base::Result<std::vector<Overlap>> OverlapsOf(const Database& database, const std::string& id) {
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
-      database.Prepare("SELECT other FROM overlaps WHERE data_set = ? ORDER BY other"));
+      database.Prepare(
+          "SELECT other, divided_anew FROM overlaps WHERE data_set = ? ORDER BY other"));
   statement.Bind(id);
-  std::vector<std::string> others;
+  std::vector<Overlap> others;
   for (;;) {
     CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
     if (!row) return others;
-    others.push_back(statement.Text(0));
+    others.push_back({statement.Text(0), statement.Integer(1) != 0});
   }
 }
 
 base::Status InsertDataSet(const Database& database, Seal& seal, const DataSetRow& row,
                            const std::string& name, std::int64_t units,
-                           std::span<const std::string> overlapping) {
+                           std::span<const Overlap> overlapping) {
   const Value values[] = {
       row.id, name,    std::string(UnitName(row.unit)), std::string(NeighboursName(row.neighbours)),
       units,  NowUtc()};
   CLOISTER_RETURN_IF_ERROR(seal.Append(database, "data_sets", values));
   CLOISTER_RETURN_IF_ERROR(InsertBudget(database, seal, row.id, row.budget));
-  for (const std::string& other : overlapping) {
-    const Value there[] = {row.id, other};
-    const Value back[] = {other, row.id};
+  for (const auto& [other, divided_anew] : overlapping) {
+    const std::int64_t anew = divided_anew ? 1 : 0;
+    const Value there[] = {row.id, other, anew};
+    const Value back[] = {other, row.id, anew};
     CLOISTER_RETURN_IF_ERROR(seal.Append(database, "overlaps", there));
     CLOISTER_RETURN_IF_ERROR(seal.Append(database, "overlaps", back));
   }

@@ -27,12 +27,16 @@ enum class WhichEvent {
 
 base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
                                                     const std::string& id);
-// Ids of the data sets that share a unit with the data set.
-base::Result<std::vector<std::string>> OverlapsOf(const Database& database, const std::string& id);
+// A data set that shares a key with another one.
+struct Overlap {
+  std::string other;
+  bool divided_anew = false;  // UnitSet::DividesAnew(), either way
+};
+base::Result<std::vector<Overlap>> OverlapsOf(const Database& database, const std::string& id);
 // The row and its budget: its units are dp/ledger/unit_store.h's.
 base::Status InsertDataSet(const Database& database, Seal& seal, const DataSetRow& row,
                            const std::string& name, std::int64_t units,
-                           std::span<const std::string> overlapping);
+                           std::span<const Overlap> overlapping);
 // From now on the data set's.
 base::Status InsertBudget(const Database& database, Seal& seal, const std::string& id,
                           const PrivacyBudget& budget);

@@ -54,8 +54,14 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
   const std::string limit = "the data set's budget of epsilon " + Rounded(budget.epsilon) +
                             " at delta " + Rounded(budget.delta);
   if ((1 + std::exp(budget.epsilon)) * TotalSlack(events) > kSlackShare * budget.delta) {
+    // It counts e^epsilon times.
+    const double room = std::log(kSlackShare * budget.delta / TotalSlack(events) - 1);
     return base::Fail(base::Code::kResourceExhausted,
-                      "the sampler's error bound would pass its share of delta, " + limit);
+                      "the sampler's error bound would pass its share of delta" +
+                          (room > 0 ? " (it would not with a budget of epsilon " +
+                                          Rounded(std::floor(room * 100) / 100) + ")"
+                                    : std::string()) +
+                          ", " + limit);
   }
   const std::vector<double> rdp = ComposedRdp(events, orders);
   for (std::size_t i = 0; i < orders.size(); ++i) {
@@ -69,6 +75,18 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
                           limit);
   }
   return {};
+}
+
+double FilterShare(std::span<const Event> events, std::span<const double> orders,
+                   const PrivacyBudget& budget) {
+  if (events.empty()) return 0;
+  const std::vector<double> rdp = ComposedRdp(events, orders);
+  double share = orders.empty() ? kInfinity : 0;
+  for (std::size_t i = 0; i < orders.size(); ++i) {
+    const double allowed = OrderBudget(orders[i], budget);
+    share = std::max(share, allowed > 0 ? rdp[i] / allowed : kInfinity);
+  }
+  return share;
 }
 
 double FilterEpsilon(std::span<const Event> events, std::span<const double> orders, double delta) {

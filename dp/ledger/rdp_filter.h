@@ -31,4 +31,10 @@ base::Status CheckWithinBudget(std::span<const Event> events, std::span<const do
 // events without orders.
 double FilterEpsilon(std::span<const Event> events, std::span<const double> orders, double delta);
 
+// How much of the divergence that the budget allows `events` have used, the largest share over
+// `orders`; above 1 where CheckWithinBudget would refuse. Unlike ε it grows in proportion: ε begins
+// at what an order costs before anything is released. Infinity for events without orders.
+double FilterShare(std::span<const Event> events, std::span<const double> orders,
+                   const PrivacyBudget& budget);
+
 }  // namespace cloister::dp

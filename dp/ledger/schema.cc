@@ -11,7 +11,8 @@ CREATE TABLE data_sets(entry INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name 
 CREATE TABLE budgets(entry INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
   epsilon REAL NOT NULL, delta REAL NOT NULL, UNIQUE(data_set, entry));
 CREATE TABLE overlaps(entry INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
-  other TEXT NOT NULL REFERENCES data_sets(id), UNIQUE(data_set, other));
+  other TEXT NOT NULL REFERENCES data_sets(id), divided_anew INTEGER NOT NULL,
+  UNIQUE(data_set, other));
 CREATE TABLE orders(entry INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),
   alpha REAL NOT NULL, UNIQUE(data_set, alpha));
 CREATE TABLE spends(entry INTEGER PRIMARY KEY, data_set TEXT NOT NULL REFERENCES data_sets(id),

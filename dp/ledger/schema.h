@@ -8,7 +8,7 @@
 namespace cloister::dp {
 
 inline constexpr std::int64_t kLedgerApplication = 0x434c4c47;  // "CLLG"
-inline constexpr std::int64_t kLedgerVersion = 4;
+inline constexpr std::int64_t kLedgerVersion = 5;
 
 // meta            what binds the file to its key
 // seal            one row: the seal of all that was appended (dp/ledger/seal.h)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 
 namespace cloister::dp {
 namespace {
@@ -21,24 +22,69 @@ UnitHash Load(const std::uint8_t* bytes) {
   return {BigEndian(hash.high), BigEndian(hash.low)};
 }
 
+std::span<const std::uint8_t> Bytes(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+// The high half of the hashes of a key with its owners.
+std::uint64_t OwnedBelow(const UnitHash& key) { return key.high ^ 0x6f776e6564206279U; }
+
 }  // namespace
+
+void HashArray::Append(const UnitHash& hash) {
+  if (size_ == room_) {
+    room_ = std::max(kHashesAtOnce, room_ + room_ / 2);
+    void* const moved = std::realloc(hashes_.get(), room_ * sizeof(UnitHash));
+    if (moved == nullptr) throw std::bad_alloc();
+    static_cast<void>(hashes_.release());
+    hashes_.reset(static_cast<UnitHash*>(moved));
+  }
+  hashes_.get()[size_++] = hash;
+}
 
 base::Result<UnitSet> UnitSet::Read(const UnitSource& units, security::HmacSha256Key& key) {
   UnitSet set;
   for (;;) {
-    CLOISTER_ASSIGN_OR_RETURN(const std::optional<std::string_view> unit, units());
+    CLOISTER_ASSIGN_OR_RETURN(const std::optional<UnitKey> unit, units());
     if (!unit) break;
-    const std::span bytes(reinterpret_cast<const std::uint8_t*>(unit->data()), unit->size());
-    set.hashes_.push_back(Load(key.Hash(bytes).data()));
+    const UnitHash own = Load(key.Hash(Bytes(unit->key)).data());
+    set.hashes_.Append(own);
+    if (unit->owner.empty()) continue;
+    set.has_owners_ = true;
+    const std::uint64_t size = BigEndian(unit->key.size());
+    std::uint8_t front[sizeof size];
+    std::memcpy(front, &size, sizeof size);
+    const std::span<const std::uint8_t> both[] = {front, Bytes(unit->key), Bytes(unit->owner)};
+    set.hashes_.Append({OwnedBelow(own), Load(key.Hash(both).data()).high});
   }
   std::sort(set.hashes_.begin(), set.hashes_.end());
-  set.hashes_.erase(std::unique(set.hashes_.begin(), set.hashes_.end()), set.hashes_.end());
+  set.hashes_.Resize(static_cast<std::size_t>(std::unique(set.hashes_.begin(), set.hashes_.end()) -
+                                              set.hashes_.begin()));
   return set;
 }
 
-std::string UnitSet::Id() const {
+bool UnitSet::DividesAnew(const std::vector<bool>& known) const {
+  if (!has_owners_) return false;
+  const std::span<const UnitHash> all = hashes();
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!known[i]) continue;
+    const std::uint64_t below = OwnedBelow(all[i]);
+    bool owned = false, same = false;
+    for (auto at = static_cast<std::size_t>(
+             std::lower_bound(all.begin(), all.end(), UnitHash{below, 0}) - all.begin());
+         at < all.size() && all[at].high == below; ++at) {
+      owned = true;
+      same = same || known[at];
+    }
+    if (owned && !same) return true;
+  }
+  return false;
+}
+
+std::string UnitSet::Id(PrivacyUnit unit, Neighbours neighbours) const {
   security::Sha256 hash;
-  for (std::span<const UnitHash> rest = hashes_; !rest.empty();) {
+  hash.Update(std::string(UnitName(unit)) + "/" + std::string(NeighboursName(neighbours)) + "/");
+  for (std::span<const UnitHash> rest = hashes(); !rest.empty();) {
     const std::size_t count = std::min(rest.size(), kHashesAtOnce);
     hash.Update(PackHashes(rest.first(count)));
     rest = rest.subspan(count);
@@ -64,16 +110,6 @@ std::vector<UnitHash> UnpackHashes(std::span<const std::uint8_t> bytes) {
     hashes[i] = Load(bytes.data() + i * UnitHash::kSize);
   }
   return hashes;
-}
-
-bool ShareMember(std::span<const UnitHash> some, std::span<const UnitHash> others) {
-  auto mine = some.begin();
-  auto theirs = others.begin();
-  while (mine != some.end() && theirs != others.end()) {
-    if (*mine == *theirs) return true;
-    ++(*mine < *theirs ? mine : theirs);
-  }
-  return false;
 }
 
 }  // namespace cloister::dp

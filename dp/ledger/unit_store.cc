@@ -42,17 +42,22 @@ base::Result<std::vector<StoredSet>> StoredSets(const Database& database) {
   }
 }
 
-base::Result<bool> Shares(const Database& database, security::HmacSha256Key& key,
-                          const StoredSet& set, std::span<const UnitHash> asked) {
+// Reads the set's blocks up to the end, or until visit(i) says false, which is called for each of
+// `asked` that the set has. Blocks that are read are checked.
+template <typename Visit>
+base::Status ReadShared(const Database& database, security::HmacSha256Key& key,
+                        const StoredSet& set, std::span<const UnitHash> asked, const Visit& visit) {
   CLOISTER_ASSIGN_OR_RETURN(
       Statement statement,
       database.Prepare(
           "SELECT block, hashes, code FROM unit_blocks WHERE data_set = ? ORDER BY block"));
   statement.Bind(set.id);
   std::int64_t found = 0;
-  for (std::int64_t block = 0;; ++block) {
+  std::size_t first = 0;  // of those asked for that may be in the next block
+  bool on = true;
+  for (std::int64_t block = 0; on; ++block) {
     CLOISTER_ASSIGN_OR_RETURN(const bool row, statement.Step());
-    if (!row) break;
+    if (!row) return found == set.units ? base::Status() : Damaged(database, set.id);
     const std::span<const std::uint8_t> bytes = statement.Bytes(1);
     const security::Sha256Digest code = CodeOf(key, set.id, block, bytes);
     const bool sound = statement.Integer(0) == block &&
@@ -61,24 +66,30 @@ base::Result<bool> Shares(const Database& database, security::HmacSha256Key& key
     const std::vector<UnitHash> stored = UnpackHashes(bytes);
     found += static_cast<std::int64_t>(stored.size());
     // What is asked ascends too: what lies below this block is never looked at again.
-    asked = asked.subspan(static_cast<std::size_t>(
-        std::lower_bound(asked.begin(), asked.end(), stored.front()) - asked.begin()));
-    if (ShareMember(asked, stored)) return true;
+    const auto from = asked.begin() + static_cast<std::ptrdiff_t>(first);
+    first = static_cast<std::size_t>(std::lower_bound(from, asked.end(), stored.front()) -
+                                     asked.begin());
+    ForShared(asked.subspan(first), stored,
+              [&](std::size_t i) { return on = visit(first + i), on; });
   }
-  if (found != set.units) return Damaged(database, set.id);
-  return false;
+  return {};
 }
 
 }  // namespace
 
-base::Result<std::vector<std::string>> SetsSharing(const Database& database,
-                                                   security::HmacSha256Key& key,
-                                                   const UnitSet& units) {
+base::Result<std::vector<Overlap>> SetsSharing(const Database& database,
+                                               security::HmacSha256Key& key, const UnitSet& units) {
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<StoredSet> sets, StoredSets(database));
-  std::vector<std::string> sharing;
+  std::vector<Overlap> sharing;
   for (const StoredSet& set : sets) {
-    CLOISTER_ASSIGN_OR_RETURN(const bool shares, Shares(database, key, set, units.hashes()));
-    if (shares) sharing.push_back(set.id);
+    bool shares = false;
+    std::vector<bool> known(units.has_owners() ? units.hashes().size() : 0);
+    CLOISTER_RETURN_IF_ERROR(ReadShared(database, key, set, units.hashes(), [&](std::size_t i) {
+      shares = true;
+      if (units.has_owners()) known[i] = true;
+      return units.has_owners();
+    }));
+    if (shares) sharing.push_back({set.id, units.DividesAnew(known)});
   }
   return sharing;
 }
@@ -87,7 +98,7 @@ base::Status VerifyUnits(const Database& database, security::HmacSha256Key& key)
   CLOISTER_ASSIGN_OR_RETURN(const std::vector<StoredSet> sets, StoredSets(database));
   for (const StoredSet& set : sets) {
     // Nothing is asked for, so that it looks to the end.
-    CLOISTER_RETURN_IF_ERROR(Shares(database, key, set, {}));
+    CLOISTER_RETURN_IF_ERROR(ReadShared(database, key, set, {}, [](std::size_t) { return true; }));
   }
   CLOISTER_ASSIGN_OR_RETURN(
       Statement strays, database.Prepare("SELECT data_set FROM unit_blocks WHERE data_set NOT IN "

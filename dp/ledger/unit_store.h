@@ -8,16 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "dp/ledger/ledger_store.h"
 #include "dp/ledger/sqlite.h"
 #include "dp/ledger/unit_set.h"
 
 namespace cloister::dp {
 
-// Ids of the data sets that share a unit with `units`. Reads each set's blocks until one meets,
-// a block in memory at a time.
-base::Result<std::vector<std::string>> SetsSharing(const Database& database,
-                                                   security::HmacSha256Key& key,
-                                                   const UnitSet& units);
+// The data sets that share a key with `units`. Reads each set's blocks until one meets, or where
+// keys have owners all of them; a block in memory at a time, and a bit a hash.
+base::Result<std::vector<Overlap>> SetsSharing(const Database& database,
+                                               security::HmacSha256Key& key, const UnitSet& units);
 // Whether every block of every data set is there and as it was written. A block in memory at a
 // time.
 base::Status VerifyUnits(const Database& database, security::HmacSha256Key& key);

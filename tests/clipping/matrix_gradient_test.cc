@@ -82,9 +82,10 @@ TEST_P(OfSize, NormAndSumAreTheExactOnesBothWays) {
 TEST_P(OfSize, BoundHoldsWhereTokensNearlyCancel) {
   const auto [tokens, rows, columns] = GetParam();
   int far_too_small = 0;
-  for (int round = 0; round < 6; ++round) {
+  // From where the errors of what is added decide to where those of the Gram matrices do.
+  for (int round = 0; round < 20; ++round) {
     const at::Tensor g = at::randn({tokens / 2, rows}), a = at::randn({tokens / 2, columns});
-    const double nearly = 1 + 0x1p-22 * (round + 1);
+    const double nearly = 1 + std::ldexp(1.0, round - 22);
     const at::Tensor left = at::cat({g, -g * nearly}), right = at::cat({a, a});
     const double exact = Norm(Exact(left, right));
     ASSERT_GT(exact, 0);
@@ -186,6 +187,28 @@ TEST(LookupGradient, CrossTermOfATiedMatrix) {
         EXPECT_GT(std::abs(apart.computed() - Norm(sum)), 0.2 * Norm(sum));
       }
     }
+  }
+}
+
+// The norm of a large matrix is that of rounded numbers: where the lookup nearly undoes it, what
+// rounding took from the norm is more than what is left of the sum.
+TEST(LookupGradient, CrossTermCoversWhatRoundingTookFromTheOthersNorm) {
+  constexpr std::int64_t kTokens = 12, kRows = 5000, kColumns = 64;
+  // Beside the first row of ones the others vanish in fp32, all in one direction.
+  at::Tensor values = at::full({kTokens, kColumns}, 0.9 * 0x1p-25).to(at::kFloat);
+  values[0].fill_(1);
+  const at::Tensor ids = at::full({kTokens}, 7, at::kLong);
+  const at::Tensor left = -at::one_hot(ids, kRows).to(at::kFloat);
+  for (const double more : {1e-4, 4e-4, 1e-3}) {
+    const LookupGradient lookup(ids, values * (1 + more));
+    const MatrixGradient matrix(left, values, NormMethod::kInstantiate);
+    NormBound both = lookup.norm();
+    both += matrix.norm();
+    both += lookup.Cross(matrix);
+    const at::Tensor sum = Added(matrix, kRows, kColumns);
+    AddTo(sum, lookup);
+    EXPECT_GE(both.upper(), Norm(sum)) << more;
+    EXPECT_LT(both.upper(), 1) << more;
   }
 }
 

@@ -76,8 +76,8 @@ TEST_F(LedgerTest, OtherDatabasesAreRefused) {
   constexpr auto kLost = base::Code::kDataLoss;
   EXPECT_EQ(after("SELECT 1"), base::Code::kOk);
   EXPECT_EQ(after("PRAGMA user_version=2"), kLost);
-  EXPECT_EQ(after("PRAGMA user_version=3"), kLost) << "an older version";
-  EXPECT_EQ(after("PRAGMA user_version=5"), kLost);
+  EXPECT_EQ(after("PRAGMA user_version=4"), kLost) << "an older version";
+  EXPECT_EQ(after("PRAGMA user_version=6"), kLost);
   EXPECT_EQ(after("PRAGMA application_id=7"), kLost);
   EXPECT_EQ(after("CREATE TRIGGER t AFTER INSERT ON spends BEGIN DELETE FROM spends; END"), kLost);
   EXPECT_EQ(after("DROP TABLE meta"), kLost);
@@ -88,14 +88,14 @@ TEST_F(LedgerTest, OtherDatabasesAreRefused) {
 // forget its spends.
 TEST_F(LedgerTest, ALedgerOfAnotherVersionSaysWhatToDo) {
   { Register(*Open(), Units(0, 5)); }
-  for (const char* const version : {"3", "5"}) {
+  for (const char* const version : {"4", "6"}) {
     Tamper(std::string("PRAGMA user_version=") + version);
     for (const auto open : {&Ledger::Open, &Ledger::OpenReadOnly}) {
       const auto opened = open(path_);
       ASSERT_FALSE(opened);
       EXPECT_EQ(opened.error().message,
                 "privacy ledger of version " + std::string(version) +
-                    ", where this program knows version 4 alone, " + path_.string() +
+                    ", where this program knows version 5 alone, " + path_.string() +
                     ": keep using the program version that made it, or start a new ledger for new "
                     "data only; what this one recorded counts as spent on its data");
     }
@@ -293,8 +293,20 @@ TEST_F(LedgerTest, APipeAFolderOrADeviceInPlaceOfAFileIsRefused) {
 TEST_F(LedgerTest, LookingAtNothingMakesNothing) {
   EXPECT_EQ(Ledger::OpenReadOnly(path_).error().code, base::Code::kNotFound);
   EXPECT_TRUE(fs::is_empty(folder_));
-  path_ = folder_ / "no" / "such" / "folder";
+}
+
+TEST_F(LedgerTest, AFolderThatCannotBeIsAnError) {
+  std::ofstream(folder_ / "file") << "no folder";
+  path_ = folder_ / "file" / "ledger";
   EXPECT_EQ(OpenError(), base::Code::kUnavailable);
+}
+
+TEST_F(LedgerTest, ItsFolderIsMade) {
+  path_ = folder_ / "ledgers" / "of" / "mine";
+  EXPECT_FALSE(Ledger::OpenReadOnly(path_)) << "for looking nothing is";
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "ledgers"));
+  Register(*Open(), Units(0, 5));
+  EXPECT_TRUE(std::filesystem::exists(path_));
 }
 
 }  // namespace

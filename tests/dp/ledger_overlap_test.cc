@@ -81,5 +81,20 @@ TEST_F(LedgerTest, AJobsTotalCountsItsSpendsOnOverlappingSets) {
   EXPECT_NEAR(ledger->SpentByJob(apart, "job", 1e-6)->epsilon, ten, 1e-9);
 }
 
+// The least epsilon and the least delta of those that have spent bind, each for itself.
+TEST_F(LedgerTest, TheDeltaOfAnOverlappingSetThatSpentBindsToo) {
+  const std::int64_t most = Affordable(1, 0.05, {8, 1e-7});
+  ASSERT_LT(most + 10, Affordable(1, 0.05)) << "of kBudget";
+  const auto ledger = Open();
+  const std::string whole = Register(*ledger, Units(0, 10));
+  const Event planned = SpendOf(1, 1, most + 10).event;
+  EXPECT_TRUE(ledger->CheckAffordable(whole, planned));
+  const auto part = TryRegister(*ledger, Units(9, 20), {8, 1e-7});
+  ASSERT_TRUE(part) << part.error().message;
+  EXPECT_TRUE(ledger->CheckAffordable(whole, planned)) << "nothing was spent yet";
+  ASSERT_TRUE(ledger->Debit(*part, SpendOf(1, 100)));
+  EXPECT_EQ(ledger->CheckAffordable(whole, planned).error().code, base::Code::kResourceExhausted);
+}
+
 }  // namespace
 }  // namespace cloister::dp

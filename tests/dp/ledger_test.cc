@@ -210,8 +210,6 @@ TEST_F(LedgerTest, RefusesWhatItCannotAccountFor) {
   EXPECT_EQ(try_register({"x"}, PrivacyUnit::kRecord, N::kAddOrRemoveOne, {8, 1}), kBad);
   EXPECT_EQ(try_register({"x"}, PrivacyUnit::kRecord, N::kReplaceOne, kBudget),
             base::Code::kUnimplemented);
-  EXPECT_EQ(try_register(Units(4, 9), PrivacyUnit::kUser, N::kAddOrRemoveOne, kBudget), kBad);
-  EXPECT_EQ(try_register(Units(4, 9), PrivacyUnit::kRecord, N::kZeroOut, kBudget), kBad);
 
   Spend spend = SpendOf(1);
   spend.event.neighbours = N::kZeroOut;
@@ -309,6 +307,19 @@ TEST_F(LedgerTest, AStepFollowsTheOneThatWasReleased) {
   // Either mark that the state knows of will do.
   EXPECT_TRUE(ledger->RecordStep(id, "job", {2, {2}, {StepMark{9}, StepMark{1}}}));
   EXPECT_TRUE(ledger->RecordStep(id, "job", {3, {3}, {StepMark{2}, StepMark{1}}}));
+}
+
+// Epsilon begins at what the order costs; the share says how much of the budget is gone.
+TEST_F(LedgerTest, TheShareOfTheBudgetGrowsInProportion) {
+  const auto ledger = Open();
+  const std::string id = Register(*ledger, Units(0, 5));
+  EXPECT_EQ(ledger->Spent(id)->share, 0);
+  const std::int64_t most = Affordable(1, 0.05);
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(1, 1, most / 4)));
+  EXPECT_NEAR(ledger->Spent(id)->share, 0.25, 0.02);
+  ASSERT_TRUE(ledger->Debit(id, SpendOf(2, 1, most / 4)));
+  EXPECT_NEAR(ledger->Spent(id)->share, 0.5, 0.02);
+  EXPECT_GT(ledger->Spent(id)->epsilon, 0.6 * kBudget.epsilon);
 }
 
 }  // namespace

@@ -3,13 +3,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <set>
 
-#include "base/file.h"
 #include "model/model_files.h"
-#include "tests/base/own_path.h"
+#include "tests/trainer/data_case.h"
 #include "trainer/data/chat_encoder.h"
-#include "trainer/data/data_units.h"
 #include "trainer/data/held_out.h"
 #include "trainer/data/record_encoder.h"
 #include "trainer/data/record_file.h"
@@ -22,16 +19,6 @@ using testing::HasSubstr;
 
 const std::string kGood =
     R"({"id": "1", "messages": [{"role": "user", "content": "ab"}, {"role": "assistant", "content": "cd"}]})";
-
-std::filesystem::path Write(const std::string& text) {
-  static const OwnFile file("data_test.jsonl");
-  EXPECT_TRUE(base::WriteFile(file.path(), text));
-  return file.path();
-}
-
-base::Result<RecordFile> Open(const std::filesystem::path& path, bool units = false) {
-  return RecordFile::Open(path, {.units = units});
-}
 
 // Every byte is a token; '<' starts a turn, '>' ends one.
 class Bytes : public model::Tokenizer {
@@ -228,18 +215,13 @@ TEST(HeldOut, RecordsThatAreTrainedOnAreNamed) {
 
 TEST(HeldOut, RowsOfOtherFormsAreComparedAsConversations) {
   const auto train = Open(Write(kGood));
-  const security::Sha256Digest known = HashOf({train->Read(0)->messages, {}, {}});
+  const security::Sha256Digest known = HashOf({train->Read(0)->messages, {}, {}, {}});
   const security::Sha256Digest other =
-      HashOf({nlohmann::ordered_json::parse(R"([{"role": "user", "content": "zz"}])"), {}, {}});
+      HashOf({nlohmann::ordered_json::parse(R"([{"role": "user", "content": "zz"}])"), {}, {}, {}});
   const std::vector<HeldOutRow> rows = {{{other}, {}, "a:1"}, {{other, known}, {}, "a:2"}};
   EXPECT_TRUE(CheckDisjoint(*train, std::span(rows).first(1), dp::PrivacyUnit::kRecord));
   EXPECT_THAT(CheckDisjoint(*train, rows, dp::PrivacyUnit::kRecord).error().message,
               testing::StartsWith("a:2: "));
-}
-
-std::string RecordOf(const std::string& unit, const std::string& content) {
-  return R"({"unit": )" + unit + R"(, "messages": [{"role": "user", "content": ")" + content +
-         "\"}]}\n";
 }
 
 TEST(HeldOut, UsersThatAreTrainedOnAreNamed) {
@@ -249,61 +231,6 @@ TEST(HeldOut, UsersThatAreTrainedOnAreNamed) {
   const auto status = CheckDisjoint(*train, *held_out, dp::PrivacyUnit::kUser);
   ASSERT_FALSE(status);
   EXPECT_THAT(status.error().message, HasSubstr("data_test.jsonl:2: its 'unit'"));
-}
-
-std::vector<std::string> Keys(const RecordFile& file, dp::PrivacyUnit unit) {
-  const dp::UnitSource source = LedgerKeys(file, unit);
-  std::vector<std::string> keys;
-  while (const auto key = source().value()) keys.emplace_back(*key);
-  return keys;
-}
-
-TEST(DataUnits, RecordsOfOneUserStandTogether) {
-  const auto file = Open(
-      Write(RecordOf("\"ann\"", "a") + RecordOf("\"bob\"", "b") + RecordOf("\"ann\"", "c")), true);
-  const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
-  ASSERT_TRUE(users) << users.error().message;
-  ASSERT_EQ(users->size(), 2);
-  EXPECT_THAT(users->records(0), testing::ElementsAre(0, 2));
-  EXPECT_THAT(users->records(1), testing::ElementsAre(1));
-  const auto keys = Keys(*file, dp::PrivacyUnit::kUser);
-  EXPECT_EQ(std::set(keys.begin(), keys.end()).size(), 5U);  // three records, two names
-  const auto records = DataUnits::Of(*file, dp::PrivacyUnit::kRecord);
-  EXPECT_EQ(records->size(), 3);
-  EXPECT_THAT(records->records(2), testing::ElementsAre(2));
-  EXPECT_EQ(Keys(*file, dp::PrivacyUnit::kRecord), std::vector(keys.begin(), keys.begin() + 3));
-}
-
-// What ledgers know records and users by: another hash would be a fresh budget.
-TEST(DataUnits, LedgersKnowRecordsByTheHashThatTheyEverHad) {
-  const auto file = Open(Write(RecordOf("\"ann\"", "a")), true);
-  security::Sha256 record, user;
-  record.Update("4:user1:a");
-  user.Update("user:ann");
-  EXPECT_THAT(Keys(*file, dp::PrivacyUnit::kUser),
-              testing::ElementsAre(security::Hex(record.Finish()), security::Hex(user.Finish())));
-}
-
-TEST(DataUnits, ALineWithoutItsUserIsNamed) {
-  for (const std::string& unit : {std::string("\"\""), std::string("3"), std::string("null"),
-                                  "\"" + std::string(RecordFile::kMaxUnitName + 1, 'x') + "\""}) {
-    const auto file = Open(Write(RecordOf("\"ann\"", "a") + RecordOf(unit, "b")), true);
-    const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
-    ASSERT_FALSE(users) << unit;
-    EXPECT_EQ(users.error().code, base::Code::kDataLoss);
-    EXPECT_THAT(users.error().message, HasSubstr("data_test.jsonl:2: field 'unit'"));
-    EXPECT_TRUE(DataUnits::Of(*file, dp::PrivacyUnit::kRecord));
-  }
-}
-
-TEST(DataUnits, AUserMayHaveAHundredThousandRecords) {
-  std::string text;
-  for (int i = 0; i < 100'000; ++i) text += RecordOf("\"ann\"", std::to_string(i));
-  const auto file = Open(Write(text + RecordOf("\"bob\"", "b")), true);
-  const auto users = DataUnits::Of(*file, dp::PrivacyUnit::kUser);
-  ASSERT_EQ(users->size(), 2);
-  EXPECT_EQ(users->records(0).size(), 100'000U);
-  EXPECT_THAT(users->records(1), testing::ElementsAre(100'000));
 }
 
 TEST(AdaptiveClipNorm, GoesToTheQuantileOfTheNorms) {

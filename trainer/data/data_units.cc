@@ -1,12 +1,23 @@
 #include "trainer/data/data_units.h"
 
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "security/primitives.h"
 #include "trainer/data/index_walk.h"
 
 namespace cloister::trainer {
+namespace {
+
+std::string_view View(std::span<const std::uint8_t> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
 
 base::Result<DataUnits> DataUnits::Of(const RecordFile& file, dp::PrivacyUnit unit) {
   DataUnits units;
@@ -52,21 +63,25 @@ dp::UnitSource LedgerKeys(const RecordFile& file, dp::PrivacyUnit unit) {
   struct State {
     explicit State(const RecordIndex& index) : reader(index) {}
     IndexReader reader;
+    RecordIndex::Entry entry;
+    bool row = false;  // whether the entry's row is still to be given
     std::size_t user = 0;
-    std::string key;
   };
   const auto state = std::make_shared<State>(file.index());
   const bool users = unit == dp::PrivacyUnit::kUser;
-  return [state, &file, users]() -> base::Result<std::optional<std::string_view>> {
+  const auto owner = [&file, users, state] {
+    return users ? View(file.units()[state->entry.unit]) : std::string_view();
+  };
+  return [state, &file, users, owner]() -> base::Result<std::optional<dp::UnitKey>> {
+    if (std::exchange(state->row, false)) return dp::UnitKey{View(state->entry.row), owner()};
     CLOISTER_ASSIGN_OR_RETURN(const RecordIndex::Entry* entry, state->reader.Next());
     if (entry != nullptr) {
-      state->key = security::Hex(entry->hash);
-    } else if (users && state->user < file.units().size()) {
-      state->key = security::Hex(file.units()[state->user++]);
-    } else {
-      return std::optional<std::string_view>();
+      state->entry = *entry;
+      state->row = entry->row != RowKey{};
+      return dp::UnitKey{View(state->entry.hash), owner()};
     }
-    return std::optional<std::string_view>(state->key);
+    if (!users || state->user == file.units().size()) return std::nullopt;
+    return dp::UnitKey{View(file.units()[state->user++]), {}};
   };
 }
 

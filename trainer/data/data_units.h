@@ -29,8 +29,9 @@ class DataUnits {
   std::vector<std::int64_t> records_;
 };
 
-// What a privacy ledger knows the data set by, one after another: the hash (hex) of every record,
-// and with "user" that of every user too, so that neither another name for the same records nor
+// What a privacy ledger knows the data set by, one after another: of every record the hash of what
+// the recipe reads of it and that of its whole row, and with "user" whose they are and every user
+// too, so that neither another reading of the same rows, nor another name for the same records, nor
 // more records under the same name buy a fresh budget. `file` must outlive it.
 dp::UnitSource LedgerKeys(const RecordFile& file, dp::PrivacyUnit unit);
 

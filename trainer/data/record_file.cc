@@ -33,6 +33,7 @@ using UnitNumbers = std::unordered_map<Sha256Digest, std::uint32_t, DigestHash>;
 // What the index keeps of a record, or what is wrong with it.
 struct Parsed {
   Sha256Digest hash{};
+  RowKey row{};
   std::optional<Sha256Digest> unit;
   std::optional<base::Error> error;
 };
@@ -44,8 +45,9 @@ std::optional<Sha256Digest> UnitOf(const Record& record) {
 
 Parsed Parse(const RecordParser& parser, std::string_view bytes, bool units) {
   const auto record = parser.Parse(bytes);
-  if (!record) return {{}, {}, record.error()};
-  return {HashOf(*record), units ? UnitOf(*record) : std::nullopt, {}};
+  if (!record) return {{}, {}, {}, record.error()};
+  return {
+      HashOf(*record), record->row.value_or(RowKey{}), units ? UnitOf(*record) : std::nullopt, {}};
 }
 
 std::vector<Parsed> ParseAll(const RecordParser& parser,
@@ -106,7 +108,7 @@ base::Status RecordFile::Scan(RecordScanner& scanner, std::vector<RecordScanner:
       }
       CLOISTER_RETURN_IF_ERROR(
           index_.Append({piece.offset, piece.line, static_cast<std::uint32_t>(piece.bytes.size()),
-                         unit, parsed[i].hash}));
+                         unit, parsed[i].hash, parsed[i].row}));
     }
     progress.Update(scanner.position() >> 20);
     pieces = scanner.Next();

@@ -9,7 +9,7 @@ namespace cloister::trainer {
 namespace {
 
 constexpr std::size_t kEntry = sizeof(RecordIndex::Entry);
-static_assert(kEntry == 56 && std::is_trivially_copyable_v<RecordIndex::Entry>);
+static_assert(kEntry == 72 && std::is_trivially_copyable_v<RecordIndex::Entry>);
 
 std::uint64_t OffsetOf(std::int64_t entry) { return static_cast<std::uint64_t>(entry) * kEntry; }
 

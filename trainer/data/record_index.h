@@ -9,10 +9,11 @@
 #include "base/result.h"
 #include "security/primitives.h"
 #include "trainer/data/random_access_file.h"
+#include "trainer/data/row_key.h"
 
 namespace cloister::trainer {
 
-// Where the records of a file stand, 56 bytes each: in memory up to a bound, and from there on in a
+// Where the records of a file stand, 72 bytes each: in memory up to a bound, and from there on in a
 // temporary file, so that a data set of any size takes the same memory. Reading is thread-safe.
 class RecordIndex {
  public:
@@ -23,6 +24,7 @@ class RecordIndex {
     std::uint32_t size = 0;  // bytes
     std::uint32_t unit = kNoUnit;
     security::Sha256Digest hash{};
+    RowKey row{};  // zeros: none
   };
   static constexpr std::size_t kMemory = std::size_t{16} << 20;
 

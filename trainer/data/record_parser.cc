@@ -72,7 +72,24 @@ base::Result<Record> Instruction(const ordered_json& line, const DataColumns& co
   if (history != line.end() && !history->empty()) {
     return Wrong("field 'history' is not read: write the turns as 'messages', in format chat");
   }
-  return Record{Conversation(system, instruction, input, output), {}, {}};
+  return Record{Conversation(system, instruction, input, output), {}, {}, {}};
+}
+
+std::optional<RowKey> RowOf(const ordered_json& object) {
+  RowWords words;
+  words.AddAll(object);
+  return words.Finish();
+}
+
+// A line of JSON says the same where it is read as plain text.
+std::optional<RowKey> RowOfLine(std::string_view line) {
+  if (line.starts_with('{')) {
+    const ordered_json object = base::ParseJson<ordered_json>(line);
+    if (object.is_object()) return RowOf(object);
+  }
+  RowWords words;
+  words.Add(line);
+  return words.Finish();
 }
 
 }  // namespace
@@ -114,7 +131,7 @@ base::Result<Record> RecordParser::Parse(std::string_view bytes) const {
   if (!model::IsUtf8(bytes)) return Wrong("bytes that are no UTF-8: convert the file");
   if (layout_.format == DataFormat::kCsv) return ParseRow(bytes);
   while (bytes.ends_with('\n') || bytes.ends_with('\r')) bytes.remove_suffix(1);
-  return Record{{}, std::string(bytes), {}};
+  return Record{{}, std::string(bytes), {}, RowOfLine(bytes)};
 }
 
 base::Result<Record> RecordParser::ParseJson(std::string_view line) const {
@@ -122,6 +139,7 @@ base::Result<Record> RecordParser::ParseJson(std::string_view line) const {
   if (object.is_discarded()) return Wrong("no valid JSON: write one JSON object a line");
   if (!object.is_object()) return Wrong("no JSON object: write one JSON object a line");
   Record record;
+  const std::optional<RowKey> row = RowOf(object);
   if (layout_.texts()) {
     CLOISTER_ASSIGN_OR_RETURN(record.text, Text(object, layout_.columns.text, true));
   } else if (layout_.format == DataFormat::kInstruction) {
@@ -134,6 +152,7 @@ base::Result<Record> RecordParser::ParseJson(std::string_view line) const {
   }
   const auto unit = object.find(layout_.columns.unit);
   if (unit != object.end() && unit->is_string()) record.unit = unit->get<std::string>();
+  record.row = row;
   return record;
 }
 
@@ -145,8 +164,11 @@ base::Result<Record> RecordParser::ParseRow(std::string_view row) const {
   const auto at = [&](const std::optional<std::size_t>& place) {
     return place ? fields[*place] : std::string();
   };
+  RowWords words;
+  for (const std::string& field : fields) words.Add(field);
   Record record;
   record.unit = at(places_.unit);
+  record.row = words.Finish();
   if (layout_.texts()) {
     record.text = at(places_.text);
   } else {

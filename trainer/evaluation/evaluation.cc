@@ -135,7 +135,7 @@ class Evaluation::Reader {
       HeldOutRow& row = rows.emplace_back(HeldOutRow{{}, question.unit, question.where});
       for (const auto* const texts : {&question.choices, &question.answers}) {
         for (const std::string& text : *texts) {
-          row.hashes.push_back(HashOf({question.Answered(text), {}, {}}));
+          row.hashes.push_back(HashOf({question.Answered(text), {}, {}, {}}));
         }
       }
     }
