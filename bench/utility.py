@@ -35,9 +35,11 @@ SHAPES = {
     "v-1": {"rank": 1, "alpha": 4, "targets": ["v_proj"], "clip_norm": 0.1},
     "qv-4": {"rank": 4, "alpha": 8, "targets": ["q_proj", "v_proj"], "clip_norm": 0.2},
 }
-RATES = [2e-3, 4e-3, 8e-3, 1.6e-2]
+# Of each epsilon; rates for the other shape where they can be compared.
+RATES = {"v-1": [4e-3, 8e-3, 2e-3, 1.6e-2], "qv-4": [4e-3, 2e-3]}
+EPSILONS = {"v-1": [8, None, 3, 1], "qv-4": [8, None]}
 
-# What the search found.
+# Of the rows. Where utility_results.json has a whole search, what it found; a guess before.
 SHAPE = "v-1"
 RATE = {None: 8e-3, 8: 8e-3, 3: 8e-3, 1: 4e-3}
 
@@ -117,7 +119,8 @@ def run(cloister, name, *of):
 
 def search(cloister):
     rows = []
-    for shape, epsilon, rate in itertools.product(SHAPES, RATE, RATES):
+    for shape, rate, epsilon in ((shape, rate, epsilon) for shape in SHAPES
+                                 for rate, epsilon in itertools.product(RATES[shape], EPSILONS[shape])):
         name = f"search-{epsilon or 'plain'}-{shape}-{rate:g}"
         before, after, _ = run(cloister, name, shape, rate, epsilon, SEARCH_STEPS, "search.jsonl")
         rows.append((epsilon or 1e9, before - after, shape, rate))

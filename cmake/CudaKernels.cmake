@@ -5,6 +5,8 @@ find_program(CLOISTER_NVCC nvcc HINTS
 if(NOT CLOISTER_NVCC)
   message(FATAL_ERROR "CUDA: no nvcc found: run ./dev setup")
 endif()
+cmake_path(GET CLOISTER_NVCC PARENT_PATH nvcc_folder)
+cmake_path(SET CLOISTER_CUDA_INCLUDE NORMALIZE ${nvcc_folder}/../include)
 set(CLOISTER_CUDA_ARCHITECTURES sm_80 sm_90)
 set(CLOISTER_CUBIN_DIR ${CMAKE_BINARY_DIR}/lib/cuda)
 

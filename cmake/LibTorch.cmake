@@ -19,6 +19,7 @@ if(NOT EXISTS ${torch_root}/lib/libtorch_cpu.so)
   message(FATAL_ERROR "LibTorch: ${torch_root} has no lib/libtorch_cpu.so: run ./dev setup")
 endif()
 
+set(CLOISTER_TORCH_LIBRARIES ${torch_root}/lib)
 add_library(libtorch INTERFACE)
 # Included last, so that the wheel's fmt and protobuf headers never shadow Debian's.
 target_compile_options(libtorch INTERFACE

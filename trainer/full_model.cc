@@ -47,9 +47,11 @@ ShardedParameters::Parts PartsOf(const std::vector<WeightPlace>& places, std::in
 // Every weight of a network.
 class FullModel final : public TorchModel {
  public:
-  FullModel(const model::Architecture& architecture, FlatWeights weights,
+  // `there` as TorchModel::Flat has it.
+  FullModel(const model::Architecture& architecture, FlatWeights weights, at::Tensor there,
             const WeightNumbers& numbers, const ComputeOptions& options, Ranks* ranks)
-      : TorchModel(Network(architecture, std::move(weights.network), options), weights.flat,
+      : TorchModel(Network(architecture, std::move(weights.network), options),
+                   {weights.flat, std::move(there)},
                    Shapes(numbers, weights.places, architecture.num_layers), at::kFloat),
         numbers_(numbers),
         places_(std::move(weights.places)) {
@@ -84,11 +86,14 @@ class FullModel final : public TorchModel {
 }  // namespace
 
 std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
-                                              FlatWeights weights, const ComputeOptions& options,
-                                              Ranks* ranks) {
+                                              FlatWeights weights, const at::Device& device,
+                                              const ComputeOptions& options, Ranks* ranks) {
+  at::Tensor there = weights.flat;
+  if (!device.is_cpu()) there = weights.network.MoveTo(device, weights.flat);
   const WeightNumbers numbers(weights.network);
   CLOISTER_CHECK(numbers.parameters() == weights.flat.numel());
-  return std::make_unique<FullModel>(architecture, std::move(weights), numbers, options, ranks);
+  return std::make_unique<FullModel>(architecture, std::move(weights), std::move(there), numbers,
+                                     options, ranks);
 }
 
 }  // namespace cloister::trainer

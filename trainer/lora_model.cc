@@ -12,9 +12,8 @@ namespace {
 // A LoRA adapter on frozen weights.
 class LoraModel final : public TorchModel {
  public:
-  LoraModel(Network network, const model::LoraConfig& config, const at::Tensor& flat,
-            AdapterView view)
-      : TorchModel(std::move(network), flat, std::move(view.shapes), at::kDouble),
+  LoraModel(Network network, const model::LoraConfig& config, Flat flat, AdapterView view)
+      : TorchModel(std::move(network), std::move(flat), std::move(view.shapes), at::kDouble),
         config_(config),
         adapter_(std::move(view.network)) {}
 
@@ -33,16 +32,18 @@ class LoraModel final : public TorchModel {
   const NetworkAdapter* Unwatched() const override { return &adapter_; }
 
   model::LoraConfig config_;
-  NetworkAdapter adapter_;  // its matrices share the flat vector's memory
+  NetworkAdapter adapter_;  // its matrices share the memory of the vector that the network reads
 };
 
 }  // namespace
 
 std::unique_ptr<TrainableModel> MakeLoraModel(Network network, const model::LoraConfig& config) {
   const auto layout = model::AdapterLayout(config, network.architecture());
-  const at::Tensor flat = at::zeros({model::AdapterSize(layout)}, at::TensorOptions(at::kFloat));
-  AdapterView view = MakeAdapterView(config, network.architecture(), flat);
-  return std::make_unique<LoraModel>(std::move(network), config, flat, std::move(view));
+  const at::Tensor here = at::zeros({model::AdapterSize(layout)}, at::TensorOptions(at::kFloat));
+  const at::Tensor there = here.to(network.device());  // itself on the CPU
+  AdapterView view = MakeAdapterView(config, network.architecture(), there);
+  return std::make_unique<LoraModel>(std::move(network), config, TorchModel::Flat{here, there},
+                                     std::move(view));
 }
 
 }  // namespace cloister::trainer

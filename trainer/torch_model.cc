@@ -16,6 +16,7 @@
 #include "dp/clipping/book_keeping.h"
 #include "dp/clipping/unit_clipper.h"
 #include "trainer/audit/canary_gradient.h"
+#include "trainer/devices.h"
 #include "trainer/evaluation/scoring.h"
 #include "trainer/guarded.h"
 #include "trainer/networks/batch.h"
@@ -61,10 +62,11 @@ struct MeanLoss {
 
 }  // namespace
 
-TorchModel::TorchModel(Network network, at::Tensor flat,
-                       std::vector<dp::clipping::ParameterShape> shapes, at::ScalarType sum_type)
+TorchModel::TorchModel(Network network, Flat flat, std::vector<dp::clipping::ParameterShape> shapes,
+                       at::ScalarType sum_type)
     : network_(std::move(network)),
-      flat_(std::move(flat)),
+      flat_(std::move(flat.here)),
+      there_(std::move(flat.there)),
       shapes_(std::move(shapes)),
       sum_type_(sum_type) {}
 
@@ -82,7 +84,7 @@ base::Result<Value> TorchModel::WithWeights(const char* what,
                                             const std::function<base::Result<Value>()>& body) {
   if (!shards_) {
     return Guarded(what, [&] {
-      network_.RoundWeights();
+      PlaceWeights();
       return body();
     });
   }
@@ -92,6 +94,16 @@ base::Result<Value> TorchModel::WithWeights(const char* what,
     return result ? base::Status() : tl::unexpected(result.error());
   }));
   return result;
+}
+
+void TorchModel::PlaceWeights() {
+  const at::NoGradGuard no_grad;
+  if (!there_.is_same(flat_)) there_.copy_(flat_);
+  network_.RoundWeights();
+}
+
+std::int64_t TorchModel::Threads() const {
+  return network_.device().is_cpu() ? at::get_num_threads() : 1;
 }
 
 std::span<float> TorchModel::values() {
@@ -148,9 +160,8 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
       NetworkAdapter trained = Watched(told);
       return Losses(trained, {&example, 1}, std::array{std::size_t{0}}, /*packed=*/false);
     };
-    CLOISTER_ASSIGN_OR_RETURN(const double mean,
-                              AddUnits(units, at::get_num_threads(), gate_, loss, progress, engine,
-                                       lanes ? &*lanes : nullptr));
+    CLOISTER_ASSIGN_OR_RETURN(const double mean, AddUnits(units, Threads(), gate_, loss, progress,
+                                                          engine, lanes ? &*lanes : nullptr));
     dp::clipping::UnitClipper clipper(engine);
     for (const dp::audit::Canary& canary : options.canaries) {
       ObserveCanary(canary, shapes_, clipper);
@@ -165,7 +176,7 @@ UnitLanes TorchModel::Lanes(std::span<const UnitExamples> units) {
   for (const UnitExamples& unit : units) {
     for (const Example& example : unit) longest = std::max(longest, example.tokens());
   }
-  UnitLanes lanes = DealUnits(units, gate_.SideBySide(at::get_num_threads(), longest));
+  UnitLanes lanes = DealUnits(units, gate_.SideBySide(Threads(), longest));
   lanes.leave = [this](base::Status own) { shards_->Leave(std::move(own)); };
   return lanes;
 }
@@ -175,7 +186,7 @@ const at::Tensor& TorchModel::EmptySum() {
   if (!sum_.defined() && shards_) {
     sum_ = at::from_blob(shards_->sums().data(), {parameters()}, at::TensorOptions(at::kFloat));
   } else if (!sum_.defined()) {
-    sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_));
+    sum_ = at::empty({parameters()}, at::TensorOptions(sum_type_).device(network_.device()));
   }
   if (!shards_) sum_.zero_();  // else they are
   return sum_;
@@ -195,12 +206,12 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
     NetworkAdapter trained = Watched(observer);
     for (const auto& group : groups) {
       at::Tensor losses = Losses(trained, examples, group, packed);
-      if (by_token) losses = losses * AnswerCounts(examples, group);
+      if (by_token) losses = losses * AnswerCounts(examples, group).to(losses.device());
       torch::autograd::backward({losses.sum()}, {});
       loss.Add(losses.detach());
       if (progress && !progress(loss.count)) return StoppedWork();
     }
-    if (!shards_) gradient_ = sum_.to(at::kFloat);
+    if (!shards_) gradient_ = sum_.to(at::kCPU, at::kFloat);
     return true;
   });
   CLOISTER_RETURN_IF_ERROR(all ? base::Status() : tl::unexpected(all.error()));
@@ -233,7 +244,7 @@ base::Result<double> TorchModel::Loss(std::span<const Example> examples,
 base::Result<std::vector<TrainableModel::Score>> TorchModel::Scores(
     std::span<const Example> examples, std::int64_t micro_batch_tokens, const Progress& progress) {
   return Guarded("scoring answers", [&]() -> base::Result<std::vector<Score>> {
-    network_.RoundWeights();
+    PlaceWeights();
     std::vector<Score> scores(examples.size());
     std::int64_t done = 0;
     for (const auto& group : Groups(examples, micro_batch_tokens, /*packed=*/false)) {
@@ -249,7 +260,7 @@ base::Result<std::vector<model::TokenId>> TorchModel::Continue(
     std::span<const model::TokenId> prompt, std::int64_t max_new_tokens,
     std::span<const model::TokenId> ends, const Progress& progress) {
   return Guarded("generating an answer", [&]() -> base::Result<std::vector<model::TokenId>> {
-    network_.RoundWeights();
+    PlaceWeights();
     return GreedyTokens(network_, Unwatched(), prompt, max_new_tokens, ends, progress);
   });
 }
@@ -259,6 +270,8 @@ base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
     const ComputeOptions& asked, Ranks* ranks) {
   using Loaded = base::Result<std::unique_ptr<TrainableModel>>;
   return Guarded("loading the model", [&]() -> Loaded {
+    CLOISTER_ASSIGN_OR_RETURN(const at::Device device,
+                              OpenDevice(asked.device, ranks ? ranks->local_rank() : 0));
     CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files.architecture());
     ComputeOptions options = asked;
     options.shard_parameters = options.shard_parameters && !lora && ranks && ranks->size() > 1;
@@ -268,15 +281,16 @@ base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
       CLOISTER_ASSIGN_OR_RETURN(
           FlatWeights weights,
           LoadFlatWeights(files, architecture, KeptWeights{own.begin, own.end}));
-      return MakeFullModel(architecture, std::move(weights), options, ranks);
+      return MakeFullModel(architecture, std::move(weights), device, options, ranks);
     }
     if (!lora) {
       CLOISTER_ASSIGN_OR_RETURN(FlatWeights weights, LoadFlatWeights(files, architecture));
-      return MakeFullModel(architecture, std::move(weights), options, nullptr);
+      return MakeFullModel(architecture, std::move(weights), device, options, nullptr);
     }
     CLOISTER_RETURN_IF_ERROR(model::Validate(*lora, architecture));
     CLOISTER_ASSIGN_OR_RETURN(NetworkWeights weights,
                               LoadWeights(files, architecture, options.precision, options.base));
+    if (!device.is_cpu()) weights.MoveTo(device);
     return MakeLoraModel(Network(architecture, std::move(weights), options), *lora);
   });
 }

@@ -22,6 +22,12 @@ namespace cloister::trainer {
 // what its gradient is made of, and private and plain training differ in the observer.
 class TorchModel : public TrainableModel {
  public:
+  // The vector that is trained, fp32 [parameters]: `here`, on the CPU, where it is changed, and
+  // `there`, where the network reads it. One tensor, or `there` is the copy on another device.
+  struct Flat {
+    at::Tensor here, there;
+  };
+
   std::int64_t parameters() const override { return flat_.numel(); }
   const model::Architecture& architecture() const override { return network_.architecture(); }
   std::span<float> values() override;
@@ -44,9 +50,8 @@ class TorchModel : public TrainableModel {
                                                      const Progress& progress) override;
 
  protected:
-  // `flat` fp32 [parameters]: the vector that is trained, cut into `shapes`. A plain gradient is
-  // added up in `sum_type`.
-  TorchModel(Network network, at::Tensor flat, std::vector<dp::clipping::ParameterShape> shapes,
+  // `flat` is cut into `shapes`. A plain gradient is added up in `sum_type`.
+  TorchModel(Network network, Flat flat, std::vector<dp::clipping::ParameterShape> shapes,
              at::ScalarType sum_type);
 
   // From now on the network's passes are those of `ranks` together; `memory` is of the flat vector.
@@ -71,11 +76,15 @@ class TorchModel : public TrainableModel {
   template <typename Value>
   base::Result<Value> WithWeights(const char* what, const ShardedParameters::Passes& passes,
                                   const std::function<base::Result<Value>()>& body);
+  // Brings what passes read up to date with the vector that is trained.
+  void PlaceWeights();
+  // How many examples are computed side by side: on another device than the CPU one.
+  std::int64_t Threads() const;
   UnitLanes Lanes(std::span<const UnitExamples> units);
   const at::Tensor& EmptySum();
 
   Network network_;
-  at::Tensor flat_;
+  at::Tensor flat_, there_;
   std::vector<dp::clipping::ParameterShape> shapes_;
   at::ScalarType sum_type_;
   std::uint64_t seed_ = 0;  // of BeginStep()
@@ -86,11 +95,12 @@ class TorchModel : public TrainableModel {
   std::unique_ptr<ShardedParameters> shards_;  // null: all weights are here
 };
 
-// An adapter, `config` valid for the network; all weights, with `ranks` this one's part of them.
+// An adapter, `config` valid for the network, on the network's device; all weights, moved to
+// `device`, with `ranks` this one's part of them.
 // See TrainableModel::Load.
 std::unique_ptr<TrainableModel> MakeLoraModel(Network network, const model::LoraConfig& config);
 std::unique_ptr<TrainableModel> MakeFullModel(const model::Architecture& architecture,
-                                              FlatWeights weights, const ComputeOptions& options,
-                                              Ranks* ranks);
+                                              FlatWeights weights, const at::Device& device,
+                                              const ComputeOptions& options, Ranks* ranks);
 
 }  // namespace cloister::trainer

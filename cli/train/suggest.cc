@@ -30,7 +30,7 @@ base::Result<trainer::SuggestionRequest> RequestOf(const po::variables_map& valu
   request.output = values["output"].as<std::string>();
   request.units = values["units"].as<std::int64_t>();
   request.unit_tokens = values["tokens"].as<std::int64_t>();
-  request.max_tokens = values["max-tokens"].as<std::int64_t>();
+  if (values.contains("max-tokens")) request.max_tokens = values["max-tokens"].as<std::int64_t>();
   if (values.contains("epochs")) request.epochs = values["epochs"].as<double>();
   const std::string method = values["method"].as<std::string>();
   const auto* const known = std::find(kMethods.begin(), kMethods.end(), method);
@@ -85,7 +85,8 @@ base::Status SuggestRecipe(std::span<const std::string> arguments) {
       "The folder that the recipe writes")("units", po::value<std::int64_t>()->required(),
                                            "How many records or users there are, about")(
       "tokens", po::value<std::int64_t>()->default_value(128), "Tokens of one, about")(
-      "max-tokens", po::value<std::int64_t>()->default_value(512), "Where a longer record is cut")(
+      "max-tokens", po::value<std::int64_t>(),
+      "Where a longer record is cut (512, or the model's positions)")(
       "epochs", po::value<double>(), "Passes over the data (5 with privacy, 3 without)")(
       "method", po::value<std::string>()->default_value("lora"), "lora, qlora or full")(
       "epsilon", po::value<double>(), "The privacy loss to keep; none: no privacy")(

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 
+#include "cli/train/arrival_watch.h"
 #include "cli/train/rank_processes.h"
 #include "cli/train/stop_signals.h"
 #include "cli/train/suggest.h"
@@ -40,7 +42,10 @@ base::Status Train(const Values& values, const trainer::Recipe& recipe) {
     CLOISTER_ASSIGN_OR_RETURN(
         place, trainer::PlacementFrom([](const char* name) { return std::getenv(name); }));
   }
-  CLOISTER_ASSIGN_OR_RETURN(const auto ranks, trainer::ConnectRanks(place));
+  std::optional<ArrivalWatch> arrival(std::in_place, place, signals);
+  CLOISTER_ASSIGN_OR_RETURN(const auto ranks,
+                            trainer::ConnectRanks(place, {}, recipe.training.compute.device));
+  arrival.reset();
   const auto show = [json](const nlohmann::ordered_json& event) {
     if (json) {
       std::cout << event.dump() << std::endl;

@@ -10,8 +10,8 @@ namespace cloister::dp::clipping {
 // trainable parameters are made of. Every row t of every tensor belongs to that unit: a token of
 // one of its examples. Rows may be left out where they are zero (an expert sees its own tokens
 // alone), and a parameter that nothing depends on is not told of. Tensors are fp32 or narrower, as
-// they entered the arithmetic; an observer may hold on to them until the unit ends, so their values
-// must stay as they were told.
+// they entered the arithmetic, on any device, all of a call on one; an observer may hold on to them
+// until the unit ends, so their values must stay as they were told.
 class GradientObserver {
  public:
   virtual ~GradientObserver() = default;

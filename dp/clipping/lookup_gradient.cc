@@ -12,9 +12,9 @@ namespace cloister::dp::clipping {
 LookupGradient::LookupGradient(const at::Tensor& ids, const at::Tensor& values) {
   const at::NoGradGuard no_grad;
   at::Tensor row_of;
-  std::tie(ids_, row_of) = at::_unique(ids, /*sorted=*/true, /*return_inverse=*/true);
+  std::tie(ids_, row_of) = at::_unique(ids.cpu(), /*sorted=*/true, /*return_inverse=*/true);
   built_ = at::zeros({ids_.size(0), values.size(1)}, at::TensorOptions(at::kDouble))
-               .index_add_(0, row_of, values.detach().to(at::kDouble));
+               .index_add_(0, row_of, values.detach().cpu().to(at::kDouble));
   norm_ = NormBound::Of(at::linalg_vector_norm(built_).item<double>(), built_.numel());
 }
 

@@ -15,7 +15,10 @@
 namespace cloister::dp::clipping {
 namespace {
 
-at::Tensor InFp32(const at::Tensor& told) { return told.detach().to(at::kFloat).contiguous(); }
+// On the CPU, wherever the passes are.
+at::Tensor InFp32(const at::Tensor& told) {
+  return told.detach().to(at::kCPU, at::kFloat).contiguous();
+}
 
 // Each token's norm, or a little more.
 std::vector<double> TokenNorms(const at::Tensor& rows) {

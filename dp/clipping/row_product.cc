@@ -123,9 +123,9 @@ bool ByRows(const at::Tensor& w) { return w.stride(0) == 1 && w.stride(1) == w.s
 }  // namespace
 
 bool TakesRowProduct(const at::Tensor& x, const at::Tensor& w) {
-  return HasFastTiles() && x.scalar_type() == at::kFloat && w.scalar_type() == at::kFloat &&
-         w.dim() == 2 && x.numel() >= kFewestRows * x.size(-1) && w.numel() > 0 &&
-         x.is_contiguous() && (ByColumns(w) || ByRows(w));
+  return HasFastTiles() && x.is_cpu() && x.scalar_type() == at::kFloat &&
+         w.scalar_type() == at::kFloat && w.dim() == 2 && x.numel() >= kFewestRows * x.size(-1) &&
+         w.numel() > 0 && x.is_contiguous() && (ByColumns(w) || ByRows(w));
 }
 
 at::Tensor RowProduct(const at::Tensor& x, const at::Tensor& w, const at::Tensor& bias) {

@@ -7,7 +7,7 @@ namespace cloister::dp::clipping {
 
 VectorGradient::VectorGradient(const at::Tensor& values) {
   const at::NoGradGuard no_grad;
-  built_ = values.detach().to(at::kDouble).sum(0);
+  built_ = values.detach().cpu().to(at::kDouble).sum(0);
   norm_ = NormBound::Of(at::linalg_vector_norm(built_).item<double>(), built_.numel());
 }
 

@@ -40,5 +40,23 @@ TEST_F(OutputFolderTest, GoingOnRemovesWhatKilledProcessesLeft) {
   EXPECT_FALSE(fs::exists(left_by(own)));
 }
 
+// Before a run spends anything; what it ends with is not lost to a disk that others filled.
+TEST_F(OutputFolderTest, RoomIsTakenBeforeTheRunBegins) {
+  auto made = OutputFolder::Create(folder_ / "out");
+  ASSERT_TRUE(made) << made.error().message;
+  const base::Status refused = made->Reserve(std::uint64_t{1} << 60);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, base::Code::kResourceExhausted);
+  EXPECT_TRUE(fs::is_empty(made->path()));
+  ASSERT_TRUE(made->Reserve(100'000));
+  const auto taken = fs::directory_iterator(made->path())->path();
+  EXPECT_GE(fs::file_size(taken), 100'000U);
+  made->Release();
+  EXPECT_TRUE(fs::is_empty(made->path()));
+  ASSERT_TRUE(made->Reserve(100'000));
+  ASSERT_TRUE(made->Commit());
+  EXPECT_TRUE(fs::is_empty(folder_ / "out"));
+}
+
 }  // namespace
 }  // namespace cloister::trainer

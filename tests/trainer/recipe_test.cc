@@ -187,6 +187,21 @@ TEST(Recipe, PrecisionIsFp32UnlessARecipeSaysOtherwise) {
   ExpectFault(Load("lora.yaml", {"training.precision=fp16"}), HasSubstr("'training.precision'"));
 }
 
+TEST(Recipe, DeviceIsTheCpuUnlessARecipeSaysOtherwise) {
+  EXPECT_EQ(Load("lora.yaml", {})->training.compute.device, "cpu");
+  for (const std::string device : {"cuda", "cuda:0", "cuda:12"}) {
+    const auto recipe = Load("lora.yaml", {"training.device=" + device});
+    ASSERT_TRUE(recipe) << recipe.error().message;
+    EXPECT_EQ(recipe->training.compute.device, device);
+    EXPECT_EQ(LoadText(ToYaml(*recipe))->training.compute.device, device);
+  }
+  for (const std::string device : {"gpu", "cuda:", "cuda:-1", "cuda:100", "meta", "CUDA"}) {
+    ExpectFault(Load("lora.yaml", {"training.device=" + device}), HasSubstr("'training.device'"));
+  }
+  ExpectFault(Load("full.yaml", {"training.device=cuda", "training.shard_parameters=true"}),
+              HasSubstr("'training.shard_parameters'"));
+}
+
 TEST(Recipe, SaysWhatIsNotBuilt) {
   for (const std::string relation : {"add", "remove", "replace-one"}) {
     ExpectFault(Load("dp-lora.yaml", {"privacy.neighbours=" + relation}),

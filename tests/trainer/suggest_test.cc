@@ -91,7 +91,7 @@ TEST_F(SuggestTest, WhatItPrintsRuns) {
       EXPECT_GT(made->cost.peak_bytes, 1 << 20);
       EXPECT_EQ(made->noise_multiplier.has_value(), is_private);
       std::ofstream(folder_ / "recipe.yaml") << made->ToText();
-      const std::string ledger = "privacy.ledger=" + (folder_ / "ledger").string();
+      const std::string ledger = "privacy.ledger=" + (folder_ / "ledgers/new").string();
       const std::vector<std::string> overrides =
           is_private ? std::vector{ledger} : std::vector<std::string>();
       const auto recipe = LoadRecipe(folder_ / "recipe.yaml", overrides);
@@ -105,7 +105,7 @@ TEST_F(SuggestTest, WhatItPrintsRuns) {
         EXPECT_GT(done["epsilon"].get<double>(), 3.9);
         EXPECT_EQ(done["delta"].get<double>(), 1e-3);  // at most a tenth of 1/40
       }
-      for (const char* left : {"out", "ledger", "ledger.key"}) {
+      for (const char* left : {"out", "ledgers"}) {
         std::filesystem::remove_all(folder_ / left);
       }
     }
@@ -123,7 +123,10 @@ TEST_F(SuggestTest, WhatDoesNotFitIsNamed) {
   EXPECT_THAT(said([](auto& request) { request.units = 3; }), HasSubstr("--units"));
   EXPECT_THAT(said([](auto& request) { request.unit_tokens = 33; }), HasSubstr("--tokens"));
   EXPECT_THAT(said([](auto& request) { request.max_tokens = 1; }), HasSubstr("--max-tokens"));
+  EXPECT_THAT(said([](auto& request) { request.max_tokens = 1 << 20; }), HasSubstr("--max-tokens"));
   EXPECT_THAT(said([](auto& request) { request.epochs = -1; }), HasSubstr("--epochs"));
+  EXPECT_THAT(said([](auto& request) { request.epochs = 0; }), HasSubstr("--epochs"));
+  EXPECT_THAT(said([](auto& request) { request.privacy->delta = 0.5; }), HasSubstr("--delta"));
   EXPECT_THAT(said([](auto& request) { request.privacy->epsilon = 0; }), HasSubstr("psilon"));
   EXPECT_THAT(said([](auto& request) { request.model = "nowhere"; }), HasSubstr("nowhere"));
 }

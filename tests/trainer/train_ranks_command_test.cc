@@ -3,12 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "dp/ledger/ledger.h"
@@ -194,6 +196,25 @@ TEST_F(RanksCommand, StoppedTheyKeepWhatIsDoneAndGoOnAsOne) {
   fs::remove_all(folder_ / "kept");
   ASSERT_EQ(Run("whole", {"--config", recipe, "--set", more}), 0) << Said("whole");
   EXPECT_LT(Furthest(resumed, Adapter("stopped")), 1e-4);
+}
+
+// Waiting may take minutes, in calls that no signal reaches.
+TEST_F(RanksCommand, OneThatWaitsForTheOthersSaysSoAndCanBeStopped) {
+  const LoopbackSocket nobody = BindLoopback();  // does not listen
+  const pid_t rank =
+      Start("alone", {"--config", Recipe("alone", "steps: 4, batch_size: 3").string()},
+            {{"RANK", "1"},
+             {"WORLD_SIZE", "2"},
+             {"MASTER_ADDR", "127.0.0.1"},
+             {"MASTER_PORT", std::to_string(nobody.port)}});
+  for (int look = 0; look < 3000 && Said("alone").find("waiting") == std::string::npos; ++look) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_THAT(Said("alone"), HasSubstr("waiting for the other ranks: rank 1 of 2"));
+  ::kill(rank, SIGTERM);
+  EXPECT_EQ(Wait(rank), 1);
+  EXPECT_THAT(Said("alone"), HasSubstr("stopped by a signal while waiting"));
+  ::close(nobody.descriptor);
 }
 
 TEST_F(RanksCommand, OtherRecordsOnARankAreRefused) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <torch/csrc/distributed/c10d/Backend.hpp>
 
 #include "base/result.h"
@@ -8,10 +9,13 @@
 
 namespace cloister::trainer {
 
-// Gloo between CPU processes, all of which are at `meeting`. kUnavailable where they cannot connect
-// to each other.
+// For tensors on the CPU, between processes that are all at `meeting`: Gloo's, or where `device` is
+// a GPU, as OpenDevice() takes it, NCCL's by way of that GPU. kUnavailable where they cannot
+// connect to each other; errors of OpenDevice(), and kFailedPrecondition where this build has no
+// NCCL or ranks would share a GPU, which NCCL refuses.
 base::Result<c10::intrusive_ptr<c10d::Backend>> MakeBackend(const Placement& place,
                                                             const Patience& patience,
-                                                            const MeetingPlace& meeting);
+                                                            const MeetingPlace& meeting,
+                                                            const std::string& device);
 
 }  // namespace cloister::trainer

@@ -70,6 +70,7 @@ class GlooRanks final : public Ranks {
   std::int64_t rank() const override { return place_.rank; }
   std::int64_t size() const override { return place_.size; }
   std::int64_t local_size() const override { return place_.local_size; }
+  std::int64_t local_rank() const override { return place_.local_rank; }
 
   base::Status Agree(base::Status own) override { return meeting_->Meet("agree", std::move(own)); }
 
@@ -349,13 +350,14 @@ bool SetUpC10d() {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Ranks>> ConnectRanks(const Placement& place,
-                                                  const Patience& patience) {
+base::Result<std::unique_ptr<Ranks>> ConnectRanks(const Placement& place, const Patience& patience,
+                                                  const std::string& device) {
   if (place.size == 1) return OneRank();
   static const bool set = SetUpC10d();
   static_cast<void>(set);
   CLOISTER_ASSIGN_OR_RETURN(auto meeting, MeetingPlace::Open(place, patience));
-  base::Result<intrusive_ptr<c10d::Backend>> backend = MakeBackend(place, patience, *meeting);
+  base::Result<intrusive_ptr<c10d::Backend>> backend =
+      MakeBackend(place, patience, *meeting, device);
   CLOISTER_RETURN_IF_ERROR(
       meeting->Meet("connect", backend ? base::Status() : base::Forward(std::move(backend))));
   return std::make_unique<GlooRanks>(place, std::move(meeting), std::move(*backend));

@@ -57,6 +57,9 @@ base::Result<Placement> FromTorchrun(const Reader& reader) {
   if (reader.Has("LOCAL_WORLD_SIZE")) {
     CLOISTER_ASSIGN_OR_RETURN(place.local_size, reader.Get("LOCAL_WORLD_SIZE", 1, place.size));
   }
+  if (reader.Has("LOCAL_RANK")) {
+    CLOISTER_ASSIGN_OR_RETURN(place.local_rank, reader.Get("LOCAL_RANK", 0, place.size - 1));
+  }
   place.host = reader.Text("MASTER_ADDR");
   if (place.host.empty()) {
     return base::Fail(base::Code::kInvalidArgument,
@@ -81,6 +84,9 @@ base::Result<Placement> FromSlurm(const Reader& reader) {
   Placement place;
   CLOISTER_RETURN_IF_ERROR(ReadRank(reader, "SLURM_PROCID", "SLURM_NTASKS", place));
   if (place.size == 1) return place;
+  if (reader.Has("SLURM_LOCALID")) {
+    CLOISTER_ASSIGN_OR_RETURN(place.local_rank, reader.Get("SLURM_LOCALID", 0, place.size - 1));
+  }
   place.host = reader.Text("MASTER_ADDR");
   if (place.host.empty()) place.host = FirstHost(reader.Text("SLURM_JOB_NODELIST"));
   if (place.host.empty()) {

@@ -48,6 +48,8 @@ class Ranks : public dp::RankLink {
   }
   // Ranks on this machine that share its processors.
   virtual std::int64_t local_size() const = 0;
+  // Which of them this is: the GPU of a run on GPUs.
+  virtual std::int64_t local_rank() const { return 0; }
 
   // (together) How work of each rank's own went: done where every rank's was, else what the lowest
   // rank says whose was not.

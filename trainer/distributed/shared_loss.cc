@@ -1,16 +1,22 @@
 #include "trainer/distributed/shared_loss.h"
 
-#include <algorithm>
 #include <array>
 #include <span>
 
 namespace cloister::trainer {
 namespace {
 
-double WithAnswer(const std::vector<Example>& examples) {
-  return static_cast<double>(
-      std::count_if(examples.begin(), examples.end(),
-                    [](const Example& example) { return example.answer_tokens() > 0; }));
+struct Answered {
+  double examples = 0, tokens = 0;
+};
+Answered AnsweredOf(const std::vector<Example>& examples) {
+  Answered answered;
+  for (const Example& example : examples) {
+    if (example.answer_tokens() == 0) continue;
+    answered.examples += 1;
+    answered.tokens += static_cast<double>(example.tokens());
+  }
+  return answered;
 }
 
 // A mean over `weight` things, as a part of a sum.
@@ -26,7 +32,7 @@ base::Result<double> SharedLoss(Ranks& ranks, TrainableModel& model,
   const std::vector<Example> own = ranks.Deal(examples);
   CLOISTER_ASSIGN_OR_RETURN(const double loss,
                             ranks.Agreed(model.Loss(own, micro_batch_tokens, progress)));
-  const double weight = WithAnswer(own);
+  const double weight = AnsweredOf(own).examples;
   std::array<double, 2> sums = {Part(loss, weight), weight};
   CLOISTER_RETURN_IF_ERROR(ranks.Sum(sums));
   return sums[0] / sums[1];
@@ -34,12 +40,18 @@ base::Result<double> SharedLoss(Ranks& ranks, TrainableModel& model,
 
 base::Result<StepTotals> TotalsOf(Ranks& ranks, const std::vector<Example>& examples, LossMean mean,
                                   const TrainableModel::Plain& plain) {
-  if (ranks.size() == 1) return StepTotals{plain.loss, plain.count, TokensOf(examples)};
-  const double weight = mean == LossMean::kToken ? plain.count : WithAnswer(examples);
-  std::array<double, 4> sums = {Part(plain.loss, weight), weight, plain.count,
-                                static_cast<double>(TokensOf(examples))};
+  const Answered answered = AnsweredOf(examples);
+  const double unanswered = static_cast<double>(examples.size()) - answered.examples;
+  if (ranks.size() == 1) {
+    return StepTotals{plain.loss, plain.count, static_cast<std::int64_t>(answered.tokens),
+                      static_cast<std::int64_t>(unanswered)};
+  }
+  const double weight = mean == LossMean::kToken ? plain.count : answered.examples;
+  std::array<double, 5> sums = {Part(plain.loss, weight), weight, plain.count, answered.tokens,
+                                unanswered};
   CLOISTER_RETURN_IF_ERROR(ranks.Sum(sums));
-  return StepTotals{sums[0] / sums[1], sums[2], static_cast<std::int64_t>(sums[3])};
+  return StepTotals{sums[0] / sums[1], sums[2], static_cast<std::int64_t>(sums[3]),
+                    static_cast<std::int64_t>(sums[4])};
 }
 
 }  // namespace cloister::trainer

@@ -19,9 +19,10 @@ base::Result<double> SharedLoss(Ranks& ranks, TrainableModel& model,
 
 // What a plain step's examples came to, over all ranks.
 struct StepTotals {
-  double loss = 0;   // the mean over examples with an answer, or answer tokens; NaN for none
-  double count = 0;  // as TrainableModel::Plain's
-  std::int64_t tokens = 0;
+  double loss = 0;          // the mean over examples with an answer, or answer tokens; NaN for none
+  double count = 0;         // as TrainableModel::Plain's
+  std::int64_t tokens = 0;  // of examples with an answer: the others are not computed
+  std::int64_t unanswered = 0;  // examples without one
 };
 // By all ranks together: `plain` is of this rank's `examples`.
 base::Result<StepTotals> TotalsOf(Ranks& ranks, const std::vector<Example>& examples, LossMean mean,

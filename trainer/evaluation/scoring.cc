@@ -16,7 +16,7 @@ constexpr std::int64_t kChunkRows = 64;
 
 // Of equal scores the first.
 model::TokenId Likeliest(const at::Tensor& scores) {
-  const at::Tensor row = scores.flatten().to(at::kFloat).contiguous();
+  const at::Tensor row = scores.flatten().to(at::kCPU, at::kFloat).contiguous();
   const std::span<const float> values(row.const_data_ptr<float>(),
                                       static_cast<std::size_t>(row.numel()));
   return static_cast<model::TokenId>(std::max_element(values.begin(), values.end()) -
@@ -36,10 +36,10 @@ void ScoreAnswers(const Network& network, const NetworkAdapter* adapter,
   const at::NoGradGuard no_grad;
   const Batch batch = MakeBatch(examples, chosen);
   const at::Tensor hidden = network.Hidden(batch.ids, adapter, batch.lengths).flatten(0, 1);
-  const at::Tensor rows = hidden.index_select(0, batch.position);
+  const at::Tensor rows = hidden.index_select(0, batch.position.to(network.device()));
   for (std::int64_t start = 0; start < rows.size(0); start += kChunkRows) {
     const std::int64_t size = std::min(kChunkRows, rows.size(0) - start);
-    const at::Tensor logits = network.Logits(rows.narrow(0, start, size)).to(at::kFloat);
+    const at::Tensor logits = network.Logits(rows.narrow(0, start, size)).to(at::kCPU, at::kFloat);
     const at::Tensor targets = batch.targets.narrow(0, start, size);
     const at::Tensor nll = at::log_softmax(logits, -1).gather(1, targets.unsqueeze(1)).neg();
     const at::Tensor correct = logits.argmax(-1).eq(targets);

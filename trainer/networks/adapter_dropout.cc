@@ -50,6 +50,11 @@ void DropRow(const T* from, std::int64_t size, std::uint64_t state, const Rule& 
 
 // The linear map that is both the forward pass and, being its own transpose, the backward one.
 at::Tensor Drop(const at::Tensor& x, const at::Tensor& draws, double rate, std::int64_t path) {
+  if (!x.is_cpu()) {
+    // The same draws, made here and taken there.
+    const at::Tensor factors = Drop(at::ones(x.sizes(), at::kFloat), draws, rate, path);
+    return (x.to(at::kFloat) * factors.to(x.device())).to(x.scalar_type());
+  }
   const at::Tensor from = x.contiguous();
   at::Tensor to = at::empty_like(from);
   const std::int64_t tokens = x.size(1), size = x.size(2);

@@ -47,6 +47,12 @@ void KeyValues::Append(at::Tensor& more_k, at::Tensor& more_v) {
   more_v = v;
 }
 
+Positions Positions::On(const at::Device& device) const {
+  return {{rotary.cosine.to(device), rotary.sine.to(device), rotary.layout},
+          window.defined() ? window.to(device) : window,
+          segments};
+}
+
 Positions MakePositions(const model::Architecture& a, std::int64_t tokens,
                         std::span<const std::int64_t> lengths) {
   return {MakeRotaryTable(a.rope, a.rotary_dim(), tokens, lengths), WindowOf(a, tokens), {}};

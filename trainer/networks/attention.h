@@ -22,8 +22,10 @@ struct Positions {
   // Of sequences that stand behind one another in one row: how many tokens each has. Empty where
   // each has a row of its own.
   std::vector<std::int64_t> segments;
+
+  Positions On(const at::Device& device) const;
 };
-// For a batch of sequences; `lengths` as for MakeRotaryTable.
+// On the CPU. For a batch of sequences; `lengths` as for MakeRotaryTable.
 Positions MakePositions(const model::Architecture& architecture, std::int64_t tokens,
                         std::span<const std::int64_t> lengths);
 // For one row of `segments`, each from position 0; `lengths`, one a segment, as above.

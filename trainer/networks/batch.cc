@@ -17,6 +17,16 @@ at::Tensor Integers(const std::vector<std::int64_t>& values) {
 
 }  // namespace
 
+Batch Batch::On(const at::Device& device) const {
+  return {ids.to(device),
+          position.to(device),
+          targets.to(device),
+          example.to(device),
+          weight.to(device),
+          lengths,
+          segments};
+}
+
 Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> chosen,
                 bool packed) {
   std::int64_t longest = 0, all = 0;
@@ -54,7 +64,8 @@ Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> 
           std::move(segments)};
 }
 
-at::Tensor BatchLoss(const Network& network, const NetworkAdapter* adapter, const Batch& batch) {
+at::Tensor BatchLoss(const Network& network, const NetworkAdapter* adapter, const Batch& made) {
+  const Batch batch = made.On(network.device());
   const at::Tensor hidden = network.Hidden(batch.ids, adapter, batch.lengths, batch.segments);
   const at::Tensor rows = hidden.flatten(0, 1).index_select(0, batch.position);
   return AnswerLoss(

@@ -22,13 +22,15 @@ struct Batch {
   at::Tensor weight;                  // fp32 [n]: 1 / answer tokens of the example
   std::vector<std::int64_t> lengths;  // tokens of each example, the last one included
   std::vector<std::int64_t> segments;  // packed: how many of the row's are each example's
+
+  Batch On(const at::Device& device) const;
 };
 
-// Every example must have an answer token.
+// On the CPU. Every example must have an answer token.
 Batch MakeBatch(std::span<const Example> examples, std::span<const std::size_t> chosen,
                 bool packed = false);
 
-// Mean answer-token loss of each example, fp32 [examples].
+// Mean answer-token loss of each example, fp32 [examples], on the network's device.
 at::Tensor BatchLoss(const Network& network, const NetworkAdapter* adapter, const Batch& batch);
 
 }  // namespace cloister::trainer

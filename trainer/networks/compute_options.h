@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string>
+
 namespace cloister::trainer {
 
 // Of the activations between a network's products, and of the matrices that enter them.
@@ -30,6 +32,9 @@ struct ComputeOptions {
   // while it computes it (ShardedParameters). With it goes activation checkpointing.
   bool shard_parameters = false;
   BaseWeights base = BaseWeights::kDense;
+  // Where passes are computed, as OpenDevice() takes it. Parameters, what is done with gradients,
+  // and frozen matrices in blocks are on the CPU whatever it is.
+  std::string device = "cpu";
 };
 
 }  // namespace cloister::trainer

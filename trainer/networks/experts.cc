@@ -43,7 +43,7 @@ at::Tensor Routed(const std::vector<MlpWeights>& experts, const at::Tensor& x, c
   // Rows in the order of their experts, so that each expert works on one piece.
   const at::Tensor flat = choice.indices.reshape(-1);
   const at::Tensor order = at::argsort(flat, /*stable=*/true, /*dim=*/0, /*descending=*/false);
-  const at::Tensor sizes = at::bincount(flat, {}, count);
+  const at::Tensor sizes = at::bincount(flat.cpu(), {}, count);
   const auto* size_of = sizes.const_data_ptr<std::int64_t>();
   const at::Tensor rows = x.index_select(0, at::div(order, per_token, "floor"));
   const std::vector<at::Tensor> pieces =
@@ -52,7 +52,8 @@ at::Tensor Routed(const std::vector<MlpWeights>& experts, const at::Tensor& x, c
   for (std::size_t i = 0; i < experts.size(); ++i) {
     if (size_of[i] > 0) outputs.push_back(Mlp(experts[i], pieces[i], adapter));
   }
-  const at::Tensor back = at::empty_like(order).scatter_(0, order, at::arange(order.size(0)));
+  const at::Tensor back = at::empty_like(order).scatter_(
+      0, order, at::arange(order.size(0), at::TensorOptions(at::kLong).device(order.device())));
   const at::Tensor mine =
       at::cat(outputs).index_select(0, back).view({tokens, per_token, x.size(1)}).to(at::kFloat);
   return at::bmm(choice.weights.unsqueeze(1), mine).squeeze(1);

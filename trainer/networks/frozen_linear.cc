@@ -63,14 +63,17 @@ struct FrozenLinearFunction : torch::autograd::Function<FrozenLinearFunction> {
 // A tile of a weight in blocks stays in a core's own cache while it is multiplied.
 constexpr std::int64_t kTileNumbers = std::int64_t{1} << 18;
 
-// Calls body(first, tile) with the rows of `blocks` in tiles [some, columns]; how they are cut
-// depends on the matrix alone.
+// Calls body(first, tile) with the rows of `blocks` in tiles [some, columns] of the type, and on
+// the device, of `options`; how they are cut depends on the matrix alone.
 template <typename Body>
-void ForTiles(const BlockMatrix& blocks, at::ScalarType type, const Body& body) {
+void ForTiles(const BlockMatrix& blocks, const at::TensorOptions& options, const Body& body) {
   constexpr std::int64_t kRows = 64;  // a whole number of any kernel's own tiles
   const std::int64_t size = std::max(kRows, kTileNumbers / blocks.columns() / kRows * kRows);
   for (std::int64_t first = 0; first < blocks.rows(); first += size) {
-    body(first, blocks.Rows(first, std::min(size, blocks.rows() - first), type));
+    const std::int64_t count = std::min(size, blocks.rows() - first);
+    body(
+        first,
+        blocks.Rows(first, count, c10::typeMetaToScalarType(options.dtype())).to(options.device()));
   }
 }
 
@@ -78,7 +81,7 @@ at::Tensor BlockProduct(const at::Tensor& x, const BlockMatrix& blocks, const at
   std::vector<std::int64_t> shape = x.sizes().vec();
   shape.back() = blocks.rows();
   at::Tensor y;
-  ForTiles(blocks, x.scalar_type(), [&](std::int64_t first, const at::Tensor& tile) {
+  ForTiles(blocks, x.options(), [&](std::int64_t first, const at::Tensor& tile) {
     const std::int64_t rows = tile.size(0);
     const at::Tensor part =
         Product(x, tile, bias.defined() ? bias.narrow(0, first, rows) : at::Tensor());
@@ -95,7 +98,7 @@ at::Tensor BlockProduct(const at::Tensor& x, const BlockMatrix& blocks, const at
 // The tiles' parts are added up in fp32.
 at::Tensor BlockInputGradient(const at::Tensor& g, const BlockMatrix& blocks) {
   at::Tensor sum;
-  ForTiles(blocks, g.scalar_type(), [&](std::int64_t first, const at::Tensor& tile) {
+  ForTiles(blocks, g.options(), [&](std::int64_t first, const at::Tensor& tile) {
     const at::Tensor part = Product(g.narrow(-1, first, tile.size(0)), tile.t());
     sum = sum.defined() ? sum.to(at::kFloat).add_(part) : part;
   });
@@ -150,7 +153,8 @@ at::Tensor Product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& b
   const at::Tensor addend = bias.defined() ? bias.to(x.scalar_type()) : bias;
   const bool bf16 = x.scalar_type() == at::kBFloat16;
   if (dp::clipping::TakesRowProduct(x, w)) return dp::clipping::RowProduct(x, w, addend);
-  if (bf16 ? OneDnnHasBf16() : at::hasMKLDNN()) return dp::clipping::OneDnnLinear(x, w, addend);
+  if (x.is_cpu() && (bf16 ? OneDnnHasBf16() : at::hasMKLDNN()))
+    return dp::clipping::OneDnnLinear(x, w, addend);
   return at::linear(x, w, IfDefined(addend));
 }
 

@@ -84,16 +84,18 @@ at::Tensor Network::Hidden(const at::Tensor& ids, const NetworkAdapter* adapter,
   CLOISTER_CHECK(segments.empty() || (ids.size(0) == 1 && !lengths.empty()));
   const std::vector<std::int64_t> whole = {ids.size(1)};
   const Positions positions =
-      segments.empty()
-          ? MakePositions(architecture_, ids.size(1), lengths.empty() ? whole : lengths)
-          : MakePackedPositions(architecture_, segments, lengths);
+      (segments.empty()
+           ? MakePositions(architecture_, ids.size(1), lengths.empty() ? whole : lengths)
+           : MakePackedPositions(architecture_, segments, lengths))
+          .On(device());
   const std::int64_t frozen = adapter == nullptr ? 0 : adapter->first_layer;
   at::Tensor x;
   {
     const bool whole = adapter == nullptr || adapter->weights;
     const at::AutoGradMode mode(at::GradMode::is_enabled() && whole);
-    x = weights_.embedding_blocks ? weights_.embedding_blocks->Lookup(ids, type())
-                                  : WatchOf(adapter).Embed(ids, weights_.embedding);
+    x = weights_.embedding_blocks
+            ? weights_.embedding_blocks->Lookup(ids.cpu(), type()).to(device())
+            : WatchOf(adapter).Embed(ids.to(device()), weights_.embedding);
     x = x.to(at::kFloat);
     for (std::int64_t layer = 0; layer < frozen; ++layer) x = Layer(layer, x, positions, {});
   }
@@ -127,7 +129,8 @@ at::Tensor Network::Extend(const at::Tensor& ids, const NetworkAdapter* adapter,
   positions.rotary.cosine = positions.rotary.cosine.narrow(1, before, count);
   positions.rotary.sine = positions.rotary.sine.narrow(1, before, count);
   if (positions.window.defined()) positions.window = positions.window.narrow(0, before, count);
-  at::Tensor x = WatchOf(adapter).Embed(ids, weights_.embedding).to(at::kFloat);
+  positions = positions.On(device());
+  at::Tensor x = WatchOf(adapter).Embed(ids.to(device()), weights_.embedding).to(at::kFloat);
   for (std::int64_t layer = 0; layer < architecture_.num_layers; ++layer) {
     x = Layer(layer, x, positions, LayerAdapter(adapter, layer),
               &past[static_cast<std::size_t>(layer)]);

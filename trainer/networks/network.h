@@ -56,6 +56,8 @@ class Network {
 
   const model::Architecture& architecture() const { return architecture_; }
   const NetworkWeights& weights() const { return weights_; }
+  // Where the weights are, and what the passes above return; what they are given may be elsewhere.
+  at::Device device() const { return weights_.final_norm.device(); }
   const ComputeOptions& options() const { return options_; }
   LinearWeights head() const {
     return {weights_.head, {}, weights_.rounded_head, weights_.head_blocks};

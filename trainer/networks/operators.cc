@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "dp/clipping/once_differentiable.h"
+#include "trainer/networks/plain_operators.h"
 #include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
@@ -46,6 +47,7 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& gate_up) {
     const at::Tensor whole = gate_up.contiguous();
     context->save_for_backward({whole});
+    if (!whole.is_cpu()) return plain::SwiGlu(whole);
     std::vector<std::int64_t> shape = whole.sizes().vec();
     const std::int64_t size = shape.back() /= 2, rows = whole.numel() / (2 * size);
     at::Tensor y = at::empty(shape, whole.options());
@@ -61,6 +63,7 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     dp::clipping::RefuseSecondDerivative();
     const at::Tensor gate_up = context->get_saved_variables()[0], g = gradients[0].contiguous();
+    if (!g.is_cpu()) return {plain::SwiGluGradient(g, gate_up)};
     at::Tensor result = at::empty_like(gate_up);
     const std::int64_t size = g.size(-1);
     WithRowType(gate_up.scalar_type(), [&]<typename T>(T) {
@@ -77,6 +80,7 @@ struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
 
 NormalizedRows NormalizeRows(const at::Tensor& x, const at::Tensor& weight, double epsilon,
                              at::ScalarType type) {
+  if (!x.is_cpu()) return plain::NormalizeRows(x, weight, epsilon, type);
   const at::Tensor rows = WideRows(x), scale = weight.contiguous();
   const std::int64_t size = x.size(-1);
   std::vector<std::int64_t> shape = x.sizes().vec();
@@ -95,6 +99,7 @@ NormalizedRows NormalizeRows(const at::Tensor& x, const at::Tensor& weight, doub
 
 at::Tensor RmsNormInputGradient(const at::Tensor& gradient, const at::Tensor& x,
                                 const at::Tensor& weight, const at::Tensor& inverse) {
+  if (!x.is_cpu()) return plain::RmsNormInputGradient(gradient, x, weight, inverse);
   const at::Tensor rows = WideRows(x), g = gradient.contiguous(), scale = weight.contiguous();
   const std::int64_t size = x.size(-1);
   at::Tensor result = at::empty(x.sizes(), rows.options());
@@ -117,6 +122,7 @@ at::Tensor SwiGlu(const at::Tensor& gate_up) { return SwiGluFunction::apply(gate
 
 at::Tensor CrossEntropy(const at::Tensor& scores, const at::Tensor& targets, bool differentiate) {
   CLOISTER_CHECK(scores.is_contiguous() && targets.is_contiguous());
+  if (!scores.is_cpu()) return plain::CrossEntropy(scores, targets, differentiate);
   const std::int64_t rows = scores.size(0), size = scores.size(1);
   at::Tensor losses = at::empty({rows}, scores.options().dtype(at::kFloat));
   WithRowType(scores.scalar_type(), [&]<typename T>(T) {

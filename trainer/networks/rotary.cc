@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "dp/clipping/once_differentiable.h"
+#include "trainer/networks/plain_operators.h"
 #include "trainer/networks/row_tensors.h"
 
 namespace cloister::trainer {
@@ -21,6 +22,7 @@ using torch::autograd::variable_list;
 // The rotation, or back by its transpose: the inverse, but for the tables' scale.
 at::Tensor Rotated(const at::Tensor& any, const at::Tensor& cosine, const at::Tensor& sine,
                    bool neighbours, bool back) {
+  if (!any.is_cpu()) return plain::Rotated(any, cosine, sine, neighbours, back);
   const at::Tensor x = any.stride(-1) == 1 ? any : any.contiguous();
   const std::int64_t tokens = x.size(1), heads = x.size(2), size = x.size(3);
   const std::int64_t pairs = cosine.size(-1);

@@ -374,7 +374,7 @@ AttentionGradients AttendBackward(const at::Tensor& g, const at::Tensor& q, cons
 
 bool TakesTiledAttention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
   const auto takes = [](const at::Tensor& x) {
-    return x.scalar_type() == at::kFloat && x.numel() > 0 && x.stride(-1) == 1;
+    return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && x.stride(-1) == 1;
   };
   return dp::clipping::HasFastTiles() && takes(q) && takes(k) && takes(v) && q.size(2) == k.size(2);
 }

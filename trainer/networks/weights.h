@@ -84,6 +84,10 @@ struct NetworkWeights {
   void Round();
   // The same of one layer, below 0 of the head; with `here` false its copies are given back.
   void RoundLayer(std::int64_t layer, bool here);
+
+  // All that stands in numbers becomes a copy on `device`; matrices in blocks stay where they are.
+  // Views of `flat`, where it is given, become the same views of a copy of it, which is returned.
+  at::Tensor MoveTo(const at::Device& device, const at::Tensor& flat = {});
 };
 
 // Where a tensor of the model's files stands in a flat vector of all parameters.

@@ -110,4 +110,24 @@ void ReadMethod(const FlatRecipe& flat, Recipe& recipe) {
   recipe.lora_seed = static_cast<std::uint64_t>(Get<std::int64_t>(flat, "lora.seed"));
 }
 
+base::Status ReadDevice(const FlatRecipe& flat, Recipe& recipe) {
+  std::string& device = recipe.training.compute.device;
+  device = Get<std::string>(flat, "training.device", device);
+  const std::string_view number = std::string_view(device).substr(0, 5) == "cuda:"
+                                      ? std::string_view(device).substr(5)
+                                      : std::string_view();
+  const bool counted = !number.empty() && number.size() <= 2 &&
+                       number.find_first_not_of("0123456789") == number.npos;
+  if (device != "cpu" && device != "cuda" && !counted) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'training.device' is '" + device + "': write cpu, cuda or cuda:N");
+  }
+  if (device != "cpu" && recipe.training.compute.shard_parameters) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'training.shard_parameters' goes with 'training.device: cpu' alone: a GPU "
+                      "computes with all weights");
+  }
+  return {};
+}
+
 }  // namespace cloister::trainer

@@ -1,6 +1,6 @@
 #pragma once
 
-// Inside trainer/recipe/ only: what is trained, and what it is trained on.
+// Inside trainer/recipe/ only: what is trained, what it is trained on, and on which device.
 //
 //   lora   an adapter on the model's weights as they are; also where 'lora' stands alone
 //   qlora  an adapter on weights in blocks of 4 or 8 bits, which 'quantization' names
@@ -25,5 +25,7 @@ std::vector<std::string> MethodFaults(const FlatRecipe& flat);
 
 // Of a recipe without faults.
 void ReadMethod(const FlatRecipe& flat, Recipe& recipe);
+// 'training.device'; kInvalidArgument for a name that no device has.
+base::Status ReadDevice(const FlatRecipe& flat, Recipe& recipe);
 
 }  // namespace cloister::trainer

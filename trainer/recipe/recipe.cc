@@ -82,6 +82,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.activation_checkpointing", kSwitch},
     {"training.shard_parameters", kSwitch},
     {"training.precision", kText},
+    {"training.device", kText},
     {"checkpoints.folder", kText},
     {"checkpoints.every", kInteger, 1, 1e7},
     {"checkpoints.keep", kInteger, 1, 1000},
@@ -353,17 +354,11 @@ base::Result<Recipe> LoadRecipe(const std::filesystem::path& path,
   if (!faults.empty())
     return base::Fail(base::Code::kInvalidArgument, where + ": " + Joined(faults));
   Recipe recipe = ReadValues(*flat);
-  if (auto status = ReadPrecision(*flat, recipe); !status) {
-    return base::Annotate(std::move(status), where);
-  }
-  if (auto status = ReadOptimisation(*flat, recipe); !status) {
-    return base::Annotate(std::move(status), where);
-  }
-  if (auto status = ReadSchedule(*flat, recipe); !status) {
-    return base::Annotate(std::move(status), where);
-  }
-  if (auto status = ReadEvaluation(*flat, recipe); !status) {
-    return base::Annotate(std::move(status), where);
+  for (const auto read :
+       {ReadPrecision, ReadDevice, ReadOptimisation, ReadSchedule, ReadEvaluation}) {
+    if (auto status = read(*flat, recipe); !status) {
+      return base::Annotate(std::move(status), where);
+    }
   }
   if (recipe.checkpoints) {
     if (auto status = CheckApart(recipe); !status) {

@@ -56,6 +56,7 @@ std::string ToYaml(const Recipe& recipe) {
   if (recipe.training.ema_decay) training["ema_decay"] = NumberText(*recipe.training.ema_decay);
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   if (recipe.training.compute.shard_parameters) training["shard_parameters"] = true;
+  training["device"] = recipe.training.compute.device;
   training["precision"] =
       std::string(kPrecisionNames[static_cast<std::size_t>(recipe.training.compute.precision)]);
   if (recipe.checkpoints) {

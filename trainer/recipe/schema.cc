@@ -95,6 +95,7 @@ base::Status Override(FlatRecipe& flat, const std::string& text) {
 
 std::string Number(double value) {
   std::ostringstream stream;
+  stream.precision(10);
   stream << value;
   return stream.str();
 }

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "trainer/run/fixed.h"
 
@@ -39,11 +40,17 @@ void StepReport::Show(std::int64_t step, const std::string& detail, const std::s
   if (step == steps_) progress_.Finish(detail, uncovered);
 }
 
-void StepReport::EndPlain(std::int64_t step, double loss, std::int64_t tokens) {
-  const double rate = Rate(static_cast<double>(tokens));
+void StepReport::EndPlain(std::int64_t step, const StepTotals& totals) {
+  const double loss = totals.loss, rate = Rate(static_cast<double>(totals.tokens));
   log_.Emit({{"event", "step"}, {"step", step}, {"epsilon", nullptr}, {"loss", loss}},
             {{"tokens_per_second", rate}});
   Show(step, "loss " + Fixed(loss, 3) + ", " + PaceText(rate), {});
+  unanswered_ += totals.unanswered;
+  if (step == steps_ && unanswered_ > 0) {
+    base::LogWarning(std::to_string(unanswered_) +
+                     " times a record was drawn that trains nothing: it has no answer within "
+                     "data.max_tokens; raise it, or choose another data.truncation");
+  }
 }
 
 void StepReport::EndPrivate(std::int64_t step, const Private& figures) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/progress.h"
+#include "trainer/distributed/shared_loss.h"
 #include "trainer/recipe/recipe.h"
 #include "trainer/report/event_log.h"
 
@@ -21,8 +22,8 @@ class StepReport {
 
   void Begin() { start_ = Clock::now(); }  // of a step
 
-  // `tokens`: those that the step trained on.
-  void EndPlain(std::int64_t step, double loss, std::int64_t tokens);
+  // The last step says too how many examples trained nothing, if any did.
+  void EndPlain(std::int64_t step, const StepTotals& totals);
 
   struct Private {
     double epsilon = 0;
@@ -43,6 +44,7 @@ class StepReport {
   std::int64_t steps_;
   base::Progress progress_;
   Clock::time_point start_;
+  std::int64_t unanswered_ = 0;  // so far
 };
 
 // Tokens a second and resident memory, as the line of progress tells them: "812 tokens/s, 1.3 GiB".

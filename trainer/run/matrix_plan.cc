@@ -89,7 +89,20 @@ base::Status CheckNoiseCanBeKept(const Recipe& recipe, std::int64_t parameters) 
 base::Result<PrivacyPlan> PlanPrivacy(const Recipe& recipe, std::int64_t parameters,
                                       std::int64_t layers) {
   if (recipe.privacy->matrix) return MakeMatrixPlan(recipe, parameters, layers);
-  return MakePrivacyPlan(*recipe.privacy, recipe.training.steps, parameters, layers);
+  CLOISTER_ASSIGN_OR_RETURN(
+      const PrivacyPlan plan,
+      MakePrivacyPlan(*recipe.privacy, recipe.training.steps, parameters, layers));
+  // Of a run that ends sooner: it would spend all on steps that hardly learn.
+  const std::int64_t warmup = recipe.schedule.warmup_steps;
+  if (warmup > 0 && warmup >= plan.steps) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "'privacy.target_epsilon' leaves " + std::to_string(plan.steps) +
+                          " steps at this 'privacy.noise_multiplier', and "
+                          "'optimizer.warmup_steps' is " +
+                          std::to_string(warmup) +
+                          ": warm up for fewer, or take more noise or a larger target");
+  }
+  return plan;
 }
 
 base::Result<FixedOrderBatches> OrderOf(const Recipe& recipe, const PrivacyPlan& plan) {

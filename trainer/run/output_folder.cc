@@ -1,5 +1,6 @@
 #include "trainer/run/output_folder.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -25,6 +26,14 @@ bool IsAbandoned(const std::string& name, const std::string& prefix) {
   const auto read = std::from_chars(name.data() + prefix.size(), end, process);
   if (read.ec != std::errc() || read.ptr != end || process <= 0) return false;
   return ::kill(process, 0) != 0 && errno == ESRCH;
+}
+
+// To the disk; false, with errno, where that fails.
+bool Sync(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool synced = fd >= 0 && ::fsync(fd) == 0;
+  if (fd >= 0) ::close(fd);
+  return synced;
 }
 
 }  // namespace
@@ -72,15 +81,39 @@ OutputFolder::~OutputFolder() {
   if (!temporary_.empty()) fs::remove_all(temporary_, ignored);
 }
 
+base::Status OutputFolder::Reserve(std::uint64_t bytes) {
+  const int fd = ::open(reserved().c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+  const int error = fd < 0 ? errno : ::posix_fallocate(fd, 0, static_cast<off_t>(bytes));
+  if (fd >= 0) ::close(fd);
+  if (error == 0) return {};
+  Release();
+  return base::Fail(base::Code::kResourceExhausted,
+                    "no room for the output (" + std::to_string((bytes >> 20) + 1) + " MiB, " +
+                        std::generic_category().message(error) + "), " + final_.string() +
+                        ": free the disk or name an output on another one; nothing was spent");
+}
+
+void OutputFolder::Release() {
+  std::error_code ignored;
+  fs::remove(reserved(), ignored);
+}
+
 base::Status OutputFolder::Commit() {
+  Release();
   std::error_code error;
-  fs::rename(temporary_, final_, error);
+  for (fs::recursive_directory_iterator i(temporary_, error), end; !error && i != end;
+       i.increment(error)) {
+    if (!Sync(i->path())) error.assign(errno, std::generic_category());
+  }
+  if (!error && !Sync(temporary_)) error.assign(errno, std::generic_category());
+  if (!error) fs::rename(temporary_, final_, error);
   if (error) {
-    return base::Fail(base::Code::kUnknown, "cannot rename " + temporary_.string() + " to " +
+    return base::Fail(base::Code::kUnknown, "cannot bring " + temporary_.string() + " to " +
                                                 final_.string() + " (" + error.message() +
                                                 "): choose another output");
   }
   temporary_.clear();
+  Sync(final_.has_parent_path() ? final_.parent_path() : fs::path("."));
   return {};
 }
 

@@ -1,6 +1,8 @@
 #include "trainer/run/run_model.h"
 
+#include <algorithm>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "model/adapter.h"
@@ -29,6 +31,19 @@ base::Result<std::unique_ptr<TrainableModel>> RunModel::Load(const Recipe& recip
         model::InitialAdapter(model::AdapterLayout(*recipe.lora, architecture), recipe.lora_seed)));
   }
   return model;
+}
+
+std::uint64_t RunModel::OutputBytes(std::int64_t steps) const {
+  constexpr std::uint64_t kBeside = std::uint64_t{2} << 20;  // report, card, tokenizer, settings
+  constexpr std::uint64_t kOfStep = 512;                     // in events, report and TensorBoard
+  return static_cast<std::uint64_t>(size.parameters) * sizeof(float) + kBeside +
+         static_cast<std::uint64_t>(std::min<std::int64_t>(steps, 100'000)) * kOfStep;
+}
+
+void UseThreads(const Recipe& recipe, const Ranks& ranks) {
+  const std::int64_t cores = std::thread::hardware_concurrency() / ranks.local_size();
+  SetThreads(recipe.training.threads > 0 ? recipe.training.threads
+                                         : std::max<std::int64_t>(1, cores));
 }
 
 bool ShardsParameters(const Recipe& recipe, const Ranks& ranks) {

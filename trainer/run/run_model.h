@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 
 #include "base/result.h"
@@ -22,7 +23,12 @@ struct RunModel {
   // As the recipe begins with it; of several `ranks`, as far as this one is to keep it.
   base::Result<std::unique_ptr<TrainableModel>> Load(const Recipe& recipe,
                                                      Ranks* ranks = nullptr) const;
+  // About the size of what a run leaves.
+  std::uint64_t OutputBytes(std::int64_t steps) const;
 };
+
+// As many threads as the recipe says, or this rank's part of the machine's cores.
+void UseThreads(const Recipe& recipe, const Ranks& ranks);
 
 // Whether each rank keeps its shard of the parameters alone.
 bool ShardsParameters(const Recipe& recipe, const Ranks& ranks);

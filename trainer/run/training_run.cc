@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -94,6 +93,8 @@ class TrainingRun {
       CLOISTER_ASSIGN_OR_RETURN(plan,
                                 PlanPrivacy(recipe_, named.size.parameters, named.size.layers));
     }
+    steps_ = plan ? plan->steps : recipe_.training.steps;
+    if (output_) CLOISTER_RETURN_IF_ERROR(output_->Reserve(named.OutputBytes(steps_)));
     CLOISTER_ASSIGN_OR_RETURN(data_, RunData::Open(recipe_, *named.files));
     CLOISTER_ASSIGN_OR_RETURN(evaluation_,
                               Evaluation::Open(recipe_, *named.files, data_->train.file()));
@@ -109,7 +110,6 @@ class TrainingRun {
       private_.emplace(std::move(side));
       if (probe_) CLOISTER_RETURN_IF_ERROR(probe_->Start(*plan, named.size.parameters));
     }
-    steps_ = plan ? plan->steps : recipe_.training.steps;
     if (steps_ < recipe_.training.steps && ranks_.first()) {
       base::LogInfo("privacy.target_epsilon leaves " + std::to_string(steps_) +
                     " of the training.steps " + std::to_string(recipe_.training.steps) +
@@ -117,9 +117,7 @@ class TrainingRun {
     }
     batches_.emplace(data_->train.size(), std::max<std::int64_t>(1, recipe_.training.batch_size),
                      recipe_.training.seed);
-    const std::int64_t cores = std::thread::hardware_concurrency() / ranks_.local_size();
-    SetThreads(recipe_.training.threads > 0 ? recipe_.training.threads
-                                            : std::max<std::int64_t>(1, cores));
+    UseThreads(recipe_, ranks_);
     CLOISTER_ASSIGN_OR_RETURN(model_, named.Load(recipe_, &ranks_));
     return {};
   }
@@ -265,7 +263,7 @@ class TrainingRun {
       } else {
         CLOISTER_ASSIGN_OR_RETURN(const StepTotals done, PlainStep(step));
         done_ = step;
-        if (told) told->EndPlain(step, done.loss, done.tokens);
+        if (told) told->EndPlain(step, done);
       }
       CLOISTER_RETURN_IF_ERROR(EvaluateIfDue());
     }
@@ -330,6 +328,7 @@ class TrainingRun {
     done["planned_steps"] = recipe_.training.steps;
     done["output"] = recipe_.output.string();
     if (best_step_) done["best_step"] = *best_step_;
+    output.Release();
     CLOISTER_RETURN_IF_ERROR(model_->Save(output.path(), recipe_.model));
     FinishedRun run = {.recipe = resolved,
                        .planned_steps = recipe_.training.steps,

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstdio>
 
+#include "base/memory.h"
 #include "dp/accounting/rdp_accountant.h"
+#include "model/model_files.h"
 #include "trainer/suggest/step_choice.h"
 
 namespace cloister::trainer {
@@ -30,18 +32,43 @@ base::Status Check(const SuggestionRequest& request) {
   if (request.units < kLeastBatch || request.units > kMostUnits) {
     return refuse("--units: name a number from " + std::to_string(kLeastBatch) + " to 10^9");
   }
-  if (request.max_tokens < 2) return refuse("--max-tokens: name a number from 2 on");
-  if (request.unit_tokens < 2 || request.unit_tokens > request.max_tokens) {
-    return refuse("--tokens: name a number from 2 to --max-tokens");
+  if (request.max_tokens && *request.max_tokens < 2) {
+    return refuse("--max-tokens: name a number from 2 on");
   }
-  if (!(request.epochs >= 0 && request.epochs <= kMostEpochs)) {
+  if (request.epochs && !(*request.epochs > 0 && *request.epochs <= kMostEpochs)) {
     return refuse("--epochs: name a number above 0, up to 1000");
   }
   if (request.privacy &&
       !(request.privacy->epsilon > 0 && std::isfinite(request.privacy->epsilon))) {
     return refuse("--epsilon: name a number above 0");
   }
+  if (request.privacy && request.privacy->delta) {
+    const double most = 1 / static_cast<double>(request.units);
+    if (!(*request.privacy->delta > 0 && *request.privacy->delta < most)) {
+      return refuse("--delta: name a number above 0 and below one over the units, " +
+                    Number(most) + ": at that a method that publishes one of them would pass");
+    }
+  }
   return {};
+}
+
+// Where a longer record is cut: within the model's positions.
+base::Result<std::int64_t> MaxTokens(const SuggestionRequest& request) {
+  CLOISTER_ASSIGN_OR_RETURN(const auto files, model::ModelFiles::Open(request.model));
+  CLOISTER_ASSIGN_OR_RETURN(const model::Architecture architecture, files->architecture());
+  const std::int64_t most = architecture.max_context();
+  const std::int64_t tokens = request.max_tokens.value_or(std::min(kMaxTokens, most));
+  if (tokens > most) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "--max-tokens: the model has " + std::to_string(most) +
+                          " positions: name at most so many");
+  }
+  if (request.unit_tokens < 2 || request.unit_tokens > tokens) {
+    return base::Fail(base::Code::kInvalidArgument,
+                      "--tokens: name a number from 2 to " + std::to_string(tokens) +
+                          ", where a longer record is cut");
+  }
+  return tokens;
 }
 
 // Below a tenth of one over the units: then not even one of them need fear to be the exception.
@@ -58,14 +85,14 @@ base::Result<double> BudgetFor(const StepChoice& choice, const Recipe::Privacy& 
   return std::ceil(10 * kBudgetRoom * counted) / 10;
 }
 
-void ChooseModel(const SuggestionRequest& request, Suggestion& made) {
+void ChooseModel(const SuggestionRequest& request, std::int64_t max_tokens, Suggestion& made) {
   Recipe& recipe = made.recipe;
   recipe.model = request.model;
   recipe.output = request.output;
   recipe.data.train = request.train;
   recipe.data.eval = request.eval;
-  recipe.data.max_tokens = request.max_tokens;
-  recipe.training.micro_batch_tokens = kMicroBatch * request.max_tokens;
+  recipe.data.max_tokens = max_tokens;
+  recipe.training.micro_batch_tokens = kMicroBatch * max_tokens;
   recipe.optimizer.weight_decay = 0;
   if (request.method == SuggestionRequest::Method::kFull) {
     recipe.optimizer.learning_rate = request.privacy ? 1e-4 : 2e-5;
@@ -94,7 +121,7 @@ void ChooseModel(const SuggestionRequest& request, Suggestion& made) {
 }
 
 void ChoosePlainSteps(const SuggestionRequest& request, Suggestion& made) {
-  const double epochs = request.epochs > 0 ? request.epochs : kPlainEpochs;
+  const double epochs = request.epochs.value_or(kPlainEpochs);
   Recipe::Training& training = made.recipe.training;
   training.batch_size = std::min(kPlainBatch, request.units);
   training.steps =
@@ -109,7 +136,7 @@ void ChoosePlainSteps(const SuggestionRequest& request, Suggestion& made) {
 }
 
 base::Status ChoosePrivacy(const SuggestionRequest& request, Suggestion& made) {
-  const double epochs = request.epochs > 0 ? request.epochs : kPrivateEpochs;
+  const double epochs = request.epochs.value_or(kPrivateEpochs);
   Recipe::Privacy& privacy = made.recipe.privacy.emplace();
   privacy.target_epsilon = request.privacy->epsilon;
   privacy.delta = request.privacy->delta.value_or(DeltaFor(request.units));
@@ -148,13 +175,39 @@ base::Status ChoosePrivacy(const SuggestionRequest& request, Suggestion& made) {
   return {};
 }
 
+// Where the machine has less memory than the run wants, layers are computed twice.
+base::Status FitMemory(const SuggestionRequest& request, Suggestion& made) {
+  const auto here = base::AvailableMemory();
+  bool& checkpointing = made.recipe.training.compute.activation_checkpointing;
+  const auto fits = [&] { return !here || made.cost.peak_bytes < *here; };
+  if (fits()) return {};
+  if (!checkpointing) {
+    checkpointing = true;
+    CLOISTER_ASSIGN_OR_RETURN(made.cost, MeasureCost(made.recipe, request.unit_tokens));
+    made.reasons.push_back(
+        "activation_checkpointing: without it the run wants more memory than is free here.");
+  }
+  if (!fits()) {
+    made.reasons.push_back("Memory: " + Number(static_cast<double>(*here) / (1 << 20), "%.0f") +
+                           " MiB are free here, less than the run wants: take --method qlora, a "
+                           "smaller --max-tokens or a smaller model.");
+  }
+  return {};
+}
+
+std::string TimeText(double seconds) {
+  const double hours = seconds / 3600;
+  if (hours < 2) return Number(seconds / 60, "%.1f") + " minutes";
+  return hours < 48 ? Number(hours, "%.1f") + " hours" : Number(hours / 24, "%.1f") + " days";
+}
+
 }  // namespace
 
 std::string Suggestion::ToText() const {
   std::string text = "# A recipe to start from, made by `cloister train --suggest`.\n#\n";
   for (const std::string& reason : reasons) text += "# " + reason + "\n";
   text += "#\n# Predicted here: " + Number(cost.seconds_a_step, "%.2f") + " s a step, " +
-          Number(cost.seconds / 60, "%.1f") + " minutes in all without evaluation, " +
+          TimeText(cost.seconds) + " in all without evaluation, " +
           Number(static_cast<double>(cost.peak_bytes) / (1 << 20), "%.0f") + " MiB, " +
           std::to_string(cost.parameters) + " trained parameters.\n";
   return text + ToYaml(recipe);
@@ -162,8 +215,9 @@ std::string Suggestion::ToText() const {
 
 base::Result<Suggestion> Suggest(const SuggestionRequest& request) {
   CLOISTER_RETURN_IF_ERROR(Check(request));
+  CLOISTER_ASSIGN_OR_RETURN(const std::int64_t max_tokens, MaxTokens(request));
   Suggestion made;
-  ChooseModel(request, made);
+  ChooseModel(request, max_tokens, made);
   if (request.privacy) {
     CLOISTER_RETURN_IF_ERROR(ChoosePrivacy(request, made));
   } else {
@@ -171,6 +225,7 @@ base::Result<Suggestion> Suggest(const SuggestionRequest& request) {
   }
   made.recipe.training.eval_every = std::max<std::int64_t>(1, made.recipe.training.steps / 5);
   CLOISTER_ASSIGN_OR_RETURN(made.cost, MeasureCost(made.recipe, request.unit_tokens));
+  CLOISTER_RETURN_IF_ERROR(FitMemory(request, made));
   return made;
 }
 

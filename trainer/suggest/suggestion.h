@@ -24,8 +24,8 @@ struct SuggestionRequest {
   Method method{};
   std::int64_t units = 0;        // records or users: a public figure, which may be rounded
   std::int64_t unit_tokens = 0;  // of one, about; public
-  std::int64_t max_tokens = 0;
-  double epochs = 0;  // 0: kPrivateEpochs or kPlainEpochs
+  std::optional<std::int64_t> max_tokens;  // none: kMaxTokens, or fewer where the model has fewer
+  std::optional<double> epochs;            // none: kPrivateEpochs or kPlainEpochs
   struct Privacy {
     double epsilon = 0;
     std::optional<double> delta;  // none: the power of ten below a tenth of one over `units`
@@ -34,6 +34,7 @@ struct SuggestionRequest {
   std::optional<Privacy> privacy;
 };
 
+inline constexpr std::int64_t kMaxTokens = 512;
 inline constexpr double kPrivateEpochs = 5;
 inline constexpr double kPlainEpochs = 3;
 
