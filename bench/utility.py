@@ -27,8 +27,8 @@ DATA = pathlib.Path("configs/demo/data")
 SITES = ["niddk", "ninds", "nhlbi", "cancergov"]
 RECORDS = 2279           # the public number of them; every rate and divisor is made of it
 DELTA = 1e-5
-BATCH, STEPS = 96, 24    # of the rows: one pass over the records
-SEARCH_STEPS = 12        # of a candidate
+BATCH, STEPS = 288, 24   # of the rows: three passes over the records
+SEARCH_STEPS = 8         # of a candidate: one pass
 
 # One rank on one projection carries little noise; another shape is tried with the norm that is usual for it.
 SHAPES = {
@@ -121,7 +121,7 @@ def search(cloister):
     rows = []
     for shape, rate, epsilon in ((shape, rate, epsilon) for shape in SHAPES
                                  for rate, epsilon in itertools.product(RATES[shape], EPSILONS[shape])):
-        name = f"search-{epsilon or 'plain'}-{shape}-{rate:g}"
+        name = f"search-{epsilon or 'plain'}-{shape}-{rate:g}-{SEARCH_STEPS}x{BATCH}"
         before, after, _ = run(cloister, name, shape, rate, epsilon, SEARCH_STEPS, "search.jsonl")
         rows.append((epsilon or 1e9, before - after, shape, rate))
     print("| ε | adapter | learning rate | held-out loss less by |\n|---|---|---:|---:|")
@@ -134,7 +134,7 @@ def rows(cloister):
           "|---|---:|---:|---:|---:|")
     plain = None
     for epsilon in RATE:
-        name = f"rows-{epsilon or 'plain'}"
+        name = f"rows-{epsilon or 'plain'}-{STEPS}x{BATCH}"
         before, after, spent = run(cloister, name, SHAPE, RATE[epsilon], epsilon, STEPS, "rows.jsonl")
         plain = plain or before - after
         said = "not private" if epsilon is None else f"ε = {spent:.3f}, δ = {DELTA:g}"

@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include <signal.h>
+
 #include <algorithm>
 #include <exception>
 #include <iostream>
@@ -128,6 +130,7 @@ base::Status RunCatching(const Command& command, std::span<const std::string> ar
 }  // namespace
 
 int Main(std::span<const Command> commands, const std::string& program, int argc, char** argv) {
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit on files is an error of what writes them
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   if (arguments.empty() || IsHelp(arguments[0])) {
     PrintCommands(commands, program);

@@ -27,17 +27,6 @@
 namespace cloister::trainer {
 namespace {
 
-// Indices of the examples that have something to learn from, in micro-batches.
-std::vector<std::vector<std::size_t>> Groups(std::span<const Example> examples,
-                                             std::int64_t micro_batch_tokens, bool packed) {
-  std::vector<std::vector<std::size_t>> groups = MicroBatches(examples, micro_batch_tokens, packed);
-  for (auto& group : groups) {
-    std::erase_if(group, [&](std::size_t i) { return examples[i].answer_tokens() == 0; });
-  }
-  std::erase_if(groups, [](const auto& group) { return group.empty(); });
-  return groups;
-}
-
 // How many answer tokens each of them has, fp32.
 at::Tensor AnswerCounts(std::span<const Example> examples, const std::vector<std::size_t>& group) {
   std::vector<float> counts;
@@ -156,9 +145,10 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
                                            .normalized = options.normalized,
                                            .spacing = options.spacing},
                                           std::exchange(spare_, dp::LatticeSum(0))));
-    const ObservedLoss loss = [&](const Example& example, dp::clipping::GradientObserver& told) {
+    const ObservedLoss loss = [&](const UnitExamples& unit, std::span<const std::size_t> chosen,
+                                  dp::clipping::GradientObserver& told) {
       NetworkAdapter trained = Watched(told);
-      return Losses(trained, {&example, 1}, std::array{std::size_t{0}}, /*packed=*/false);
+      return Losses(trained, unit, chosen, /*packed=*/false);
     };
     CLOISTER_ASSIGN_OR_RETURN(const double mean, AddUnits(units, Threads(), gate_, loss, progress,
                                                           engine, lanes ? &*lanes : nullptr));
@@ -173,9 +163,7 @@ base::Result<TrainableModel::Clipped> TorchModel::ClippedGradient(
 
 UnitLanes TorchModel::Lanes(std::span<const UnitExamples> units) {
   std::int64_t longest = 0;
-  for (const UnitExamples& unit : units) {
-    for (const Example& example : unit) longest = std::max(longest, example.tokens());
-  }
+  for (const UnitExamples& unit : units) longest = std::max(longest, PassTokens(unit));
   UnitLanes lanes = DealUnits(units, gate_.SideBySide(Threads(), longest));
   lanes.leave = [this](base::Status own) { shards_->Leave(std::move(own)); };
   return lanes;
@@ -197,7 +185,7 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
                                                          std::int64_t micro_batch_tokens,
                                                          const Progress& progress) {
   const bool packed = network_.options().packing;
-  const auto groups = Groups(examples, micro_batch_tokens, packed);
+  const auto groups = AnsweredMicroBatches(examples, micro_batch_tokens, packed);
   const ShardedParameters::Passes passes{ShardedParameters::Kind::kSummed, std::ssize(groups)};
   const bool by_token = mean == LossMean::kToken;
   MeanLoss loss;
@@ -228,7 +216,7 @@ base::Result<TrainableModel::Plain> TorchModel::Gradient(std::span<const Example
 base::Result<double> TorchModel::Loss(std::span<const Example> examples,
                                       std::int64_t micro_batch_tokens, const Progress& progress) {
   const bool packed = network_.options().packing;
-  const auto groups = Groups(examples, micro_batch_tokens, packed);
+  const auto groups = AnsweredMicroBatches(examples, micro_batch_tokens, packed);
   const ShardedParameters::Passes passes{ShardedParameters::Kind::kForward, std::ssize(groups)};
   return WithWeights<double>("taking a held-out loss", passes, [&]() -> base::Result<double> {
     const at::NoGradGuard no_grad;
@@ -247,7 +235,7 @@ base::Result<std::vector<TrainableModel::Score>> TorchModel::Scores(
     PlaceWeights();
     std::vector<Score> scores(examples.size());
     std::int64_t done = 0;
-    for (const auto& group : Groups(examples, micro_batch_tokens, /*packed=*/false)) {
+    for (const auto& group : AnsweredMicroBatches(examples, micro_batch_tokens, /*packed=*/false)) {
       ScoreAnswers(network_, Unwatched(), examples, group, scores);
       done += static_cast<std::int64_t>(group.size());
       if (progress && !progress(done)) return StoppedWork();
@@ -293,6 +281,11 @@ base::Result<std::unique_ptr<TrainableModel>> TrainableModel::Load(
     if (!device.is_cpu()) weights.MoveTo(device);
     return MakeLoraModel(Network(architecture, std::move(weights), options), *lora);
   });
+}
+
+base::Status TrainableModel::CheckDevice(const ComputeOptions& options) {
+  CLOISTER_RETURN_IF_ERROR(OpenDevice(options.device));
+  return {};
 }
 
 TrainableModel::Size TrainableModel::SizeOf(const model::Architecture& architecture,

@@ -39,6 +39,9 @@ class TrainableModel {
       const model::ModelFiles& files, const std::optional<model::LoraConfig>& lora,
       const ComputeOptions& options = {}, Ranks* ranks = nullptr);
 
+  // Whether this machine has the device that options.device names: errors of OpenDevice().
+  static base::Status CheckDevice(const ComputeOptions& options);
+
   struct Size {
     std::int64_t parameters = 0;
     // Of clipping by layer: those that the adapter sits on; or all of the network's, and what
@@ -84,8 +87,8 @@ class TrainableModel {
     double private_loss = 0;
   };
   // Sum over units of each one's clipped gradient, which is the sum over its examples of the mean
-  // answer-token loss's. Every example has a pass of its own, on one thread, as many at a time as
-  // SetThreads said: what its unit contributes is, bit for bit, a function of the unit and the
+  // answer-token loss's. Every unit has passes of its own, on one thread, as many at a time as
+  // SetThreads said: what it contributes is, bit for bit, a function of the unit and the
   // parameters, whoever else was drawn (docs/design/0005-clipping.md).
   virtual base::Result<Clipped> ClippedGradient(std::span<const UnitExamples> units,
                                                 const ClipOptions& options,

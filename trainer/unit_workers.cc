@@ -21,11 +21,8 @@
 namespace cloister::trainer {
 namespace {
 
-// Examples come one after the other: the longest says how much memory is held at most.
-std::int64_t LongestTokens(const UnitExamples& unit) {
-  std::int64_t tokens = 0;
-  for (const Example& example : unit) tokens = std::max(tokens, example.tokens());
-  return tokens;
+std::vector<std::vector<std::size_t>> PassesOf(const UnitExamples& unit) {
+  return AnsweredMicroBatches(unit, kUnitPassTokens);
 }
 
 // Numbers of the units, the longest first.
@@ -37,11 +34,6 @@ std::vector<std::size_t> LongestFirst(std::span<const UnitExamples> units) {
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return tokens[a] > tokens[b]; });
   return order;
-}
-
-std::int64_t AnsweredExamples(const UnitExamples& unit) {
-  return std::count_if(unit.begin(), unit.end(),
-                       [](const Example& example) { return example.answer_tokens() > 0; });
 }
 
 // Units are handed out longest first, so that the threads end at about the same time.
@@ -66,11 +58,11 @@ class UnitQueue {
     return orders_[lane][next_[lane]++];
   }
 
-  // False when the work is to end.
-  bool Done(std::size_t unit, double loss) {
+  // Of a pass over so many examples; false when the work is to end.
+  bool Done(std::size_t unit, double losses, std::size_t examples) {
     const std::lock_guard lock(mutex_);
-    losses_[unit] += loss;
-    ++examples_;
+    losses_[unit] += losses;
+    examples_ += static_cast<std::int64_t>(examples);
     if (!ended_ && progress_ && !progress_(examples_)) {
       ended_ = true;
       status_ = StoppedWork();
@@ -120,14 +112,13 @@ base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, MemoryG
                            const ObservedLoss& loss, UnitQueue& queue,
                            dp::clipping::UnitClipper& clipper) {
   std::optional<MemoryGatePass> pass;
-  if (gate != nullptr) pass.emplace(*gate, LongestTokens(unit));
+  if (gate != nullptr) pass.emplace(*gate, PassTokens(unit));
   bool observed = false;
-  for (const Example& example : unit) {
-    if (example.answer_tokens() == 0) continue;
+  for (const std::vector<std::size_t>& chosen : PassesOf(unit)) {
     if (std::exchange(observed, true)) clipper.EndPart();
-    const at::Tensor value = loss(example, clipper);
-    torch::autograd::backward({value}, {});
-    if (!queue.Done(number, value.item<double>())) return false;
+    const at::Tensor losses = loss(unit, chosen, clipper);
+    torch::autograd::backward({losses.sum()}, {});
+    if (!queue.Done(number, losses.sum(at::kDouble).item<double>(), chosen.size())) return false;
   }
   if (observed) CLOISTER_RETURN_IF_ERROR(clipper.EndUnit());
   return true;
@@ -170,6 +161,16 @@ class OneThread {
 
 }  // namespace
 
+std::int64_t PassTokens(const UnitExamples& unit) {
+  std::int64_t most = 0;
+  for (const std::vector<std::size_t>& chosen : PassesOf(unit)) {
+    std::int64_t longest = 0;
+    for (const std::size_t i : chosen) longest = std::max(longest, unit[i].tokens());
+    most = std::max(most, longest * std::ssize(chosen));
+  }
+  return most;
+}
+
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
                               MemoryGate& gate, const ObservedLoss& loss,
                               const WorkProgress& progress, dp::clipping::BookKeeping& sum,
@@ -210,11 +211,11 @@ UnitLanes DealUnits(std::span<const UnitExamples> units, std::int64_t lanes) {
   UnitLanes dealt;
   std::vector<std::int64_t> passes;  // of each lane
   std::vector<std::size_t> order = LongestFirst(units);
-  const auto in_parts = [&](std::size_t number) { return AnsweredExamples(units[number]) > 1; };
+  const auto in_parts = [&](std::size_t number) { return PassesOf(units[number]).size() > 1; };
   std::stable_partition(order.begin(), order.end(), in_parts);
   for (const std::size_t number : order) {
-    const std::int64_t examples = AnsweredExamples(units[number]);
-    if (examples == 0) continue;
+    const std::int64_t own = std::ssize(PassesOf(units[number]));
+    if (own == 0) continue;
     const bool first = in_parts(number) && !passes.empty();
     if (!first && std::ssize(passes) < lanes) {
       dealt.units.emplace_back();
@@ -223,7 +224,7 @@ UnitLanes DealUnits(std::span<const UnitExamples> units, std::int64_t lanes) {
     // Whoever has the least so far, and the newest lane where it has none.
     const auto lane = first ? passes.begin() : std::min_element(passes.begin(), passes.end());
     dealt.units[static_cast<std::size_t>(lane - passes.begin())].push_back(number);
-    *lane += examples;
+    *lane += own;
   }
   for (const std::int64_t one : passes) dealt.passes = std::max(dealt.passes, one);
   return dealt;

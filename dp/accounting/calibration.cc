@@ -56,7 +56,7 @@ base::Result<double> SmallestNoise(const PrivacyGoal& goal, double sampling_rate
   CLOISTER_ASSIGN_OR_RETURN(const double first, Excess(goal, event));
   const auto excess_at = [&](double log_noise) -> base::Result<double> {
     event.noise_multiplier = std::max(kSmallestNoise, std::exp(log_noise));
-    const base::Result<double> excess = Excess(goal, event);
+    base::Result<double> excess = Excess(goal, event);
     // Less noise than any accountant has a bound for.
     if (!excess && excess.error().code == base::Code::kUnimplemented) return INFINITY;
     return excess;

@@ -202,14 +202,20 @@ class SqliteLedger final : public Ledger {
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<Event> own,
                               spent_.Read(database_, {data_set, {}, WhichEvent::kOwnNoiseOnly}));
     CLOISTER_ASSIGN_OR_RETURN(const std::vector<double> orders, FilterOrders(database_, data_set));
+    // Where other sets' spends bind, theirs; of a set that may not spend beside them, its own.
+    const base::Result<PrivacyBudget> binding = BudgetInForce(database_, row, std::nullopt);
+    if (!binding && binding.error().code != base::Code::kInvalidArgument) {
+      return tl::unexpected(binding.error());
+    }
+    const PrivacyBudget budget = binding.value_or(row.budget);
     Total total;
-    total.delta = row.budget.delta;
-    total.budget = row.budget.epsilon;
+    total.delta = budget.delta;
+    total.budget = budget.epsilon;
     total.epsilon = FilterEpsilon(counted, orders, total.delta);
     // A part of the noise is never the better bound, whatever an event says.
     total.epsilon_own_noise = std::max(FilterEpsilon(own, orders, total.delta), total.epsilon);
     total.releases = ReleasesOf(counted);
-    total.share = FilterShare(counted, orders, row.budget);
+    total.share = FilterShare(counted, orders, budget);
     return total;
   }
 

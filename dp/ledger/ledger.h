@@ -152,7 +152,7 @@ class Ledger {
     double epsilon_own_noise = 0;  // the same with own_noise_only where given, never less
     double delta = 0;
     std::int64_t releases = 0;  // whatever they cost: ε can be 0 where sampling is rare
-    double budget = 0;          // the data set's ε in all, as it is registered
+    double budget = 0;          // ε in all that binds the data set's next spend
     double share = 0;           // of that budget that is used up, in proportion; Spent()'s alone
   };
   // Used so far, at the budget's delta: the running value of the filter, which is ε of every spend

@@ -30,7 +30,7 @@ base::Result<std::optional<DataSetRow>> FindDataSet(const Database& database,
 // A data set that shares a key with another one.
 struct Overlap {
   std::string other;
-  bool divided_anew = false;  // UnitSet::DividesAnew(), either way
+  bool divided_anew = false;  // UnitSet::DividesAnew(), the same either way
 };
 base::Result<std::vector<Overlap>> OverlapsOf(const Database& database, const std::string& id);
 // The row and its budget: its units are dp/ledger/unit_store.h's.

@@ -47,8 +47,9 @@ base::Status CheckComposes(const Spender& spender, const DataSetRow& asked,
                       what + " has records that were spent on as another " +
                           std::string(UnitName(row.unit)) +
                           "'s: what is one unit here was several there, or the other way, and such "
-                          "spends do not compose; name each record's unit as before, or take other "
-                          "data");
+                          "spends do not compose; name each record's unit as before, take out "
+                          "records that another one has "
+                          "in the same words, or take other data");
   }
   return {};
 }

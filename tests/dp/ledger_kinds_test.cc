@@ -51,8 +51,10 @@ TEST_F(LedgerKinds, RecordsThatWereSpentOnAsOneUsersAreNotDividedAnew) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, kRefused);
   EXPECT_THAT(refused.error().message, HasSubstr("another user's"));
-  // One record of many is enough.
+  // One record of many is enough: files that each have another visit of every patient would pass
+  // one by one.
   EXPECT_EQ(CodeOf(RegisterUsers(*ledger_, {{"a", "ann"}, {"b", "bob"}, {"c", "bob"}})), kRefused);
+  EXPECT_EQ(CodeOf(RegisterUsers(*ledger_, {{"a", "1"}, {"c", "3"}, {"d", "4"}})), kRefused);
   EXPECT_EQ(CodeOf(RegisterUsers(*ledger_, {{"d", "all"}, {"z", "all"}})), kRefused);
 }
 

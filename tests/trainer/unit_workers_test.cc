@@ -22,6 +22,7 @@ namespace {
 
 using dp::clipping::BookKeeping;
 using dp::clipping::GradientObserver;
+using Chosen = std::span<const std::size_t>;
 
 // Counts the threads that ran under it, each at its end.
 std::atomic<int> ended_threads = 0;
@@ -71,18 +72,22 @@ class UnitWorkers : public testing::Test {
         .value();
   }
   // Of an example with n tokens: loss n, gradient (n, n, …).
-  static at::Tensor LossOf(const Example& example, GradientObserver& observer,
-                           std::int64_t parameters = 4) {
-    const auto tokens = static_cast<float>(example.tokens());
-    observer.ObserveVector(0, at::full({1, parameters}, tokens));
-    return at::full({1}, tokens).requires_grad_();
+  static at::Tensor LossOf(const UnitExamples& unit, std::span<const std::size_t> chosen,
+                           GradientObserver& observer, std::int64_t parameters = 4) {
+    std::vector<float> losses;
+    for (const std::size_t i : chosen) losses.push_back(static_cast<float>(unit[i].tokens()));
+    const at::Tensor values = at::tensor(losses, at::TensorOptions(at::kFloat));
+    observer.ObserveVector(0, values.unsqueeze(1).expand({-1, parameters}).contiguous());
+    return values.requires_grad_();
   }
   static base::Result<double> Add(const std::vector<UnitExamples>& units, std::int64_t threads,
                                   MemoryGate& gate, BookKeeping& sum,
                                   const WorkProgress& progress = {}) {
     return AddUnits(
         units, threads, gate,
-        [](const Example& example, GradientObserver& told) { return LossOf(example, told); },
+        [](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
+          return LossOf(unit, chosen, told);
+        },
         progress, sum);
   }
   static double ValueOf(BookKeeping sum) {
@@ -117,14 +122,14 @@ TEST_F(UnitWorkers, StartNoMoreThreadsThanThereAreUnits) {
   ended_threads = 0;
   const auto loss = AddUnits(
       units, 16, gate,
-      [&](const Example& example, GradientObserver& told) {
+      [&](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
         TellMyEnd();
         // Both at once.
         ++waiting;
         while (waiting < 2) std::this_thread::yield();
         const std::lock_guard lock(mutex);
         ran.insert(std::this_thread::get_id());
-        return LossOf(example, told);
+        return LossOf(unit, chosen, told);
       },
       {}, sum);
   EXPECT_TRUE(loss);
@@ -175,7 +180,7 @@ TEST_F(UnitWorkers, WhatALossThrowsComesOutWhenAllThreadsHaveEnded) {
     std::set<std::thread::id> threads;
     std::mutex mutex;
     ended_threads = 0;
-    const auto loss = [&](const Example& example, GradientObserver& told) {
+    const auto loss = [&](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
       TellMyEnd();
       {
         const std::lock_guard lock(mutex);
@@ -190,7 +195,7 @@ TEST_F(UnitWorkers, WhatALossThrowsComesOutWhenAllThreadsHaveEnded) {
       while (!thrown) std::this_thread::yield();
       std::this_thread::sleep_for(std::chrono::milliseconds(1));  // until it is known to all
       --running;
-      return LossOf(example, told);
+      return LossOf(unit, chosen, told);
     };
     try {
       (void)AddUnits(units, 4, gate, loss, {}, sum);
@@ -212,17 +217,17 @@ TEST_F(UnitWorkers, WhatALossThrowsComesOutWhenAllThreadsHaveEnded) {
 // parameters has.
 TEST_F(UnitWorkers, AThrowBetweenAUsersPartsKeepsNobodyWaiting) {
   constexpr std::int64_t kMany = (std::int64_t{1} << 23) + 1;
-  const std::vector<UnitExamples> units(6, UnitExamples{Answered(3), Answered(4)});
+  const std::vector<UnitExamples> units(6, UnitExamples{Answered(300), Answered(400)});
   OpenGate gate;
   BookKeeping sum = Sum(dp::PrivacyUnit::kUser, kMany);
   std::atomic<int> second_parts = 0;
-  const auto loss = [&](const Example& example, GradientObserver& told) {
-    if (example.tokens() == 4 && ++second_parts == 2) {
+  const auto loss = [&](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
+    if (unit[chosen[0]].tokens() == 300 && ++second_parts == 2) {
       // The others are at the buffer's door by then.
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       throw std::runtime_error("between parts");
     }
-    return LossOf(example, told, kMany);
+    return LossOf(unit, chosen, told, kMany);
   };
   EXPECT_THROW((void)AddUnits(units, 3, gate, loss, {}, sum), std::runtime_error);
 }
@@ -236,9 +241,9 @@ TEST_F(UnitWorkers, EndWhenProgressSaysSo) {
     std::atomic<int> calls = 0;
     const auto loss = AddUnits(
         units, threads, gate,
-        [&](const Example& example, GradientObserver& told) {
+        [&](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
           ++calls;
-          return LossOf(example, told);
+          return LossOf(unit, chosen, told);
         },
         [&](std::int64_t examples) {
           EXPECT_EQ(examples, ++asked);
@@ -267,13 +272,37 @@ TEST_F(UnitWorkers, DealUnitsToLanesThatEndTogether) {
 }
 
 // Two lanes that keep step could not take turns in one buffer.
-TEST_F(UnitWorkers, DealUnitsOfSeveralExamplesToOneLane) {
-  const UnitExamples user = {Answered(3), WithoutAnswer(5), Answered(4)};
+TEST_F(UnitWorkers, DealUnitsOfSeveralPassesToOneLane) {
+  const UnitExamples user = {Answered(300), WithoutAnswer(5), Answered(400)};
   const std::vector<UnitExamples> units = {{Answered(9)}, user, {Answered(8)}, user};
   const UnitLanes lanes = DealUnits(units, 3);
   ASSERT_EQ(lanes.units.size(), 3);
   EXPECT_EQ(lanes.units[0], std::vector<std::size_t>({1, 3}));
   EXPECT_EQ(lanes.passes, 4);
+}
+
+// Short ones together, by the unit alone; a long one by itself.
+TEST_F(UnitWorkers, ExamplesOfAUnitShareAPass) {
+  UnitExamples user(10, Answered(100));
+  user.push_back(Answered(2000));
+  user.push_back(WithoutAnswer(100));
+  EXPECT_EQ(PassTokens(user), 2000);
+  std::mutex mutex;
+  std::vector<std::size_t> passes;
+  OpenGate gate;
+  BookKeeping sum = Sum(dp::PrivacyUnit::kUser);
+  const auto loss = AddUnits(
+      std::vector<UnitExamples>{user}, 4, gate,
+      [&](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
+        const std::lock_guard lock(mutex);
+        passes.push_back(chosen.size());
+        return LossOf(unit, chosen, told);
+      },
+      {}, sum);
+  ASSERT_TRUE(loss) << loss.error().message;
+  EXPECT_EQ(passes, std::vector<std::size_t>({1, 5, 5}));
+  EXPECT_NEAR(*loss, 3000.0 / 11, 1e-9);
+  EXPECT_NEAR(ValueOf(std::move(sum)), 500, 0.01);  // of a norm of 1000 in four parameters
 }
 
 TEST_F(UnitWorkers, LanesAddWhatTheyWereDealtAndSayHowTheyEnded) {
@@ -288,9 +317,9 @@ TEST_F(UnitWorkers, LanesAddWhatTheyWereDealtAndSayHowTheyEnded) {
       const std::lock_guard lock(mutex);
       ended.push_back(std::move(own));
     };
-    const auto loss = [fails](const Example& example, GradientObserver& told) {
-      if (fails && example.tokens() == 2) throw std::runtime_error("too much");
-      return LossOf(example, told);
+    const auto loss = [fails](const UnitExamples& unit, Chosen chosen, GradientObserver& told) {
+      if (fails && unit[chosen[0]].tokens() == 2) throw std::runtime_error("too much");
+      return LossOf(unit, chosen, told);
     };
     if (fails) {
       EXPECT_THROW((void)AddUnits(units, 2, gate, loss, {}, sum, &lanes), std::runtime_error);

@@ -43,4 +43,15 @@ std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> exam
   return groups;
 }
 
+std::vector<std::vector<std::size_t>> AnsweredMicroBatches(std::span<const Example> examples,
+                                                           std::int64_t padded_tokens,
+                                                           bool packed) {
+  std::vector<std::vector<std::size_t>> groups = MicroBatches(examples, padded_tokens, packed);
+  for (auto& group : groups) {
+    std::erase_if(group, [&](std::size_t i) { return examples[i].answer_tokens() == 0; });
+  }
+  std::erase_if(groups, [](const auto& group) { return group.empty(); });
+  return groups;
+}
+
 }  // namespace cloister::trainer

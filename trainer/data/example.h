@@ -34,5 +34,9 @@ enum class LossMean { kToken, kExample };
 // one group. How examples are grouped changes memory and speed, not the sum's value.
 std::vector<std::vector<std::size_t>> MicroBatches(std::span<const Example> examples,
                                                    std::int64_t padded_tokens, bool packed = false);
+// The same without the examples that have no answer, and without groups of none.
+std::vector<std::vector<std::size_t>> AnsweredMicroBatches(std::span<const Example> examples,
+                                                           std::int64_t padded_tokens,
+                                                           bool packed = false);
 
 }  // namespace cloister::trainer

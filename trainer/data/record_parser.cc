@@ -83,7 +83,8 @@ std::optional<RowKey> RowOf(const ordered_json& object) {
 
 // A line of JSON says the same where it is read as plain text.
 std::optional<RowKey> RowOfLine(std::string_view line) {
-  if (line.starts_with('{')) {
+  const std::size_t start = line.find_first_not_of(" \t");
+  if (start != line.npos && line[start] == '{') {
     const ordered_json object = base::ParseJson<ordered_json>(line);
     if (object.is_object()) return RowOf(object);
   }

@@ -49,7 +49,7 @@ void RowWords::Add(std::string_view text) {
 void RowWords::AddAll(const nlohmann::ordered_json& value) {
   if (value.is_string()) {
     Add(value.get_ref<const std::string&>());
-  } else if (value.is_number()) {
+  } else if (value.is_number() || value.is_boolean()) {
     Add(value.dump());
   } else if (value.is_structured()) {
     for (const nlohmann::ordered_json& part : value) AddAll(part);

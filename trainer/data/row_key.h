@@ -18,7 +18,7 @@ using RowKey = std::array<std::uint8_t, 16>;
 class RowWords {
  public:
   void Add(std::string_view text);
-  // Every string and number in it, at any depth.
+  // Every string, number and truth value in it, at any depth.
   void AddAll(const nlohmann::ordered_json& value);
   // Nothing where there was no word.
   std::optional<RowKey> Finish() const;

@@ -56,6 +56,14 @@ base::Result<MakeNcclFunction*> NcclMaker() {
 
 Made MakeNccl(const c10::Device& device, const Placement& place, const Patience& patience,
               const MeetingPlace& meeting) {
+  const char* const transport = std::getenv("GLOO_DEVICE_TRANSPORT");
+  if (transport != nullptr && std::string(transport) != "TCP") {
+    return base::Fail(base::Code::kFailedPrecondition,
+                      "GLOO_DEVICE_TRANSPORT is " + std::string(transport) +
+                          ", and NCCL, by which GPUs talk, has no TLS: unset it where the network "
+                          "is trusted, or take training.device: cpu");
+  }
+  if (place.loopback_only) ::setenv("NCCL_SOCKET_IFNAME", "=lo", /*overwrite=*/0);
   CLOISTER_ASSIGN_OR_RETURN(MakeNcclFunction* const make, NcclMaker());
   return StageOn(device, make(Below("nccl", meeting), static_cast<int>(place.rank),
                               static_cast<int>(place.size), device, patience.silence));

@@ -79,6 +79,7 @@ constexpr auto kFields = std::to_array<Field>({
     {"training.eval_every", kInteger, 0, 1e7},
     {"training.loss_mean", kText},
     {"training.ema_decay", kReal, 0, 0.9999999},
+    {"training.max_grad_norm", kReal, 0, 1e9, kAbove},
     {"training.activation_checkpointing", kSwitch},
     {"training.shard_parameters", kSwitch},
     {"training.precision", kText},
@@ -212,6 +213,14 @@ base::Status ReadOptimisation(const FlatRecipe& flat, Recipe& recipe) {
   CLOISTER_ASSIGN_OR_RETURN(recipe.training.loss_mean, ReadLossMean(flat, HasPrivacy(flat)));
   if (flat.contains("training.ema_decay")) {
     recipe.training.ema_decay = Get<double>(flat, "training.ema_decay");
+  }
+  if (flat.contains("training.max_grad_norm")) {
+    if (HasPrivacy(flat)) {
+      return base::Fail(base::Code::kInvalidArgument,
+                        "'training.max_grad_norm' is for runs without 'privacy', whose "
+                        "'privacy.clip_norm' bounds each unit's gradient: leave it out");
+    }
+    recipe.training.max_grad_norm = Get<double>(flat, "training.max_grad_norm");
   }
   return CheckKeepBest(recipe);
 }

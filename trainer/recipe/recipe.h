@@ -69,6 +69,8 @@ struct Recipe {
     LossMean loss_mean{};                 // kExample with privacy
     // Of the parameters' average, which held-out losses and output are then of.
     std::optional<double> ema_decay;
+    // A longer gradient of a plain step is shortened to it: of the mean, as a whole.
+    std::optional<double> max_grad_norm;
     ComputeOptions compute;  // `packing`, data.packing in YAML, without privacy alone
   } training;
 

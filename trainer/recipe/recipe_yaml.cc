@@ -54,6 +54,9 @@ std::string ToYaml(const Recipe& recipe) {
   training["eval_every"] = recipe.training.eval_every;
   if (!recipe.privacy) training["loss_mean"] = std::string(LossMeanName(recipe.training.loss_mean));
   if (recipe.training.ema_decay) training["ema_decay"] = NumberText(*recipe.training.ema_decay);
+  if (recipe.training.max_grad_norm) {
+    training["max_grad_norm"] = NumberText(*recipe.training.max_grad_norm);
+  }
   training["activation_checkpointing"] = recipe.training.compute.activation_checkpointing;
   if (recipe.training.compute.shard_parameters) training["shard_parameters"] = true;
   training["device"] = recipe.training.compute.device;

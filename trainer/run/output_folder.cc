@@ -36,6 +36,17 @@ bool Sync(const fs::path& path) {
   return synced;
 }
 
+// A folder with all that is in it.
+std::error_code SyncAll(const fs::path& folder) {
+  std::error_code walked;
+  for (fs::recursive_directory_iterator i(folder, walked), end; !walked && i != end;
+       i.increment(walked)) {
+    if (!Sync(i->path())) return {errno, std::generic_category()};
+  }
+  if (!walked && !Sync(folder)) return {errno, std::generic_category()};
+  return walked;
+}
+
 }  // namespace
 
 base::Result<OutputFolder> OutputFolder::Create(const fs::path& final_path, bool abandoned) {
@@ -90,7 +101,7 @@ base::Status OutputFolder::Reserve(std::uint64_t bytes) {
   return base::Fail(base::Code::kResourceExhausted,
                     "no room for the output (" + std::to_string((bytes >> 20) + 1) + " MiB, " +
                         std::generic_category().message(error) + "), " + final_.string() +
-                        ": free the disk or name an output on another one; nothing was spent");
+                        ": free the disk or name an output on another one");
 }
 
 void OutputFolder::Release() {
@@ -100,12 +111,7 @@ void OutputFolder::Release() {
 
 base::Status OutputFolder::Commit() {
   Release();
-  std::error_code error;
-  for (fs::recursive_directory_iterator i(temporary_, error), end; !error && i != end;
-       i.increment(error)) {
-    if (!Sync(i->path())) error.assign(errno, std::generic_category());
-  }
-  if (!error && !Sync(temporary_)) error.assign(errno, std::generic_category());
+  std::error_code error = SyncAll(temporary_);
   if (!error) fs::rename(temporary_, final_, error);
   if (error) {
     return base::Fail(base::Code::kUnknown, "cannot bring " + temporary_.string() + " to " +

@@ -10,6 +10,7 @@
 namespace cloister::trainer {
 
 base::Result<RunModel> RunModel::Open(const Recipe& recipe) {
+  CLOISTER_RETURN_IF_ERROR(TrainableModel::CheckDevice(recipe.training.compute));
   CLOISTER_ASSIGN_OR_RETURN(auto files, model::ModelFiles::Open(recipe.model));
   CLOISTER_ASSIGN_OR_RETURN(model::Architecture architecture, files->architecture());
   if (recipe.lora) CLOISTER_RETURN_IF_ERROR(model::Validate(*recipe.lora, architecture));

@@ -94,7 +94,6 @@ class TrainingRun {
                                 PlanPrivacy(recipe_, named.size.parameters, named.size.layers));
     }
     steps_ = plan ? plan->steps : recipe_.training.steps;
-    if (output_) CLOISTER_RETURN_IF_ERROR(output_->Reserve(named.OutputBytes(steps_)));
     CLOISTER_ASSIGN_OR_RETURN(data_, RunData::Open(recipe_, *named.files));
     CLOISTER_ASSIGN_OR_RETURN(evaluation_,
                               Evaluation::Open(recipe_, *named.files, data_->train.file()));
@@ -103,6 +102,7 @@ class TrainingRun {
         RunCheckpoints::Begin(kept, ranks_.first() ? options_.resume : std::nullopt));
     checkpoints_.emplace(std::move(checkpoints));
     if (output_ && options_.resume) output_->RemoveAbandoned();  // the checkpoints are locked
+    if (output_) CLOISTER_RETURN_IF_ERROR(output_->Reserve(named.OutputBytes(steps_)));
     if (plan) {
       CLOISTER_ASSIGN_OR_RETURN(
           PrivateSide side,

@@ -1,6 +1,9 @@
 #include "trainer/run/updater.h"
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <numeric>
 #include <string>
 
 #include "base/check.h"
@@ -21,6 +24,7 @@ Updater::Updater(const Recipe& recipe, std::int64_t steps, std::span<float> valu
       run_steps_(steps),
       values_(values),
       ranks_(ranks),
+      max_norm_(recipe.training.max_grad_norm),
       sharded_(ShardsParameters(recipe, ranks)),
       shard_(ranks.Shard(values.size())),
       optimizer_(Optimizer::Make(recipe.optimizer, shard_.size())) {
@@ -30,11 +34,23 @@ Updater::Updater(const Recipe& recipe, std::int64_t steps, std::span<float> valu
 base::Status Updater::Step(std::int64_t step, std::span<const float> gradient, double scale) {
   CLOISTER_CHECK(gradient.size() == (sharded_ ? shard_.size() : values_.size()));
   optimizer_->Begin(schedule_.ShareAt(step, run_steps_));
-  if (ranks_.size() == 1) return End(optimizer_->Update(0, values_, gradient, scale));
-  if (sharded_) return End(optimizer_->Update(0, Own(), gradient, scale));
-  gradient_.resize(shard_.size());
-  CLOISTER_RETURN_IF_ERROR(ranks_.SumShards(gradient, gradient_));
-  return End(optimizer_->Update(0, Own(), gradient_, scale));
+  std::span<const float> own = gradient;
+  if (ranks_.size() > 1 && !sharded_) {
+    gradient_.resize(shard_.size());
+    CLOISTER_RETURN_IF_ERROR(ranks_.SumShards(gradient, gradient_));
+    own = gradient_;
+  }
+  CLOISTER_ASSIGN_OR_RETURN(const double share, ShareOf(own, scale));
+  return End(optimizer_->Update(0, Own(), own, scale * share));
+}
+
+base::Result<double> Updater::ShareOf(std::span<const float> own, double scale) {
+  if (!max_norm_) return 1;
+  double squared = std::inner_product(own.begin(), own.end(), own.begin(), 0.0, std::plus<>(),
+                                      [](double a, double b) { return a * b; });
+  CLOISTER_RETURN_IF_ERROR(ranks_.Sum(std::span(&squared, 1)));
+  const double norm = scale * std::sqrt(squared);
+  return norm > *max_norm_ ? *max_norm_ / norm : 1;
 }
 
 base::Status Updater::Step(std::int64_t step, const NoisedGradient* released) {

@@ -24,7 +24,8 @@ namespace cloister::trainer {
 // Of several ranks each has the optimizer's state and the average of its own shard of the
 // parameters, takes its part of the gradient, moves its shard, and gets the others' (ZeRO,
 // Rajbhandari et al. 2020, optimizer states and gradients). All have the same parameters before and
-// after a step, to the bit those of one rank that is given the sum of their gradients. With
+// after a step, to the bit those of one rank that is given the sum of their gradients, but for
+// training.max_grad_norm, whose norm is added up of the shards'. With
 // training.shard_parameters each keeps those of its shard alone (the third stage), and the gradient
 // that it is given is the sum's, of its shard. Every
 // function but moved() is called by all of them together, and fails as Ranks says.
@@ -34,7 +35,8 @@ class Updater {
   // outlive it.
   Updater(const Recipe& recipe, std::int64_t steps, std::span<float> values, Ranks& ranks);
 
-  // Step number `step`, along `scale` times the sum over ranks of `gradient`, or along a private
+  // Step number `step`, along `scale` times the sum over ranks of `gradient`, no longer than the
+  // recipe's training.max_grad_norm, or along a private
   // release, which the first rank has; null elsewhere. kFailedPrecondition, on all, where a
   // parameter is no longer a number.
   base::Status Step(std::int64_t step, std::span<const float> gradient, double scale);
@@ -83,11 +85,14 @@ class Updater {
   base::Status WholeOnFirst();
   Optimizer::Moved AlongPieces(const NoisedGradient& gradient);
   base::Status End(Optimizer::Moved own);
+  // Together: what is left of a plain step's gradient, of which `own` is this rank's part.
+  base::Result<double> ShareOf(std::span<const float> own, double scale);
 
   Schedule schedule_;
   std::int64_t run_steps_;
   std::span<float> values_;
   Ranks& ranks_;
+  std::optional<double> max_norm_;
   bool sharded_;  // whether only the shard of the values counts
   Range shard_;
   std::unique_ptr<Optimizer> optimizer_;     // of the shard
