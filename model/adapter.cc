@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/split_mix.h"
 
 namespace cloister::model {
 namespace {
@@ -60,11 +61,8 @@ class SplitMix64 {
   explicit SplitMix64(std::uint64_t seed) : state_(seed) {}
 
   std::uint64_t Next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    std::uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
+    state_ += base::kSplitMixStep;
+    return base::SplitMix(state_);
   }
 
   // Uniform in [0, 1), 53 bits.

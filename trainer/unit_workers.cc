@@ -21,8 +21,18 @@
 namespace cloister::trainer {
 namespace {
 
-std::vector<std::vector<std::size_t>> PassesOf(const UnitExamples& unit) {
-  return AnsweredMicroBatches(unit, kUnitPassTokens);
+using Passes = std::vector<std::vector<std::size_t>>;  // examples of each
+
+Passes PassesOf(const UnitExamples& unit) { return AnsweredMicroBatches(unit, kUnitPassTokens); }
+
+std::int64_t TokensOfLargest(const UnitExamples& unit, const Passes& passes) {
+  std::int64_t most = 0;
+  for (const std::vector<std::size_t>& chosen : passes) {
+    std::int64_t longest = 0;
+    for (const std::size_t i : chosen) longest = std::max(longest, unit[i].tokens());
+    most = std::max(most, longest * std::ssize(chosen));
+  }
+  return most;
 }
 
 // Numbers of the units, the longest first.
@@ -111,10 +121,11 @@ class UnitQueue {
 base::Result<bool> AddUnit(const UnitExamples& unit, std::size_t number, MemoryGate* gate,
                            const ObservedLoss& loss, UnitQueue& queue,
                            dp::clipping::UnitClipper& clipper) {
+  const Passes passes = PassesOf(unit);
   std::optional<MemoryGatePass> pass;
-  if (gate != nullptr) pass.emplace(*gate, PassTokens(unit));
+  if (gate != nullptr) pass.emplace(*gate, TokensOfLargest(unit, passes));
   bool observed = false;
-  for (const std::vector<std::size_t>& chosen : PassesOf(unit)) {
+  for (const std::vector<std::size_t>& chosen : passes) {
     if (std::exchange(observed, true)) clipper.EndPart();
     const at::Tensor losses = loss(unit, chosen, clipper);
     torch::autograd::backward({losses.sum()}, {});
@@ -161,15 +172,7 @@ class OneThread {
 
 }  // namespace
 
-std::int64_t PassTokens(const UnitExamples& unit) {
-  std::int64_t most = 0;
-  for (const std::vector<std::size_t>& chosen : PassesOf(unit)) {
-    std::int64_t longest = 0;
-    for (const std::size_t i : chosen) longest = std::max(longest, unit[i].tokens());
-    most = std::max(most, longest * std::ssize(chosen));
-  }
-  return most;
-}
+std::int64_t PassTokens(const UnitExamples& unit) { return TokensOfLargest(unit, PassesOf(unit)); }
 
 base::Result<double> AddUnits(std::span<const UnitExamples> units, std::int64_t threads,
                               MemoryGate& gate, const ObservedLoss& loss,
@@ -211,10 +214,12 @@ UnitLanes DealUnits(std::span<const UnitExamples> units, std::int64_t lanes) {
   UnitLanes dealt;
   std::vector<std::int64_t> passes;  // of each lane
   std::vector<std::size_t> order = LongestFirst(units);
-  const auto in_parts = [&](std::size_t number) { return PassesOf(units[number]).size() > 1; };
+  std::vector<std::int64_t> passes_of;  // each unit
+  for (const UnitExamples& unit : units) passes_of.push_back(std::ssize(PassesOf(unit)));
+  const auto in_parts = [&](std::size_t number) { return passes_of[number] > 1; };
   std::stable_partition(order.begin(), order.end(), in_parts);
   for (const std::size_t number : order) {
-    const std::int64_t own = std::ssize(PassesOf(units[number]));
+    const std::int64_t own = passes_of[number];
     if (own == 0) continue;
     const bool first = in_parts(number) && !passes.empty();
     if (!first && std::ssize(passes) < lanes) {

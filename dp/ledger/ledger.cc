@@ -7,6 +7,7 @@
 
 #include "dp/accounting/accountant.h"
 #include "dp/accounting/rdp_conversion.h"
+#include "dp/ledger/byte_view.h"
 #include "dp/ledger/ledger_files.h"
 #include "dp/ledger/ledger_store.h"
 #include "dp/ledger/rdp_filter.h"
@@ -62,16 +63,12 @@ base::Status ValidateSpend(const Spend& spend, const DataSetRow& data_set) {
   return {};
 }
 
-std::span<const std::uint8_t> BytesOf(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 // Keys out of the one beside the ledger.
 struct LedgerKeys {
   explicit LedgerKeys(const security::SecretBytes& key)
       : units(key.bytes()),
         blocks(BlocksKey(key)),
-        sealing(security::Hkdf(key, BytesOf("cloister ledger"), BytesOf("sealing"), 32)) {}
+        sealing(security::Hkdf(key, ByteView("cloister ledger"), ByteView("sealing"), 32)) {}
 
   security::HmacSha256Key units;   // of the hashes of units
   security::HmacSha256Key blocks;  // of the codes of what is stored of them
@@ -79,7 +76,7 @@ struct LedgerKeys {
 
  private:
   static security::Sha256Digest BlocksKey(const security::SecretBytes& key) {
-    return security::HmacSha256(key.bytes(), BytesOf("cloister ledger unit blocks"));
+    return security::HmacSha256(key.bytes(), ByteView("cloister ledger unit blocks"));
   }
 };
 
@@ -182,7 +179,7 @@ class SqliteLedger final : public Ledger {
 
   base::Result<security::SecretBytes> SealingKey(const std::string& job) const override {
     CLOISTER_RETURN_IF_ERROR(CheckWritable());
-    return security::Hkdf(keys_.sealing, {}, BytesOf(job), 32);
+    return security::Hkdf(keys_.sealing, {}, ByteView(job), 32);
   }
 
   base::Result<std::vector<Row>> Rows() const override {

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/sync.h"
 #include "dp/ledger/schema.h"
 #include "dp/ledger/seal.h"
 #include "security/primitives.h"
@@ -169,10 +170,7 @@ tl::unexpected<base::Error> CannotMake(const fs::path& path, const std::string& 
 
 // For a file or a folder.
 base::Status Sync(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  if (fd >= 0) ::close(fd);
-  if (synced) return {};
+  if (base::SyncPath(path)) return {};
   return CannotMake(path, "check the folder and the disk");
 }
 

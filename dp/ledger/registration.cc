@@ -48,8 +48,7 @@ base::Status CheckComposes(const Spender& spender, const DataSetRow& asked,
                           std::string(UnitName(row.unit)) +
                           "'s: what is one unit here was several there, or the other way, and such "
                           "spends do not compose; name each record's unit as before, take out "
-                          "records that another one has "
-                          "in the same words, or take other data");
+                          "records that another one has in the same words, or take other data");
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "dp/ledger/byte_view.h"
 #include "dp/ledger/schema.h"
 
 namespace cloister::dp {
@@ -18,12 +19,8 @@ using Bytes = std::vector<std::uint8_t>;
 constexpr std::uint8_t kStart[] = {0};
 constexpr std::uint8_t kRow[] = {1};
 
-std::span<const std::uint8_t> BytesOf(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 security::Sha256Digest SealKey(const security::SecretBytes& ledger_key) {
-  return security::HmacSha256(ledger_key.bytes(), BytesOf("cloister ledger seal"));
+  return security::HmacSha256(ledger_key.bytes(), ByteView("cloister ledger seal"));
 }
 
 // Kind, length, bytes: no two sequences of values have one encoding.
@@ -50,7 +47,7 @@ void Encode(const Value& value, Bytes& out) {
   } else if (const auto* const real = std::get_if<double>(&value)) {
     EncodeNumber('r', *real, out);
   } else if (const auto* const text = std::get_if<std::string>(&value)) {
-    Encode('t', BytesOf(*text), out);
+    Encode('t', ByteView(*text), out);
   } else if (const auto* const bytes = std::get_if<Bytes>(&value)) {
     Encode('b', *bytes, out);
   } else {

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <new>
 
+#include "dp/ledger/byte_view.h"
+
 namespace cloister::dp {
 namespace {
 
@@ -20,10 +22,6 @@ UnitHash Load(const std::uint8_t* bytes) {
   std::memcpy(&hash.high, bytes, sizeof hash.high);
   std::memcpy(&hash.low, bytes + sizeof hash.high, sizeof hash.low);
   return {BigEndian(hash.high), BigEndian(hash.low)};
-}
-
-std::span<const std::uint8_t> Bytes(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
 // The high half of the hashes of a key with its owners.
@@ -47,14 +45,15 @@ base::Result<UnitSet> UnitSet::Read(const UnitSource& units, security::HmacSha25
   for (;;) {
     CLOISTER_ASSIGN_OR_RETURN(const std::optional<UnitKey> unit, units());
     if (!unit) break;
-    const UnitHash own = Load(key.Hash(Bytes(unit->key)).data());
+    const UnitHash own = Load(key.Hash(ByteView(unit->key)).data());
     set.hashes_.Append(own);
     if (unit->owner.empty()) continue;
     set.has_owners_ = true;
     const std::uint64_t size = BigEndian(unit->key.size());
     std::uint8_t front[sizeof size];
     std::memcpy(front, &size, sizeof size);
-    const std::span<const std::uint8_t> both[] = {front, Bytes(unit->key), Bytes(unit->owner)};
+    const std::span<const std::uint8_t> both[] = {front, ByteView(unit->key),
+                                                  ByteView(unit->owner)};
     set.hashes_.Append({OwnedBelow(own), Load(key.Hash(both).data()).high});
   }
   std::sort(set.hashes_.begin(), set.hashes_.end());

@@ -3,19 +3,17 @@
 #include <algorithm>
 #include <string_view>
 
+#include "dp/ledger/byte_view.h"
+
 namespace cloister::dp {
 namespace {
 
 constexpr std::size_t kBlock = 4096;  // hashes, 64 KiB
 
-std::span<const std::uint8_t> Bytes(std::string_view text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 security::Sha256Digest CodeOf(security::HmacSha256Key& key, const std::string& data_set,
                               std::int64_t block, std::span<const std::uint8_t> hashes) {
   const std::string place = data_set + "/" + std::to_string(block) + "/";
-  const std::span<const std::uint8_t> parts[] = {Bytes(place), hashes};
+  const std::span<const std::uint8_t> parts[] = {ByteView(place), hashes};
   return key.Hash(parts);
 }
 

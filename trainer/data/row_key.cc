@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/split_mix.h"
 #include "security/primitives.h"
 
 namespace cloister::trainer {
@@ -10,13 +11,6 @@ namespace {
 
 // FNV-1a (Fowler, Noll, Vo).
 constexpr std::uint64_t kBasis = 0xcbf29ce484222325U, kPrime = 0x100000001b3U;
-
-// The output function of SplitMix64 (Steele, Lea, Flood 2014).
-std::uint64_t Mixed(std::uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-  return z ^ (z >> 31);
-}
 
 // Of a word: ASCII letters in lower case and digits, and whatever is no ASCII.
 bool OfWord(unsigned char& c) {
@@ -30,8 +24,8 @@ void RowWords::Add(std::string_view text) {
   std::uint64_t word = kBasis;
   const auto end_word = [&] {
     if (word == kBasis) return;
-    first_ += Mixed(word);
-    second_ += Mixed(word ^ 0x9e3779b97f4a7c15U);
+    first_ += base::SplitMix(word);
+    second_ += base::SplitMix(word ^ base::kSplitMixStep);
     ++count_;
     word = kBasis;
   };

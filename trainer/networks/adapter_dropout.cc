@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "base/check.h"
+#include "base/split_mix.h"
 #include "dp/clipping/once_differentiable.h"
 #include "trainer/networks/row_tensors.h"
 
@@ -13,17 +14,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::uint64_t kGolden = 0x9e3779b97f4a7c15U;
-
-// The output function of SplitMix64 (Steele, Lea, Flood 2014), a bijection that mixes well.
-std::uint64_t Mixed(std::uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-  return z ^ (z >> 31);
-}
-
 std::uint64_t Absorbed(std::uint64_t state, std::uint64_t word) {
-  return Mixed((state ^ word) + kGolden);
+  return base::SplitMix((state ^ word) + base::kSplitMixStep);
 }
 
 // Of two numbers that are next to one another one takes the low half of a word, one the high half:
@@ -40,8 +32,8 @@ Rule RuleOf(double rate) {
 template <typename T>
 void DropRow(const T* from, std::int64_t size, std::uint64_t state, const Rule& rule, T* to) {
   for (std::int64_t i = 0; i < size; i += 2) {
-    state += kGolden;
-    const std::uint64_t word = Mixed(state);
+    state += base::kSplitMixStep;
+    const std::uint64_t word = base::SplitMix(state);
     const bool low = (word & 0xffffffffU) < rule.limit, high = (word >> 32) < rule.limit;
     to[i] = low ? static_cast<T>(from[i] * rule.scale) : T(0);
     if (i + 1 < size) to[i + 1] = high ? static_cast<T>(from[i + 1] * rule.scale) : T(0);

@@ -2,8 +2,10 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <initializer_list>
 #include <unordered_map>
 
+#include "trainer/networks/layer_linears.h"
 #include "trainer/networks/weights.h"
 
 namespace cloister::trainer {
@@ -18,36 +20,16 @@ void ForTensors(const Use& use, std::initializer_list<at::Tensor*> tensors) {
 }
 
 template <typename Use>
-void ForTensors(const Use& use, LinearWeights& linear) {
-  ForTensors(use, {&linear.weight, &linear.bias, &linear.rounded});
-}
-
-template <typename Use>
-void ForTensors(const Use& use, MlpWeights& mlp) {
-  ForTensors(use, mlp.gate_up);
-  ForTensors(use, mlp.down);
-}
-
-template <typename Use>
 void ForTensors(const Use& use, LayerWeights& layer) {
   ForTensors(use, {&layer.input_norm, &layer.post_norm});
-  if (layer.grouped) {
-    ForTensors(use, {&layer.grouped->q_norm, &layer.grouped->k_norm});
-    ForTensors(use, layer.grouped->qkv);
+  if (layer.grouped) ForTensors(use, {&layer.grouped->q_norm, &layer.grouped->k_norm});
+  if (layer.latent) ForTensors(use, {&layer.latent->query_norm, &layer.latent->kv_norm});
+  if (layer.mixture) {
+    ForTensors(use, {&layer.mixture->router, &layer.mixture->correction_bias});
   }
-  if (layer.latent) {
-    ForTensors(use, {&layer.latent->query_norm, &layer.latent->kv_norm});
-    for (LinearWeights* const linear : {&layer.latent->query, &layer.latent->query_up,
-                                        &layer.latent->kv_latent, &layer.latent->kv_up}) {
-      ForTensors(use, *linear);
-    }
-  }
-  ForTensors(use, layer.output);
-  if (layer.dense) ForTensors(use, *layer.dense);
-  if (!layer.mixture) return;
-  ForTensors(use, {&layer.mixture->router, &layer.mixture->correction_bias});
-  for (MlpWeights& expert : layer.mixture->experts) ForTensors(use, expert);
-  if (layer.mixture->shared) ForTensors(use, *layer.mixture->shared);
+  ForLinears(layer, [&](LinearWeights& linear) {
+    ForTensors(use, {&linear.weight, &linear.bias, &linear.rounded});
+  });
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The bfloat16 copies of trained weights.
 #include <ATen/ATen.h>
 
+#include "trainer/networks/layer_linears.h"
 #include "trainer/networks/weights.h"
 
 namespace cloister::trainer {
@@ -14,27 +15,6 @@ void RoundMatrix(const at::Tensor& weight, at::Tensor& rounded) {
 }
 
 void RoundLinear(LinearWeights& linear) { RoundMatrix(linear.weight, linear.rounded); }
-
-// Calls use(linear) for each of the layer's that is rounded.
-template <typename Use>
-void ForLinears(LayerWeights& layer, const Use& use) {
-  const auto of_mlp = [&](MlpWeights& mlp) {
-    use(mlp.gate_up);
-    use(mlp.down);
-  };
-  if (layer.grouped) use(layer.grouped->qkv);
-  if (layer.latent) {
-    for (LinearWeights* linear : {&layer.latent->query, &layer.latent->query_up,
-                                  &layer.latent->kv_latent, &layer.latent->kv_up}) {
-      use(*linear);
-    }
-  }
-  use(layer.output);
-  if (layer.dense) of_mlp(*layer.dense);
-  if (!layer.mixture) return;
-  for (MlpWeights& expert : layer.mixture->experts) of_mlp(expert);
-  if (layer.mixture->shared) of_mlp(*layer.mixture->shared);
-}
 
 }  // namespace
 

@@ -10,6 +10,9 @@
 #include <system_error>
 #include <utility>
 
+#include "base/file.h"
+#include "base/sync.h"
+
 namespace cloister::trainer {
 
 namespace fs = std::filesystem;
@@ -28,22 +31,14 @@ bool IsAbandoned(const std::string& name, const std::string& prefix) {
   return ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
-// To the disk; false, with errno, where that fails.
-bool Sync(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = fd >= 0 && ::fsync(fd) == 0;
-  if (fd >= 0) ::close(fd);
-  return synced;
-}
-
 // A folder with all that is in it.
 std::error_code SyncAll(const fs::path& folder) {
   std::error_code walked;
   for (fs::recursive_directory_iterator i(folder, walked), end; !walked && i != end;
        i.increment(walked)) {
-    if (!Sync(i->path())) return {errno, std::generic_category()};
+    if (!base::SyncPath(i->path())) return {errno, std::generic_category()};
   }
-  if (!walked && !Sync(folder)) return {errno, std::generic_category()};
+  if (!walked && !base::SyncPath(folder)) return {errno, std::generic_category()};
   return walked;
 }
 
@@ -119,7 +114,7 @@ base::Status OutputFolder::Commit() {
                                                 "): choose another output");
   }
   temporary_.clear();
-  Sync(final_.has_parent_path() ? final_.parent_path() : fs::path("."));
+  base::SyncFolderOf(final_);
   return {};
 }
 

@@ -25,10 +25,10 @@ namespace cloister::trainer {
 // parameters, takes its part of the gradient, moves its shard, and gets the others' (ZeRO,
 // Rajbhandari et al. 2020, optimizer states and gradients). All have the same parameters before and
 // after a step, to the bit those of one rank that is given the sum of their gradients, but for
-// training.max_grad_norm, whose norm is added up of the shards'. With
-// training.shard_parameters each keeps those of its shard alone (the third stage), and the gradient
-// that it is given is the sum's, of its shard. Every
-// function but moved() is called by all of them together, and fails as Ranks says.
+// training.max_grad_norm, whose norm is added up of the shards'. With training.shard_parameters
+// each keeps those of its shard alone (the third stage), and the gradient that it is given is the
+// sum's, of its shard. Every function but moved() is called by all of them together, and fails as
+// Ranks says.
 class Updater {
  public:
   // For a run of so many steps; `values`, the model's parameters where they stand, and `ranks` must
@@ -36,9 +36,8 @@ class Updater {
   Updater(const Recipe& recipe, std::int64_t steps, std::span<float> values, Ranks& ranks);
 
   // Step number `step`, along `scale` times the sum over ranks of `gradient`, no longer than the
-  // recipe's training.max_grad_norm, or along a private
-  // release, which the first rank has; null elsewhere. kFailedPrecondition, on all, where a
-  // parameter is no longer a number.
+  // recipe's training.max_grad_norm, or along a private release, which the first rank has; null
+  // elsewhere. kFailedPrecondition, on all, where a parameter is no longer a number.
   base::Status Step(std::int64_t step, std::span<const float> gradient, double scale);
   base::Status Step(std::int64_t step, const NoisedGradient* released);
   bool moved() const { return moved_; }  // whether any step changed a parameter
